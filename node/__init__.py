@@ -1,0 +1,1 @@
+"""Everything that runs: cores, their edges, processes, the cluster, the simulator."""

@@ -1,0 +1,1 @@
+"""One deterministic core: no clock, socket, thread or randomness is read in here."""

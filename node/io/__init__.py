@@ -1,0 +1,1 @@
+"""The edge of a core: sockets, files and worker threads as effects."""

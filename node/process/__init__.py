@@ -1,0 +1,1 @@
+"""The operating-system side of a node: manager, core processes, configuration."""

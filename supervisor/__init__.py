@@ -1,0 +1,1 @@
+"""Decisions of supervisors, pure: events in, actions out (OTP supervisor)."""
