@@ -1,1 +1,1 @@
-"""What several nodes know of each other."""
+"""Which nodes, cores, names and groups exist: pure tables that the manager (and the simulator) feed."""

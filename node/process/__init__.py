@@ -1,1 +1,1 @@
-"""The operating-system side of a node: manager, core processes, configuration."""
+"""The processes of a node: its manager, its core processes, and how they are configured, started and spoken to."""
