@@ -20,9 +20,11 @@ A unix stream socket; its file mode (0600 in a 0700 folder) is the access contro
 | `events` | | {"following": true}, then events {"at": wall ns, "event": str, ...} |
 
 `call-info` = {"node", "incarnation", "cluster", "application", "cores": [{"core", "incarnation", "endpoint", "remote",
-"key"}], "names": [[name, core], ...], "nodes": [...]}: `endpoint` is the core's ipc endpoint (this machine, this user), `remote` its tcp endpoint or "" when the node has no
-`--listen`, `key` its public CURVE key (Z85) or "". `nodes` are the joined nodes, each {"node", "incarnation", "cores",
-"names"} with the same rows. Commands and their arguments may grow; a manager refuses a command it does not know.
+"key"}], "names": [[name, core], ...], "nodes": [...]}: `endpoint` is the core's ipc endpoint (this machine, this user),
+`remote` its tcp endpoint or "" when the node has no `--listen`, `key` its public CURVE key (Z85) or "". `nodes` are the
+joined nodes, each {"node", "incarnation", "cores", "names"} with the same rows.
+
+Commands and their arguments may grow; a manager refuses a command it does not know.
 """
 
 from __future__ import annotations

@@ -1,0 +1,175 @@
+"""What a manager is told and what it answers: the vocabulary of `manager_state.ManagerState.decide` [pure].
+
+Events carry the life they are about; one of an older life changes nothing. Actions are carried out in order, by
+`manager.py` on real processes and by `node/simulation` on simulated ones.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+from regrove.node.cluster.views import Groups, Shared
+from regrove.node.core.ports import NamesChanged, PeerCore, PeerGone, StopCore
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """The node boots: every core is spawned."""
+
+
+@dataclass(frozen=True, slots=True)
+class CoreBound:
+    """A core process runs and its data sockets are bound; its tree waits for `Go`. `remote`: its tcp endpoint."""
+
+    core: int
+    incarnation: int
+    endpoint: str
+    remote: str = ""
+    key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CoreStarted:
+    """The core's whole tree has started."""
+
+    core: int
+    incarnation: int
+
+
+@dataclass(frozen=True, slots=True)
+class CoreReported:
+    """The core says why it is about to end. `kind`: what it was.
+
+    `stopped`: asked to and done · `escalated`: its root supervisor gave up (level 2) · `refused`: the application
+    cannot be loaded or is invalid, so that another try with the same files is the same · `failed`: anything else.
+    """
+
+    core: int
+    incarnation: int
+    kind: Literal["stopped", "escalated", "refused", "failed"]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class CoreEnded:
+    """The process of a core is gone; `how` is a text such as `killed by SIGKILL` or `exited with status 3`."""
+
+    core: int
+    incarnation: int
+    how: str
+
+
+@dataclass(frozen=True, slots=True)
+class CoreNamed:
+    """The core's names and group members, the whole lists."""
+
+    core: int
+    incarnation: int
+    names: tuple[str, ...]
+    groups: Groups = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PeerTold:
+    """The manager of another node said this over its control link."""
+
+    item: Shared
+
+
+@dataclass(frozen=True, slots=True)
+class PeerLost:
+    """The control link to that life of a node is gone."""
+
+    node: str
+    incarnation: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class StopAsked:
+    """Leave within the drain limit; `now`: end at once. `why` is a text such as `SIGTERM`."""
+
+    why: str
+    now: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """`deadline()` has come."""
+
+
+Event: TypeAlias = (
+    Begin | CoreBound | CoreStarted | CoreReported | CoreEnded | CoreNamed | PeerTold | PeerLost | StopAsked | Tick
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Spawn:
+    """Start a process for this life of a core; `CoreBound`, or `CoreEnded`, follows."""
+
+    core: int
+    incarnation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tell:
+    """Hand a control input to the core."""
+
+    core: int
+    item: PeerCore | PeerGone | NamesChanged | StopCore
+
+
+@dataclass(frozen=True, slots=True)
+class Go:
+    """The core knows its peers: it may start its tree once its links to the cores in `peers` are up."""
+
+    core: int
+    peers: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Kill:
+    """End the core's process at once (SIGKILL); `CoreEnded` follows."""
+
+    core: int
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """Tell the manager of `node` (None: all linked ones)."""
+
+    node: str | None
+    item: Shared
+
+
+@dataclass(frozen=True, slots=True)
+class Dial:
+    """Open a control link to a manager that was heard of."""
+
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A line for the log and the event stream; `event` is a stable word, `fields` plain values."""
+
+    level: Literal["debug", "info", "warning", "error"]
+    event: str
+    fields: dict[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """Every core has started for the first time (or is quarantined): the node is up, once a life."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """The node ends with this exit code; `why` is one sentence. What still runs is killed."""
+
+    code: int
+    why: str
+
+
+Action: TypeAlias = Spawn | Tell | Go | Kill | Share | Dial | Note | Ready | Finish

@@ -1,0 +1,426 @@
+"""What the manager of a node decides [pure]: `decide(now, event) -> actions`, for real processes and simulated ones.
+
+One core's way:
+
+    spawning --CoreBound--> waiting --Go--> starting --CoreStarted--> up
+       any --CoreEnded--> spawning            within the budget `core_restarts`, at once
+       any --CoreEnded--> quarantined         beyond it; retried after a while that doubles
+       any --StopAsked--> stopping --CoreEnded--> ended
+
+At boot no tree starts before every core is bound: all of them know all of them first, so that the links among the cores
+of a node are up when the first isolate runs. A replacement is told of its peers, and they of it, before it may start.
+Every core quarantined ends the node with 70 (EX_SOFTWARE of sysexits.h), so that systemd or Kubernetes act.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal, assert_never
+
+from regrove.node.cluster.membership import Membership
+from regrove.node.cluster.names import NameTable
+from regrove.node.cluster.views import CoreNames, CoreView, NodeView
+from regrove.node.core.ports import NamesChanged, PeerCore, PeerGone, StopCore
+from regrove.node.process.budget import SECOND, quarantine_delay
+from regrove.node.process.core_slot import CoreSlot, ManagerSettings, NodeState, exit_text
+from regrove.node.process.manager_events import (
+    Action,
+    Begin,
+    CoreBound,
+    CoreEnded,
+    CoreNamed,
+    CoreReported,
+    CoreStarted,
+    Dial,
+    Event,
+    Finish,
+    Go,
+    Kill,
+    Note,
+    PeerLost,
+    PeerTold,
+    Ready,
+    Share,
+    Spawn,
+    StopAsked,
+    Tell,
+    Tick,
+)
+from regrove.supervisor.reasons import CoreDown, NoConnection, Shutdown
+
+EXIT_OK: Final = 0
+EXIT_FAILED: Final = 1
+EXIT_USAGE: Final = 64  # EX_USAGE: the command line or the application cannot be used as given
+EXIT_QUARANTINED: Final = 70
+STOP_GRACE: Final = 2 * SECOND  # what a core gets beyond the drain limit it was told, before it is killed
+BIND_LIMIT: Final = 60 * SECOND  # from spawn to bound: the import of the application is part of it
+
+
+class ManagerState:
+    """The decisions of one manager; see the module's text. `deadline()` says when `Tick` is due."""
+
+    def __init__(self, settings: ManagerSettings) -> None:
+        self.settings = settings
+        self.cores = [CoreSlot(core) for core in range(settings.cores)]
+        self.members = Membership(settings.node, settings.incarnation, settings.address)
+        self.names = NameTable()
+        self.opened = False  # the first Go was given
+        self.ready = False
+        self.stopping = False
+        self.finished: Finish | None = None
+        self._stop_deadline: int | None = None
+        self._stop_why = ""
+
+    @property
+    def state(self) -> NodeState:
+        """The node as a whole: `regrove status`."""
+        if self.finished is not None:
+            return "stopped"
+        if self.stopping:
+            return "stopping"
+        if not self.ready:
+            return "starting"
+        return "up" if all(slot.state == "up" for slot in self.cores) else "degraded"
+
+    def decide(self, now: int, event: Event) -> list[Action]:
+        """Take an event at `now` (ns, monotonic); nothing is decided any more after `Finish`."""
+        out: list[Action] = []
+        if self.finished is not None:
+            return out
+        match event:
+            case Begin():
+                for slot in self.cores:
+                    self._spawn(slot, now, out)
+            case CoreBound() | CoreStarted() | CoreReported() | CoreEnded() | CoreNamed():
+                slot = self.cores[event.core]
+                if slot.incarnation == event.incarnation and slot.alive:
+                    self._core_event(slot, now, event, out)
+            case PeerTold():
+                self._peer_told(event, out)
+            case PeerLost():
+                self._peer_lost(event, out)
+            case StopAsked():
+                self._stop_asked(event, now, out)
+            case Tick():
+                self._tick(now, out)
+            case _:
+                assert_never(event)
+        return out
+
+    def deadline(self) -> int | None:
+        """Ns of the next `Tick`, or None."""
+        times = [slot.deadline for slot in self.cores if slot.deadline is not None]
+        if self._stop_deadline is not None:
+            times.append(self._stop_deadline)
+        return min(times, default=None)
+
+    def view(self) -> NodeView:
+        """What a newly linked manager is told first, followed by `names.rows(own node)`."""
+        cores = tuple(
+            CoreView(slot.core, slot.incarnation, slot.remote, slot.key)
+            for slot in self.cores
+            if slot.bound and slot.remote
+        )
+        row = self.members.get(self.settings.node)
+        address = row.address if row is not None else ""
+        return NodeView(
+            self.settings.node, self.settings.incarnation, address, cores, self.members.linked(), self.stopping
+        )
+
+    def home(self, slot: CoreSlot) -> tuple[str, int, int, int]:
+        """The life of a core as the links know it."""
+        return (self.settings.node, self.settings.incarnation, slot.core, slot.incarnation)
+
+    # -- one core ---------------------------------------------------------------------------------------------------
+
+    def _core_event(
+        self,
+        slot: CoreSlot,
+        now: int,
+        event: CoreBound | CoreStarted | CoreReported | CoreEnded | CoreNamed,
+        out: list[Action],
+    ) -> None:
+        match event:
+            case CoreBound():
+                self._core_bound(slot, event, out)
+            case CoreStarted():
+                self._core_started(slot, out)
+            case CoreReported():
+                self._core_reported(slot, event, out)
+            case CoreEnded():
+                self._core_ended(slot, event, now, out)
+            case CoreNamed():
+                self._core_named(slot, event, out)
+            case _:
+                assert_never(event)
+
+    def _spawn(self, slot: CoreSlot, now: int, out: list[Action]) -> None:
+        slot.incarnation += 1
+        slot.state = "spawning"
+        slot.endpoint = slot.remote = slot.key = ""
+        slot.report = slot.kill_reason = None
+        slot.started_at = now
+        slot.deadline = now + BIND_LIMIT
+        out.append(Spawn(slot.core, slot.incarnation))
+
+    def _core_bound(self, slot: CoreSlot, event: CoreBound, out: list[Action]) -> None:
+        if slot.state != "spawning":
+            return
+        slot.state = "waiting"
+        slot.deadline = None
+        slot.endpoint, slot.remote, slot.key = event.endpoint, event.remote, event.key
+        for other in self._bound_but(slot):
+            out.append(Tell(other.core, PeerCore(self.home(slot), slot.endpoint)))
+            out.append(Tell(slot.core, PeerCore(self.home(other), other.endpoint)))
+        self._tell_of_the_cluster(slot, out)
+        if slot.remote:
+            out.append(Share(None, self.view()))
+        self._open(out)
+
+    def _tell_of_the_cluster(self, slot: CoreSlot, out: list[Action]) -> None:
+        for member in self.members.others():
+            for core in member.cores:
+                out.append(Tell(slot.core, _peer_core(member.name, member.incarnation, core)))
+        for row in self.names.rows():
+            out.append(Tell(slot.core, _names_changed(row)))
+
+    def _open(self, out: list[Action]) -> None:
+        """Let trees start: all waiting cores, once none is still on its way for the first time."""
+        if not self.opened and any(slot.state == "spawning" for slot in self.cores):
+            return
+        self.opened = True
+        for slot in self.cores:
+            if slot.state == "waiting":
+                slot.state = "starting"
+                out.append(Go(slot.core, tuple(other.core for other in self._bound_but(slot))))
+        self._check_ready(out)
+
+    def _core_started(self, slot: CoreSlot, out: list[Action]) -> None:
+        if slot.state != "starting":
+            return
+        slot.state = "up"
+        fields: dict[str, object] = {"core": slot.core, "incarnation": slot.incarnation}
+        if slot.last_exit is not None:
+            fields["after"] = slot.last_exit
+        out.append(Note("info", "core up", fields))
+        self._check_ready(out)
+
+    def _check_ready(self, out: list[Action]) -> None:
+        if self.ready or not all(slot.state in ("up", "quarantined") for slot in self.cores):
+            return
+        self.ready = True
+        out.append(Note("info", "node up", {"cores": len(self.cores), "state": self.state}))
+        out.append(Ready())
+
+    def _core_reported(self, slot: CoreSlot, event: CoreReported, out: list[Action]) -> None:
+        slot.report = event.text
+        if event.kind == "refused" and not self.opened:
+            # Every core loads the same files: what one refuses at boot, all refuse, and another try changes nothing.
+            self._finish(Finish(EXIT_USAGE, event.text), out)
+
+    def _core_named(self, slot: CoreSlot, event: CoreNamed, out: list[Action]) -> None:
+        node = self.settings.node
+        entry = CoreNames(node, self.settings.incarnation, slot.core, slot.incarnation, event.names, event.groups)
+        if not self.names.put(entry):
+            return
+        change = _names_changed(entry)
+        out.extend(Tell(other.core, change) for other in self._bound_but(slot))
+        out.append(Share(None, entry))
+
+    def _core_ended(self, slot: CoreSlot, event: CoreEnded, now: int, out: list[Action]) -> None:
+        was_bound, orderly = slot.bound, slot.state == "stopping"
+        slot.last_exit = exit_text(slot, event)
+        slot.deadline = None
+        slot.state = "ended"
+        home = self.home(slot)
+        if was_bound:
+            self._announce_end(slot, home, out)
+        if self.stopping:
+            level: Literal["info", "warning"] = "info" if orderly and slot.kill_reason is None else "warning"
+            out.append(Note(level, "core ended", {"core": slot.core, "reason": slot.last_exit}))
+            self._check_stopped(out)
+        else:
+            self._replace(slot, now, out)
+
+    def _announce_end(self, slot: CoreSlot, home: tuple[str, int, int, int], out: list[Action]) -> None:
+        reason = CoreDown(f"core {slot.core} of {self.settings.node} {slot.last_exit}")
+        for other in self._bound_but(slot):
+            out.append(Tell(other.core, PeerGone(home, reason)))
+        if self.names.drop_core(self.settings.node, slot.core):
+            out.extend(Tell(o.core, NamesChanged(home[0], slot.core, ())) for o in self._bound_but(slot))
+        if slot.remote:
+            out.append(Share(None, self.view()))
+
+    def _replace(self, slot: CoreSlot, now: int, out: list[Action]) -> None:
+        budget = self.settings.budget
+        if now - slot.started_at > budget.period:
+            slot.strikes = 0
+        slot.restarts = budget.spent(slot.restarts, now)
+        fields: dict[str, object] = {"core": slot.core, "incarnation": slot.incarnation, "reason": slot.last_exit}
+        if slot.strikes == 0 and len(slot.restarts) < budget.limit:
+            slot.restarts.append(now)
+            out.append(Note("warning", "core replaced", fields))
+            self._spawn(slot, now, out)
+            return
+        slot.strikes += 1
+        delay = quarantine_delay(slot.strikes, self.settings.draw(slot.core, slot.strikes))
+        slot.state = "quarantined"
+        slot.deadline = now + delay
+        fields["retry_s"] = round(delay / SECOND, 3)
+        out.append(Note("error", "core quarantined", fields))
+        if all(other.state == "quarantined" for other in self.cores):
+            self._finish(Finish(EXIT_QUARANTINED, f"every core is quarantined; core {slot.core} {slot.last_exit}"), out)
+        else:
+            self._open(out)
+
+    # -- other nodes ------------------------------------------------------------------------------------------------
+
+    def _peer_told(self, event: PeerTold, out: list[Action]) -> None:
+        match event.item:
+            case NodeView():
+                self._peer_view(event.item, out)
+            case CoreNames():
+                self._peer_names(event.item, out)
+            case _:
+                assert_never(event.item)
+
+    def _peer_view(self, view: NodeView, out: list[Action]) -> None:
+        change = self.members.apply(view)
+        if change is None:
+            return
+        before, after = change.before, change.after
+        met = before is None or before.incarnation != after.incarnation or before.state in ("down", "left")
+        if before is not None and before.incarnation != after.incarnation:
+            self._drop_names(after.name, out)
+        for core in change.gone:
+            old = before.incarnation if before is not None else after.incarnation
+            self._tell_all(PeerGone((after.name, old, core.core, core.incarnation), _core_gone(after.name, core)), out)
+            if self.names.drop_core(after.name, core.core):
+                self._tell_all(NamesChanged(after.name, core.core, ()), out)
+        for core in change.come:
+            self._tell_all(_peer_core(after.name, after.incarnation, core), out)
+        for stranger in change.strangers:
+            out.append(Dial(stranger.address))
+        if met:
+            out.append(Note("info", "node joined", {"peer": after.name, "peer_incarnation": after.incarnation}))
+            self._greet(after.name, out)
+        elif before is not None and before.state != after.state and after.state == "leaving":
+            out.append(Note("info", "node leaving", {"peer": after.name}))
+
+    def _greet(self, node: str, out: list[Action]) -> None:
+        """A met node is told all of this one; the others hear of it, so that they can dial it."""
+        out.extend(Share(node, row) for row in self.names.rows(self.settings.node))
+        out.append(Share(None, self.view()))
+
+    def _peer_names(self, entry: CoreNames, out: list[Action]) -> None:
+        member = self.members.get(entry.node)
+        if member is None or member.incarnation != entry.node_incarnation or entry.node == self.settings.node:
+            return
+        if self.names.put(entry):
+            self._tell_all(_names_changed(entry), out)
+
+    def _peer_lost(self, event: PeerLost, out: list[Action]) -> None:
+        before = self.members.lost(event.node, event.incarnation, event.why)
+        if before is None:
+            return
+        self._drop_names(event.node, out)
+        for core in before.cores:
+            self._tell_all(
+                PeerGone((before.name, before.incarnation, core.core, core.incarnation), NoConnection()), out
+            )
+        left = before.state == "leaving"
+        out.append(Note("info" if left else "warning", "node left" if left else "node down", {
+            "peer": before.name, "peer_incarnation": before.incarnation, "reason": event.why,
+        }))  # fmt: skip
+
+    def _drop_names(self, node: str, out: list[Action]) -> None:
+        for core in self.names.drop_node(node):
+            self._tell_all(NamesChanged(node, core, ()), out)
+
+    # -- the end ----------------------------------------------------------------------------------------------------
+
+    def _stop_asked(self, event: StopAsked, now: int, out: list[Action]) -> None:
+        if self.stopping:
+            self._stop_now(event.why, out)
+            return
+        self.stopping = True
+        self._stop_why = event.why
+        self.members.leave()
+        limit = self.settings.drain_limit
+        out.append(Note("info", "node stopping", {"why": event.why, "limit_s": limit / SECOND}))
+        out.append(Share(None, self.view()))
+        if event.now:
+            self._stop_now(event.why, out)
+            return
+        self._stop_deadline = now + limit + STOP_GRACE
+        for slot in self.cores:
+            self._stop_core(slot, event.why, out)
+        self._check_stopped(out)
+
+    def _stop_core(self, slot: CoreSlot, why: str, out: list[Action]) -> None:
+        slot.deadline = None
+        if slot.state in ("starting", "up"):
+            slot.state = "stopping"
+            out.append(Tell(slot.core, StopCore(self.settings.drain_limit / SECOND, Shutdown(why))))
+        elif slot.state in ("spawning", "waiting"):
+            slot.kill_reason = "was killed before its tree started: the node is stopping"
+            slot.state = "stopping"
+            out.append(Kill(slot.core))
+        else:
+            slot.state = "ended"
+
+    def _stop_now(self, why: str, out: list[Action]) -> None:
+        self._stop_deadline = None
+        for slot in self.cores:
+            slot.deadline = None
+            if slot.alive:
+                slot.kill_reason = f"was killed: the node was told to stop at once ({why})"
+                out.append(Kill(slot.core))
+            else:
+                slot.state = "ended"
+        self._check_stopped(out)
+
+    def _check_stopped(self, out: list[Action]) -> None:
+        if all(slot.state == "ended" for slot in self.cores):
+            self._finish(Finish(EXIT_OK, f"stopped: {self._stop_why}"), out)
+
+    def _tick(self, now: int, out: list[Action]) -> None:
+        for slot in self.cores:
+            if slot.deadline is None or slot.deadline > now:
+                continue
+            slot.deadline = None
+            if slot.state == "quarantined":
+                out.append(Note("info", "core retried", {"core": slot.core, "strikes": slot.strikes}))
+                self._spawn(slot, now, out)
+            elif slot.state == "spawning":
+                slot.kill_reason = f"was killed: not ready {BIND_LIMIT // SECOND} s after its start"
+                out.append(Kill(slot.core))
+        if self._stop_deadline is not None and self._stop_deadline <= now:
+            self._stop_deadline = None
+            for slot in self.cores:
+                if slot.alive:
+                    slot.kill_reason = "was killed: it had not stopped within the drain limit"
+                    out.append(Kill(slot.core))
+
+    def _finish(self, finish: Finish, out: list[Action]) -> None:
+        self.finished = finish
+        out.append(finish)
+
+    # -- helpers ----------------------------------------------------------------------------------------------------
+
+    def _bound_but(self, slot: CoreSlot) -> list[CoreSlot]:
+        return [other for other in self.cores if other is not slot and other.bound]
+
+    def _tell_all(self, item: PeerCore | PeerGone | NamesChanged, out: list[Action]) -> None:
+        out.extend(Tell(slot.core, item) for slot in self.cores if slot.bound)
+
+
+def _peer_core(node: str, incarnation: int, core: CoreView) -> PeerCore:
+    return PeerCore((node, incarnation, core.core, core.incarnation), core.endpoint, core.key)
+
+
+def _core_gone(node: str, core: CoreView) -> CoreDown:
+    return CoreDown(f"core {core.core} of {node} ended, says its manager")
+
+
+def _names_changed(entry: CoreNames) -> NamesChanged:
+    return NamesChanged(entry.node, entry.core, entry.names, entry.groups)
