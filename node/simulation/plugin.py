@@ -1,4 +1,4 @@
-"""The pytest plugin: options of simulated tests. Imported by every pytest run, so it imports nothing of ours up front."""
+"""The pytest plugin: options of simulated tests. Imported by every pytest run, so it imports nothing up front."""
 
 from __future__ import annotations
 
@@ -8,4 +8,4 @@ import pytest
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the options of simulated tests."""
     group = parser.getgroup("regrove", "deterministic simulation")
-    group.addoption("--sim-seed", type=int, default=None, metavar="N", help="run each simulated test with this seed only")
+    group.addoption("--sim-seed", type=int, default=None, metavar="N", help="run this seed only")

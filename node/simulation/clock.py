@@ -1,0 +1,75 @@
+"""Virtual time: integer nanoseconds and a heap of what happens when; ties at one instant go by keyed rank."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from heapq import heappop, heappush
+from typing import Any, Final, TypeAlias
+
+from regrove.node.core.errors import Misuse
+
+MICROSECOND: Final = 1_000
+MILLISECOND: Final = 1_000_000
+SECOND: Final = 1_000_000_000
+
+_UNITS: Final = {"ns": 1, "us": MICROSECOND, "ms": MILLISECOND, "s": SECOND, "m": 60 * SECOND, "h": 3600 * SECOND}
+_DURATION: Final = re.compile(r"(\d+)(?:\.(\d+))?\s*(ns|us|ms|s|m|h)")
+
+Span: TypeAlias = "str | int | float"
+
+
+def duration(value: Span) -> int:
+    """Return ns of `"60s"`, `"1.5ms"`, `"200us"`; a bare number counts seconds. Raises Misuse with the mend."""
+    if isinstance(value, str):
+        found = _DURATION.fullmatch(value.strip())
+        if found is None:
+            raise Misuse(f"a duration is written like '60s', '10ms' or '200us' (or a number of seconds), got {value!r}")
+        whole, fraction, unit = found.groups()
+        scale = _UNITS[unit]
+        part = int(fraction) * scale // 10 ** len(fraction) if fraction else 0
+        return int(whole) * scale + part
+    if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
+        raise Misuse(f"a duration is seconds >= 0 or a text such as '60s', got {value!r}")
+    return value * SECOND if isinstance(value, int) else round(value * SECOND)
+
+
+def written(ns: int) -> str:
+    """Return a time for people: `12.003450s`."""
+    return f"{ns // SECOND}.{ns % SECOND // 1000:06d}s"
+
+
+class Clock:
+    """The present instant and what is still to happen. Nothing moves it but `step`."""
+
+    __slots__ = ("_heap", "_sequence", "now")
+
+    def __init__(self) -> None:
+        self.now = 0
+        self._sequence = 0
+        self._heap: list[tuple[int, int, int, Callable[[Any], None], Any]] = []
+
+    def at(self, time: int, rank: int, action: Callable[[Any], None], argument: Any = None) -> None:
+        """Do `action(argument)` at `time` (never before now); `rank`, a draw, orders what shares the instant."""
+        self._sequence = sequence = self._sequence + 1
+        heappush(self._heap, (time if time > self.now else self.now, rank, sequence, action, argument))
+
+    def next_time(self) -> int | None:
+        """When the next thing happens, None when nothing is left."""
+        return self._heap[0][0] if self._heap else None
+
+    def step(self) -> None:
+        """Move to the next thing and do it."""
+        self.now, _, _, action, argument = heappop(self._heap)
+        action(argument)
+
+    def run_until(self, limit: int) -> None:
+        """Do all that is due up to and including `limit`, then stand there."""
+        heap = self._heap
+        while True:
+            if not heap or heap[0][0] > limit:
+                break
+            self.now, _, _, action, argument = heappop(heap)
+            action(argument)
+        if limit > self.now:
+            self.now = limit

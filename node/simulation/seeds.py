@@ -1,0 +1,139 @@
+"""Keyed randomness: a decision is a pure function of (seed, kind, source, destination, ordinal).
+
+Never the next number of a stream: taking one fault, log line or isolate away changes no decision on other pairs. Names
+are hashed with blake2b once per pair; a draw is then one splitmix64 step (Steele, Lea, Flood 2014), so it is the same
+in every process, on every machine and Python. A draw has 64 bits and is sliced; ratios and times are integers.
+"""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from typing import Final, NamedTuple
+
+MASK: Final = 0xFFFF_FFFF_FFFF_FFFF
+SLICE_BITS: Final = 20  # three independent decisions fit one draw
+_SLICE: Final = (1 << SLICE_BITS) - 1
+_GOLDEN: Final = 0x9E37_79B9_7F4A_7C15
+
+Part = str | int | bytes
+
+
+class Ratio(NamedTuple):
+    """`numerator` in `denominator`, both integers: `Ratio(1, 1000)` is one in a thousand (resolution 2**-20)."""
+
+    numerator: int
+    denominator: int
+
+
+NEVER: Final = Ratio(0, 1)
+
+
+def key_of(*parts: Part) -> int:
+    """Hash names and numbers to 64 bits, the same in every process."""
+    state = blake2b(digest_size=8)
+    for part in parts:
+        if isinstance(part, str):
+            data = b"s" + part.encode()
+        elif isinstance(part, int):
+            data = b"i%d" % part
+        else:
+            data = b"b" + part
+        state.update(b"%d:" % len(data))
+        state.update(data)
+    return int.from_bytes(state.digest(), "little")
+
+
+def mix(value: int) -> int:
+    """Spread 64 bits over 64 bits (splitmix64)."""
+    value = (value + _GOLDEN) & MASK
+    value = ((value ^ (value >> 30)) * 0xBF58_476D_1CE4_E5B9) & MASK
+    value = ((value ^ (value >> 27)) * 0x94D0_49BB_1331_11EB) & MASK
+    return value ^ (value >> 31)
+
+
+def slice_of(draw: int, index: int) -> int:
+    """Return slice 0, 1 or 2 of a draw: an int below 2**20."""
+    return (draw >> (index * SLICE_BITS)) & _SLICE
+
+
+def holds(draw: int, index: int, ratio: Ratio) -> bool:
+    """Tell whether slice `index` of the draw falls into `ratio`."""
+    return ((draw >> (index * SLICE_BITS)) & _SLICE) * ratio.denominator < ratio.numerator << SLICE_BITS
+
+
+def below(draw: int, limit: int) -> int:
+    """Map a whole draw to 0 .. limit - 1 without a modulo's bias."""
+    return (draw * limit) >> 64
+
+
+def between(draw: int, low: int, high: int) -> int:
+    """Map a whole draw to low .. high, both included."""
+    return low + ((draw * (high - low + 1)) >> 64)
+
+
+class Lane:
+    """The draws of one (kind, source, destination), counted by their ordinal."""
+
+    __slots__ = ("key", "ordinal")
+
+    def __init__(self, key: int) -> None:
+        self.key = key
+        self.ordinal = 0
+
+    def next(self) -> int:
+        """Draw for the next ordinal: 64 bits."""
+        self.ordinal = ordinal = self.ordinal + 1
+        return mix(self.key + ordinal * _GOLDEN)
+
+    def at(self, ordinal: int) -> int:
+        """Draw for a given ordinal, whatever was drawn before."""
+        return mix(self.key + ordinal * _GOLDEN)
+
+
+class Draws:
+    """All draws of one seed. A lane is made at its first use; its draws do not depend on when that is."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self._lanes: dict[tuple[str, str, str], Lane] = {}
+
+    def lane(self, kind: str, source: str = "", destination: str = "") -> Lane:
+        """Return the lane of this kind between these names."""
+        names = (kind, source, destination)
+        lane = self._lanes.get(names)
+        if lane is None:
+            lane = self._lanes[names] = Lane(key_of(self.seed, kind, source, destination))
+        return lane
+
+    def draw(self, kind: str, source: str = "", destination: str = "") -> int:
+        """Draw for the next ordinal of (kind, source, destination)."""
+        return self.lane(kind, source, destination).next()
+
+    def at(self, ordinal: int, kind: str, source: str = "", destination: str = "") -> int:
+        """Draw for one ordinal of (kind, source, destination); moves no counter."""
+        return self.lane(kind, source, destination).at(ordinal)
+
+
+class Distribution:
+    """Times drawn from a table of (weight, low ns, high ns) rows; weights are out of their sum, cut to 1/256."""
+
+    __slots__ = ("_low", "_span", "rows")
+
+    def __init__(self, *rows: tuple[int, int, int]) -> None:
+        self.rows = rows
+        total = sum(weight for weight, _, _ in rows)
+        low: list[int] = []
+        span: list[int] = []
+        seen = 0
+        for weight, least, most in rows:
+            seen += weight
+            count = seen * 256 // total - len(low)
+            low.extend([least] * count)
+            span.extend([most - least] * count)
+        self._low = tuple(low)
+        self._span = tuple(span)
+
+    def pick(self, draw: int) -> int:
+        """Return ns by slices 1 and 2 of the draw; slice 0 is left for the decision whether at all."""
+        row = (draw >> 20) & 0xFF
+        return self._low[row] + ((self._span[row] * ((draw >> 40) & _SLICE)) >> SLICE_BITS)
