@@ -1,0 +1,128 @@
+"""Starting a node as a child of this process, for `regrove.start` and `regrove up`; it never outlives its parent.
+
+One socketpair joins the two: the parent sends the configuration, the manager answers once, ready or failed, and leaves
+(an orderly stop within its drain limit) as soon as the parent's end closes, however the parent ended.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Final
+
+from regrove.node.core.errors import RegroveError
+from regrove.node.process.configuration import NodeConfig
+from regrove.node.process.folders import NodeFolder
+from regrove.node.process.framing import FrameReader, pack
+
+MANAGER_MODULE: Final = "regrove.node.process.manager_process"
+
+
+class NodeFailed(RegroveError):
+    """The node ended before it was up, or did not get up in time; `code` is its exit code, None in the second case."""
+
+    def __init__(self, text: str, code: int | None) -> None:
+        self.code = code
+        super().__init__(text)
+
+
+@dataclass(slots=True)
+class Launched:
+    """A node that is up, as a child process. `stop` it; when this process dies it stops by itself."""
+
+    config: NodeConfig
+    process: subprocess.Popen[bytes]
+    incarnation: int
+    listen: str  # the address it listens on, with the port the kernel chose, or ""
+    lifeline: socket.socket
+
+    @property
+    def folder(self) -> NodeFolder:
+        """Its runtime folder, with the control socket."""
+        return NodeFolder(Path(self.config.runtime_dir) / self.config.name)
+
+    def stop(self, timeout: float | None = None) -> int:
+        """Ask it to leave, wait, and return its exit code; after `timeout` seconds (drain limit + 5 s) it is killed."""
+        self.lifeline.close()
+        limit = self.config.drain_limit + 5.0 if timeout is None else timeout
+        try:
+            return self.process.wait(limit)
+        except subprocess.TimeoutExpired:
+            self.process.kill()  # its cores die with it (PR_SET_PDEATHSIG)
+            return self.process.wait()
+
+
+def launch(
+    config: NodeConfig,
+    *,
+    timeout: float = 60.0,
+    stderr: int | IO[Any] | None = None,
+    stdout: int | IO[Any] | None = None,
+) -> Launched:
+    """Start a node and wait until its trees are up; raises NodeFailed. `stderr` gets its log (None: ours)."""
+    here, there = socket.socketpair()
+    try:
+        with there:
+            process = subprocess.Popen(
+                manager_command(there.fileno()),
+                pass_fds=(there.fileno(),),
+                stdin=subprocess.DEVNULL,
+                stdout=stdout,
+                stderr=stderr,
+                process_group=0,
+            )
+        return _await_ready(config, process, here, timeout)
+    except BaseException:
+        here.close()
+        raise
+
+
+def manager_command(boot: int) -> list[str]:
+    """The command line of a manager that reads its configuration from the inherited descriptor `boot`."""
+    return [sys.executable, "-P", "-m", MANAGER_MODULE, str(boot)]
+
+
+def _await_ready(config: NodeConfig, process: subprocess.Popen[bytes], here: socket.socket, timeout: float) -> Launched:
+    deadline = time.monotonic() + timeout
+    try:
+        plain = config.plain() | {"import_path": config.import_path or (os.getcwd(),)}
+        here.settimeout(timeout)
+        here.sendall(pack(plain))
+        answer = _answer(here, deadline)
+    except TimeoutError:
+        _end(process)
+        raise NodeFailed(
+            f"node {config.name} was not up within {timeout:g} s and was killed; see its log, or give it longer", None
+        ) from None
+    except OSError:
+        answer = None
+    except BaseException:
+        _end(process)
+        raise
+    if answer is not None and "ready" in answer:
+        ready = answer["ready"]
+        return Launched(config, process, int(ready["incarnation"]), str(ready["listen"]), here)
+    code = process.wait()
+    text = str(answer["failed"]) if answer is not None else f"node {config.name} ended at its start; see its log"
+    raise NodeFailed(text, code)
+
+
+def _answer(here: socket.socket, deadline: float) -> dict[str, Any] | None:
+    reader = FrameReader()
+    while True:
+        here.settimeout(max(deadline - time.monotonic(), 0.001))
+        data = here.recv(65536)
+        if not data:
+            return None
+        for frame in reader.feed(data):
+            return dict(frame)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.kill()
+    process.wait()
