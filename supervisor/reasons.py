@@ -80,6 +80,13 @@ class StartFailed(Reason):
     reason: object
 
 
+@dataclass(frozen=True, slots=True)
+class StartTimedOut(Reason):
+    """The child's `start` took longer than the `start_timeout` of its spec and was killed."""
+
+    seconds: float
+
+
 def is_clean(reason: object) -> bool:
     """Tell whether a supervisor takes `reason` as an orderly end: `Normal` or `Shutdown(...)`."""
     return isinstance(reason, Normal | Shutdown)

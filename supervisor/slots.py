@@ -1,0 +1,128 @@
+"""The children of one supervisor: a slot each, found by key, id or address in constant time, in start order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from regrove.supervisor.spec import AnySpec
+
+SlotState: TypeAlias = Literal["running", "starting", "restarting", "stopping", "stopped"]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One child as others see it; `restarts` are the restarts of this child, `last_reason` why its last life ended."""
+
+    key: int
+    id: str
+    spec: AnySpec
+    address: object | None
+    state: SlotState
+    restarts: int
+    last_reason: object | None
+
+
+class Slot:
+    """One child in all its lives. `address` is of the present life, or of the last one."""
+
+    __slots__ = ("address", "key", "last_reason", "restarts", "retry", "spec", "state")
+
+    def __init__(self, key: int, spec: AnySpec) -> None:
+        self.key = key
+        self.spec = spec
+        self.state: SlotState = "stopped"
+        self.address: object | None = None
+        self.retry: int | None = None  # the token of a Retry that is on its way
+        self.restarts = 0
+        self.last_reason: object | None = None
+
+    @property
+    def alive(self) -> bool:
+        """Whether it has a life: running, or in its `start`, or on its way out."""
+        return self.state in ("running", "starting", "stopping")
+
+    @property
+    def temporary(self) -> bool:
+        """Whether it is never started again."""
+        return self.spec.restart == "temporary"
+
+    @property
+    def held(self) -> bool:
+        """Whether it runs or is about to."""
+        return self.state != "stopped"
+
+    def row(self) -> Row:
+        """Show it to others."""
+        address = self.address if self.state in ("running", "stopping") else None
+        return Row(self.key, self.spec.id, self.spec, address, self.state, self.restarts, self.last_reason)
+
+    def __repr__(self) -> str:
+        return f"<child {self.key} {self.spec.id!r} {self.state}>"
+
+
+class Slots:
+    """All children in start order; a dynamic supervisor's are not found by id."""
+
+    __slots__ = ("_by_address", "_by_id", "_by_key", "_dynamic", "_next")
+
+    def __init__(self, dynamic: bool) -> None:
+        self._dynamic = dynamic
+        self._next = 1
+        self._by_key: dict[int, Slot] = {}
+        self._by_id: dict[str, Slot] = {}
+        self._by_address: dict[object, Slot] = {}
+
+    def add(self, spec: AnySpec) -> Slot:
+        """Append a child; its key is never given again."""
+        slot = Slot(self._next, spec)
+        self._next += 1
+        self._by_key[slot.key] = slot
+        if not self._dynamic:
+            self._by_id[spec.id] = slot
+        return slot
+
+    def remove(self, slot: Slot) -> None:
+        """Forget a child and its spec."""
+        del self._by_key[slot.key]
+        if not self._dynamic:
+            del self._by_id[slot.spec.id]
+        self.unplace(slot)
+
+    def place(self, slot: Slot, address: object) -> None:
+        """Note where the child's new life is."""
+        self.unplace(slot)
+        slot.address = address
+        self._by_address[address] = slot
+
+    def unplace(self, slot: Slot) -> None:
+        """Forget where the child was."""
+        if slot.address is not None:
+            self._by_address.pop(slot.address, None)
+            slot.address = None
+
+    def __getitem__(self, key: int) -> Slot:
+        return self._by_key[key]
+
+    def __contains__(self, key: int) -> bool:
+        return key in self._by_key
+
+    def find(self, child: object) -> Slot | None:
+        """Find a child by id or by address: the present one, or the last one while it is restarting."""
+        if isinstance(child, str):
+            return self._by_id.get(child)
+        try:
+            return self._by_address.get(child)
+        except TypeError:  # an unhashable value from afar is nobody's address
+            return None
+
+    def __len__(self) -> int:
+        return len(self._by_key)
+
+    def __iter__(self) -> Iterator[Slot]:
+        return iter(self._by_key.values())
+
+    def backwards(self) -> Iterator[Slot]:
+        """Yield the children in stopping order."""
+        return reversed(self._by_key.values())
