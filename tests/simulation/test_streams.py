@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from regrove.node.simulation.clock import SECOND, Clock
 from regrove.node.simulation.seeds import Draws
 from regrove.node.simulation.streams import RETRY, WINDOW, End, Tcp
@@ -164,12 +166,8 @@ def test_a_connect_to_nobody_or_to_a_full_backlog_is_refused() -> None:
     pair = Pair()
     for port, room in ((81, 10), (80, 1)):
         pair.door.room = room
-        try:
+        with pytest.raises(ConnectionRefusedError, match="ECONNREFUSED"):
             pair.connect(port)
-        except ConnectionRefusedError as error:
-            assert str(error) == "ECONNREFUSED"
-        else:
-            raise AssertionError("the connect was not refused")
     assert pair.tcp.refused == 2
 
 

@@ -1,0 +1,438 @@
+"""The simulated network: the twin of `transport/zeromq.py` under the same port, for all cores of a world.
+
+A session is one connection. Frames of one direction arrive in order; one that meets a cut or a hold waits with all
+behind it, as tcp keeps it, until healed or released. In the `faithful` profile a loss is a reset: the connection ends
+and all that was under way on it is gone, because that is what ZeroMQ over tcp can do; in the `hostile` profile the
+frame alone is gone. When a process dies its connections end: of what it had sent a keyed part still arrives, the end
+that dialled hears at once, the one that was dialled a little later.
+One keyed draw a frame; its lane is (kind, source core, target core), so other links change nothing here.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from regrove.node.simulation.clock import MICROSECOND, MILLISECOND, Clock
+from regrove.node.simulation.faults import LOSS, PROFILES, Plan
+from regrove.node.simulation.seeds import SLICE_BITS, Distribution, Draws, Lane, slice_of
+from regrove.transport.base import Handler, TransportError
+
+INSIDE: Final = Distribution(
+    (15, 30 * MICROSECOND, 120 * MICROSECOND), (1, 120 * MICROSECOND, 1_500 * MICROSECOND)
+)  # ipc between the cores of a node
+OUTSIDE: Final = Distribution(
+    (29, 100 * MICROSECOND, 500 * MICROSECOND),
+    (2, 500 * MICROSECOND, 3 * MILLISECOND),
+    (1, 3 * MILLISECOND, 25 * MILLISECOND),
+)  # tcp between machines
+DIAL_AGAIN: Final = 200 * MILLISECOND  # a connect that meets a cut is tried again, as tcp repeats its SYN
+HEARS_LATE: Final = 20 * MILLISECOND  # the most by which the dialled end hears later that its peer is gone
+SCHEME: Final = "sim://"
+
+
+class Way:
+    """One direction of a connection: what is under way on it, in order."""
+
+    __slots__ = ("connection", "draws", "latency", "latest", "parents", "source", "stuck", "target", "wire")
+
+    def __init__(self, connection: Connection, source: Half, target: Half, draws: Lane, latency: Distribution) -> None:
+        self.connection = connection
+        self.source = source
+        self.target = target
+        self.draws = draws
+        self.latency = latency
+        self.wire: deque[bytes] = deque()
+        self.parents: deque[int] = deque()
+        self.latest = 0
+        self.stuck = False  # the first frame met a cut; `Network.heal` sets it going again
+
+
+class Half:
+    """One end of a connection, in one transport, under its session number there."""
+
+    __slots__ = ("connection", "number", "open", "out", "owner")
+
+    def __init__(self, connection: Connection, owner: SimulatedTransport, number: int) -> None:
+        self.connection = connection
+        self.owner = owner
+        self.number = number
+        self.open = True
+        self.out: Way
+
+
+class Connection:
+    """Two halves and the ways between them."""
+
+    __slots__ = ("back", "far", "near", "out", "over")
+
+    def __init__(self) -> None:
+        self.near: Half
+        self.far: Half
+        self.out: Way
+        self.back: Way
+        self.over = False
+
+
+class SimulatedTransport:
+    """The `Transport` of one life of one core. `wake` is called when `poll` would have something to hand over."""
+
+    def __init__(self, network: Network, node: str, core: str, wake: Callable[[], None]) -> None:
+        self.network = network
+        self.node = node
+        self.core = core  # `n0@sim/1`: the place, the same in every life
+        self.wake = wake
+        self.dead = False
+        self.dropped = 0  # frames for sessions that were closed here
+        self.cause = 0  # the sequence of the trace event that brought the frame now being handed over
+        self.last_event: Callable[[], int] = _none
+        self._handler: Handler | None = None
+        self._halves: dict[int, Half] = {}
+        self._last = 0
+        self._inbox: deque[tuple[Half, bytes | None, str, int]] = deque()
+        self._endpoints: list[str] = []
+
+    def attach(self, handler: Handler) -> None:
+        """Give the handler; once, before anything else."""
+        self._handler = handler
+
+    def listen(self, endpoint: str) -> str:
+        """Take connections at `sim://name`. Raises TransportError when it is taken or malformed."""
+        self.network.listen(endpoint, self)
+        self._endpoints.append(endpoint)
+        return endpoint
+
+    def open(self, endpoint: str, server_key: str = "") -> int:  # noqa: ARG002 - the port's signature
+        """Begin a connection; `on_session` or `on_closed` follows."""
+        if not endpoint.startswith(SCHEME):
+            raise TransportError(f"{endpoint!r} is no endpoint of a simulated world: write sim://name")
+        half = self._half(Connection())
+        self.network.dial(half, endpoint)
+        return half.number
+
+    def _half(self, connection: Connection) -> Half:
+        self._last = number = self._last + 1
+        half = self._halves[number] = Half(connection, self, number)
+        return half
+
+    def try_send(self, session: int, frame: bytes) -> bool:
+        """Hand over one frame; False when the session has ended."""
+        half = self._halves.get(session)
+        if half is None or self.dead:
+            return False
+        if half.connection.over or not half.open:
+            return False
+        self.network.carry(half.out, frame, self.last_event())
+        return True
+
+    def close(self, session: int) -> None:
+        """End a session, at once and silently."""
+        half = self._halves.pop(session, None)
+        if half is not None:
+            half.open = False
+            self.network.finish(half, "closed by the peer")
+
+    def poll(self) -> bool:
+        """Hand what has arrived to the handler."""
+        handler, inbox = self._handler, self._inbox
+        assert handler is not None
+        while inbox:
+            half, frame, word, cause = inbox.popleft()
+            if not half.open:
+                self.dropped += frame is not None
+                continue
+            self.cause = cause
+            if frame is not None:
+                handler.on_frames(half.number, (frame,))
+            elif word in ("in", "out"):
+                handler.on_session(half.number, word == "in", "")
+            else:
+                half.open = False
+                del self._halves[half.number]
+                handler.on_closed(half.number, word)
+        self.cause = 0
+        return False
+
+    def arrived(self, half: Half, frame: bytes | None, word: str, cause: int) -> None:
+        """Take what the network brings."""
+        if not self.dead:
+            self._inbox.append((half, frame, word, cause))
+            self.wake()
+
+    def pending(self) -> bool:
+        """Whether something has arrived."""
+        return bool(self._inbox)
+
+    def fds(self) -> tuple[int, ...]:
+        """There are none."""
+        return ()
+
+    def halves(self) -> list[Half]:
+        """Return the ends that are open, in order of opening."""
+        return list(self._halves.values())
+
+    def destroy(self, linger: float = 0.0) -> None:  # noqa: ARG002 - the port's signature
+        """Close everything; what was sent before still arrives."""
+        if self.dead:
+            return
+        for half in self.halves():
+            self.close(half.number)
+        self._leave()
+
+    def crash(self) -> None:
+        """The process is gone: a keyed part of what it had sent still arrives, what it had not read is lost."""
+        if self.dead:
+            return
+        for half in self.halves():
+            half.open = False
+            self.network.cut_off(half)
+        self._halves.clear()
+        self._leave()
+
+    def _leave(self) -> None:
+        self.dead = True
+        self._inbox.clear()
+        for endpoint in self._endpoints:
+            self.network.unlisten(endpoint, self)
+
+    def __repr__(self) -> str:
+        return f"<SimulatedTransport of {self.core}: {len(self._halves)} sessions>"
+
+
+def _none() -> int:
+    return 0
+
+
+class Network:
+    """All links of one world. `emit(time, parent, way, frame)` notes an arrival and returns its sequence."""
+
+    def __init__(self, clock: Clock, draws: Draws, plan: Plan, profile: str) -> None:
+        assert profile in PROFILES
+        self.clock = clock
+        self.plan = plan
+        self.hostile = profile == "hostile"
+        self.delays: dict[tuple[str, str], int] = {}  # extra ns from a place to a place
+        self.frames = 0
+        self.lost = 0
+        self.resets = 0
+        self.emit: Callable[[Way, bytes, int], int] = _no_event
+        self._draws = draws
+        self._doors: dict[str, SimulatedTransport] = {}
+        self._cuts: dict[tuple[str, str], int] = {}
+        self._ways: dict[Way, None] = {}
+
+    # --- places and cuts: a place is a node or a core ---
+
+    def open_between(self, source: SimulatedTransport, target: SimulatedTransport) -> bool:
+        """Whether a frame may pass from one core to another now."""
+        cuts = self._cuts
+        return not cuts or ((source.node, target.node) not in cuts and (source.core, target.core) not in cuts)
+
+    def path_open(self, source: str, target: str) -> bool:
+        """Whether bytes may pass from one node to another now; the world outside reaches every node."""
+        return (source, target) not in self._cuts
+
+    def cut(self, source: str, target: str) -> None:
+        """Stop what goes from a place to a place. Cuts add up: each needs its own `heal`."""
+        self._cuts[(source, target)] = self._cuts.get((source, target), 0) + 1
+
+    def heal(self, source: str, target: str) -> None:
+        """Undo one cut; what waited sets out again once the last one is gone."""
+        left = self._cuts.get((source, target), 0) - 1
+        if left > 0:
+            self._cuts[(source, target)] = left
+            return
+        self._cuts.pop((source, target), None)
+        for way in list(self._ways):
+            if way.stuck and self.open_between(way.source.owner, way.target.owner):
+                way.stuck = False
+                for _ in range(len(way.wire)):
+                    self._set_out(way, way.draws.next())
+
+    def under_way(self, source: str, target: str) -> list[bytes]:
+        """Return the frames between two places that have not arrived, in order for each connection."""
+        return [frame for way in self._between(source, target) for frame in way.wire]
+
+    def _between(self, source: str, target: str) -> Iterator[Way]:
+        for way in list(self._ways):
+            near, far = way.source.owner, way.target.owner
+            if source in (near.node, near.core) and target in (far.node, far.core):
+                yield way
+
+    def reset_between(self, source: str, target: str) -> int:
+        """Reset every connection that carries frames from a place to a place; return how many frames that lost."""
+        before = self.lost
+        for way in self._between(source, target):
+            if not way.connection.over:
+                self.reset(way.connection)
+        return self.lost - before
+
+    @property
+    def quiet(self) -> bool:
+        """Whether no frame is under way."""
+        return not any(way.wire for way in self._ways)
+
+    # --- listening and dialling ---
+
+    def listen(self, endpoint: str, door: SimulatedTransport) -> None:
+        """Bind a name. Raises TransportError."""
+        if not endpoint.startswith(SCHEME) or len(endpoint) == len(SCHEME):
+            raise TransportError(f"{endpoint!r} is no endpoint of a simulated world: write sim://name")
+        if endpoint in self._doors:
+            raise TransportError(f"{endpoint} is in use: an endpoint is bound once, by one life of one core")
+        self._doors[endpoint] = door
+
+    def unlisten(self, endpoint: str, door: SimulatedTransport) -> None:
+        """Free a name."""
+        if self._doors.get(endpoint) is door:
+            del self._doors[endpoint]
+
+    def dial(self, half: Half, endpoint: str) -> None:
+        """Let a connect reach its target."""
+        half.connection.near = half
+        lane = self._draws.lane("dial", half.owner.core, endpoint.partition(".")[0])
+        draw = lane.next()
+        self.clock.at(self.clock.now + INSIDE.pick(draw), draw, self._reach, (half, endpoint, lane))
+
+    def _reach(self, call: tuple[Half, str, Lane]) -> None:
+        half, endpoint, lane = call
+        if not half.open or half.owner.dead:
+            return
+        draw = lane.next()
+        door = self._doors.get(endpoint)
+        if door is None:
+            half.connection.over = True
+            half.owner.arrived(half, None, f"refused: nobody listens at {endpoint}", 0)
+            return
+        source = half.owner
+        if not (self.open_between(source, door) and self.open_between(door, source)):
+            self.clock.at(self.clock.now + DIAL_AGAIN, draw, self._reach, call)
+            return
+        self._join(half, door)
+        self.clock.at(self.clock.now + half.out.latency.pick(draw), draw, self._through, half)
+
+    def _join(self, near: Half, door: SimulatedTransport) -> None:
+        connection = near.connection
+        far = connection.far = door._half(connection)
+        source = near.owner
+        table = INSIDE if source.node == door.node else OUTSIDE
+        out = self._draws.lane("frame.out", source.core, door.core)
+        back = self._draws.lane("frame.back", door.core, source.core)
+        connection.out = near.out = Way(connection, near, far, out, table)
+        connection.back = far.out = Way(connection, far, near, back, table)
+        self._ways[near.out] = self._ways[far.out] = None
+        door.arrived(far, None, "in", 0)
+
+    def _through(self, half: Half) -> None:
+        if half.open and not half.connection.over:
+            half.owner.arrived(half, None, "out", 0)
+
+    # --- frames ---
+
+    def carry(self, way: Way, frame: bytes, parent: int) -> None:
+        """Send a frame on its way; here the noise strikes."""
+        self.frames += 1
+        draw = way.draws.next()
+        ratio = self.plan.loss
+        if ratio.numerator and (draw & 0xFFFFF) * ratio.denominator < ratio.numerator << SLICE_BITS:
+            counts = self.plan.count(LOSS)
+            counts.fired += 1
+            before = self.lost
+            self.lost += 1
+            if not self.hostile:
+                self.reset(way.connection)
+            counts.affected += self.lost - before
+            return
+        way.wire.append(frame)
+        way.parents.append(parent)
+        if not way.stuck:
+            self._set_out(way, draw)
+
+    def _set_out(self, way: Way, draw: int) -> None:
+        time = self.clock.now + way.latency.pick(draw)
+        if self.delays:
+            time += self._extra(way)
+        if time <= way.latest:
+            time = way.latest + 1
+        way.latest = time
+        self.clock.at(time, draw, self._arrive, way)
+
+    def _extra(self, way: Way) -> int:
+        near, far = way.source.owner, way.target.owner
+        return self.delays.get((near.node, far.node), 0) + self.delays.get((near.core, far.core), 0)
+
+    def _arrive(self, way: Way) -> None:
+        if not way.wire or way.stuck:
+            return
+        if self._cuts and not self.open_between(way.source.owner, way.target.owner):
+            way.stuck = True
+            return
+        frame = way.wire.popleft()
+        event = self.emit(way, frame, way.parents.popleft())
+        way.target.owner.arrived(way.target, frame, "", event)
+        if way.connection.over and not way.wire:
+            self._ways.pop(way, None)
+
+    # --- ends ---
+
+    def reset(self, connection: Connection) -> None:
+        """End a connection and lose all that is under way on it; both ends hear of it."""
+        if connection.over:
+            return
+        connection.over = True
+        self.resets += 1
+        for way in (connection.out, connection.back):
+            self.lost += len(way.wire)
+            self._drop(way)
+            self._tell_end(way.target, "connection reset", way.draws.next())
+
+    def finish(self, half: Half, why: str) -> None:
+        """An end was closed: what it had sent arrives before its peer hears of it, what was under way to it is lost."""
+        connection = half.connection
+        if connection.over:
+            return
+        connection.over = True
+        if not hasattr(half, "out"):
+            return  # the connect had not come through
+        peer = connection.far if half is connection.near else connection.near
+        self.lost += len(peer.out.wire)
+        self._drop(peer.out)
+        self._tell_end(peer, why, half.out.draws.next())
+
+    def cut_off(self, half: Half) -> None:
+        """The process at this end is gone."""
+        if not half.connection.over and hasattr(half, "out"):
+            way = half.out
+            keep = slice_of(way.draws.next(), 0) * (len(way.wire) + 1) >> SLICE_BITS
+            while len(way.wire) > keep:
+                way.wire.pop()
+                way.parents.pop()
+                self.lost += 1
+        self.finish(half, "connection reset by the peer")
+
+    def _drop(self, way: Way) -> None:
+        way.wire.clear()
+        way.parents.clear()
+        self._ways.pop(way, None)
+
+    def _tell_end(self, half: Half, why: str, draw: int) -> None:
+        way = half.connection.out if half is half.connection.far else half.connection.back
+        time = max(self.clock.now + way.latency.pick(draw), way.latest + 1)
+        if half is half.connection.far:
+            time += slice_of(draw, 0) * HEARS_LATE >> SLICE_BITS
+        self.clock.at(time, draw, self._ended, (half, why))
+
+    def _ended(self, end: tuple[Half, str]) -> None:
+        half, why = end
+        way = half.connection.out if half is half.connection.far else half.connection.back
+        if way.stuck and way.wire:
+            self.clock.at(self.clock.now + DIAL_AGAIN, way.draws.next(), self._ended, end)
+            return
+        self._ways.pop(way, None)
+        if half.open:
+            half.owner.arrived(half, None, why, 0)
+
+
+def _no_event(_way: Way, _frame: bytes, _parent: int) -> int:
+    return 0
