@@ -1,8 +1,8 @@
 """Where a node keeps what belongs to this machine: RUNTIME/NAME/{lock,pid,control,...}; the state folder.
 
 Runtime folders are 0700, of this user, and no symlinks: who may open `control` commands the node, so a folder that
-somebody else made is refused, not repaired. The lock is an open-file-description lock (fcntl(2)) on `lock`: it ends with the manager, however it dies, and can be
-asked about without being taken.
+somebody else made is refused, not repaired. The lock is an open-file-description lock (fcntl(2)) on `lock`: it ends
+with the manager, however it dies, and can be asked about without being taken.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Final
 
 from regrove.node.core.errors import Misuse
-
 
 _FLOCK: Final = struct.Struct("hhqqi0q")  # struct flock of 64-bit Linux: type, whence, start, length, pid
 

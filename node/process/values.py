@@ -22,7 +22,7 @@ _TRUE: Final = ("1", "true", "yes", "on")
 _FALSE: Final = ("0", "false", "no", "off", "")
 
 
-class BadValue(ValueError):  # noqa: N818 - never leaves configuration.py, which makes a ConfigError of it
+class BadValue(ValueError):  # never leaves configuration.py, which makes a ConfigError of it
     """The value breaks `rule`; `mend` is an example to write instead."""
 
     def __init__(self, rule: str, mend: str) -> None:

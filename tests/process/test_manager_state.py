@@ -1,0 +1,371 @@
+"""The manager's decisions, by small stories: events in, actions out."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from regrove.node.cluster.views import CoreNames, CoreView, MemberView, NodeView
+from regrove.node.core.ports import NamesChanged, PeerCore, PeerGone, StopCore
+from regrove.node.process.budget import RETRY_FIRST, RETRY_LAST, SECOND, RestartBudget, quarantine_delay
+from regrove.node.process.core_slot import ManagerSettings
+from regrove.node.process.manager_events import (
+    Action,
+    Begin,
+    CoreBound,
+    CoreEnded,
+    CoreNamed,
+    CoreReported,
+    CoreStarted,
+    Dial,
+    Event,
+    Finish,
+    Go,
+    Kill,
+    Note,
+    PeerLost,
+    PeerTold,
+    Ready,
+    Share,
+    Spawn,
+    StopAsked,
+    Tell,
+    Tick,
+)
+from regrove.node.process.manager_state import BIND_LIMIT, STOP_GRACE, ManagerState
+from regrove.supervisor.reasons import CoreDown, NoConnection, Shutdown
+
+T = TypeVar("T")
+NODE = "one@here"
+OTHER = "two@there"
+
+
+def manager(cores: int = 2, limit: int = 3) -> ManagerState:
+    return ManagerState(ManagerSettings(NODE, 7, cores, RestartBudget(limit, 30 * SECOND)))
+
+
+def home(core: int, incarnation: int = 1) -> tuple[str, int, int, int]:
+    return (NODE, 7, core, incarnation)
+
+
+def bound(core: int, incarnation: int = 1, remote: str = "") -> CoreBound:
+    return CoreBound(core, incarnation, f"ipc://{core}.{incarnation}", remote)
+
+
+def quiet(actions: list[Action]) -> list[Action]:
+    """Actions without the lines for the log."""
+    return [action for action in actions if not isinstance(action, Note)]
+
+
+def of(actions: list[Action], kind: type[T]) -> list[T]:
+    return [action for action in actions if isinstance(action, kind)]
+
+
+def booted(cores: int = 2, limit: int = 3, remote: bool = False) -> ManagerState:
+    state = manager(cores, limit)
+    state.decide(0, Begin())
+    for core in range(cores):
+        state.decide(0, bound(core, remote=f"tcp://h:{core}" if remote else ""))
+    for core in range(cores):
+        state.decide(0, CoreStarted(core, 1))
+    assert state.state == "up"
+    return state
+
+
+def test_at_boot_no_tree_starts_before_every_core_is_bound() -> None:
+    state = manager(3)
+    assert state.decide(0, Begin()) == [Spawn(0, 1), Spawn(1, 1), Spawn(2, 1)]
+    assert of(state.decide(1, bound(0)), Go) == []
+    assert of(state.decide(2, bound(2)), Go) == []
+    last = state.decide(3, bound(1))
+    assert of(last, Go) == [Go(0, (1, 2)), Go(1, (0, 2)), Go(2, (0, 1))]
+    assert state.state == "starting"
+
+
+def test_every_core_knows_every_other_before_it_may_start() -> None:
+    state = manager(2)
+    state.decide(0, Begin())
+    state.decide(0, bound(0))
+    actions = quiet(state.decide(0, bound(1)))
+    assert actions[:2] == [
+        Tell(0, PeerCore(home(1), "ipc://1.1")),
+        Tell(1, PeerCore(home(0), "ipc://0.1")),
+    ]
+    assert actions[-2:] == [Go(0, (1,)), Go(1, (0,))]
+
+
+def test_the_node_is_ready_once_when_all_cores_have_started() -> None:
+    state = manager(2)
+    for event in (Begin(), bound(0), bound(1), CoreStarted(1, 1)):
+        assert of(state.decide(0, event), Ready) == []
+    assert of(state.decide(0, CoreStarted(0, 1)), Ready) == [Ready()]
+    state.decide(0, CoreEnded(0, 1, "killed by SIGKILL"))
+    assert state.state == "degraded"
+    state.decide(0, bound(0, 2))
+    assert of(state.decide(0, CoreStarted(0, 2)), Ready) == []
+    assert state.state == "up"
+
+
+def test_a_dead_core_is_replaced_at_once_and_its_peers_hear_of_both_lives() -> None:
+    state = booted()
+    actions = quiet(state.decide(5, CoreEnded(1, 1, "killed by SIGKILL")))
+    gone = PeerGone(home(1), CoreDown(f"core 1 of {NODE} killed by SIGKILL"))
+    assert actions == [Tell(0, gone), Spawn(1, 2)]
+    assert quiet(state.decide(6, bound(1, 2))) == [
+        Tell(0, PeerCore(home(1, 2), "ipc://1.2")),
+        Tell(1, PeerCore(home(0), "ipc://0.1")),
+        Go(1, (0,)),
+    ]
+    assert state.cores[1].last_exit == "killed by SIGKILL"
+
+
+def test_what_an_older_life_says_changes_nothing() -> None:
+    state = booted()
+    state.decide(5, CoreEnded(1, 1, "killed by SIGKILL"))
+    for event in (bound(1), CoreStarted(1, 1), CoreEnded(1, 1, "again"), CoreNamed(1, 1, ("x",))):
+        assert state.decide(6, event) == []
+    assert state.cores[1].state == "spawning"
+
+
+def test_a_core_past_its_budget_is_quarantined_and_retried_after_doubling_delays() -> None:
+    state = booted(limit=2)
+    now = SECOND
+    for incarnation in (1, 2):
+        assert of(state.decide(now, CoreEnded(1, incarnation, "died")), Spawn) == [Spawn(1, incarnation + 1)]
+    assert of(state.decide(now, CoreEnded(1, 3, "died")), Spawn) == []
+    assert (state.cores[1].state, state.state) == ("quarantined", "degraded")
+    assert state.deadline() == now + RETRY_FIRST
+    now += RETRY_FIRST
+    assert of(state.decide(now, Tick()), Spawn) == [Spawn(1, 4)]
+    state.decide(now, CoreEnded(1, 4, "died"))
+    assert state.deadline() == now + 2 * RETRY_FIRST
+
+
+def test_a_long_life_after_a_quarantine_earns_the_budget_back() -> None:
+    state = booted(limit=1)
+    state.decide(1, CoreEnded(1, 1, "died"))
+    state.decide(1, CoreEnded(1, 2, "died"))
+    state.decide(1 + RETRY_FIRST, Tick())
+    state.decide(1 + RETRY_FIRST, bound(1, 3))
+    state.decide(1 + RETRY_FIRST, CoreStarted(1, 3))
+    later = 1 + RETRY_FIRST + 31 * SECOND
+    assert of(state.decide(later, CoreEnded(1, 3, "died")), Spawn) == [Spawn(1, 4)]
+
+
+def test_ends_further_apart_than_the_period_never_quarantine() -> None:
+    state = booted(limit=1)
+    for life in range(1, 50):
+        now = life * 31 * SECOND
+        assert of(state.decide(now, CoreEnded(0, life, "died")), Spawn) == [Spawn(0, life + 1)]
+
+
+def test_every_core_quarantined_ends_the_node_with_70() -> None:
+    state = booted(limit=0)
+    assert of(state.decide(1, CoreEnded(0, 1, "died")), Finish) == []
+    finish = of(state.decide(1, CoreEnded(1, 1, "died")), Finish)
+    assert [action.code for action in finish] == [70]
+    assert state.decide(2, Tick()) == []
+
+
+def test_a_core_quarantined_at_boot_does_not_hold_the_others_back() -> None:
+    state = manager(2, limit=0)
+    state.decide(0, Begin())
+    state.decide(0, bound(0))
+    assert of(state.decide(0, CoreEnded(1, 1, "killed by SIGKILL")), Go) == [Go(0, ())]
+
+
+def test_an_application_refused_at_boot_ends_the_node_with_64_and_its_text() -> None:
+    state = manager(2)
+    state.decide(0, Begin())
+    text = "no module named shopp"
+    assert state.decide(0, CoreReported(0, 1, "refused", text)) == [Finish(64, text)]
+
+
+def test_an_application_refused_later_is_a_failed_life() -> None:
+    state = booted()
+    state.decide(1, CoreEnded(0, 1, "killed by SIGKILL"))
+    assert state.decide(1, CoreReported(0, 2, "refused", "the file is gone")) == []
+    state.decide(1, CoreEnded(0, 2, "exited with status 64"))
+    assert state.cores[0].last_exit == "the file is gone (exited with status 64)"
+
+
+def test_a_core_that_does_not_bind_in_time_is_killed_and_counts_as_ended() -> None:
+    state = manager(1)
+    state.decide(0, Begin())
+    assert state.deadline() == BIND_LIMIT
+    assert of(state.decide(BIND_LIMIT, Tick()), Kill) == [Kill(0)]
+    state.decide(BIND_LIMIT, CoreEnded(0, 1, "killed by SIGKILL"))
+    assert "not ready 60 s after its start" in str(state.cores[0].last_exit)
+
+
+def test_a_stop_asks_every_core_and_ends_with_0_when_all_are_gone() -> None:
+    state = booted()
+    asked = of(state.decide(1, StopAsked("SIGTERM")), Tell)
+    assert asked == [Tell(core, StopCore(20.0, Shutdown("SIGTERM"))) for core in (0, 1)]
+    assert state.state == "stopping"
+    state.decide(2, CoreReported(0, 1, "stopped", "stopped"))
+    assert of(state.decide(2, CoreEnded(0, 1, "exited with status 0")), Finish) == []
+    finish = of(state.decide(3, CoreEnded(1, 1, "exited with status 0")), Finish)
+    assert [action.code for action in finish] == [0]
+
+
+def test_a_core_that_does_not_stop_is_killed_after_the_drain_limit() -> None:
+    state = booted(1)
+    state.decide(1, StopAsked("SIGTERM"))
+    deadline = state.deadline()
+    assert deadline == 1 + 20 * SECOND + STOP_GRACE
+    assert of(state.decide(deadline, Tick()), Kill) == [Kill(0)]
+    assert of(state.decide(deadline, CoreEnded(0, 1, "killed by SIGKILL")), Finish)[0].code == 0
+
+
+def test_a_second_stop_kills_what_is_left() -> None:
+    state = booted()
+    state.decide(1, StopAsked("SIGINT"))
+    state.decide(1, CoreEnded(0, 1, "exited with status 0"))
+    assert of(state.decide(2, StopAsked("SIGINT", now=True)), Kill) == [Kill(1)]
+    assert of(state.decide(2, CoreEnded(1, 1, "killed by SIGKILL")), Finish)[0].code == 0
+
+
+def test_a_stop_while_cores_boot_or_sit_in_quarantine_ends_too() -> None:
+    state = manager(3, limit=0)
+    state.decide(0, Begin())
+    state.decide(0, bound(0))
+    state.decide(0, CoreEnded(1, 1, "died"))
+    assert of(state.decide(1, StopAsked("SIGTERM")), Kill) == [Kill(0), Kill(2)]
+    state.decide(1, CoreEnded(0, 1, "killed by SIGKILL"))
+    assert of(state.decide(1, CoreEnded(2, 1, "killed by SIGKILL")), Finish)[0].code == 0
+
+
+def test_names_of_a_core_reach_the_other_cores_and_the_other_nodes() -> None:
+    state = booted()
+    actions = state.decide(1, CoreNamed(0, 1, ("ledger",)))
+    assert actions == [
+        Tell(1, NamesChanged(NODE, 0, ("ledger",))),
+        Share(None, CoreNames(NODE, 7, 0, 1, ("ledger",))),
+    ]
+    assert state.decide(1, CoreNamed(0, 1, ("ledger",))) == []
+    assert state.names.holders("ledger") == [(NODE, 0)]
+
+
+def test_a_replacement_is_told_the_names_of_its_peers_and_they_forget_its_old_ones() -> None:
+    state = booted()
+    state.decide(1, CoreNamed(0, 1, ("ledger",)))
+    state.decide(1, CoreNamed(1, 1, ("clock",)))
+    ended = of(state.decide(2, CoreEnded(1, 1, "died")), Tell)
+    assert Tell(0, NamesChanged(NODE, 1, ())) in ended
+    told = of(state.decide(3, bound(1, 2)), Tell)
+    assert Tell(1, NamesChanged(NODE, 0, ("ledger",))) in told
+    assert Tell(1, NamesChanged(NODE, 1, ("clock",))) not in told
+
+
+def peer_view(incarnation: int = 1, cores: int = 1, life: int = 1, leaving: bool = False) -> PeerTold:
+    rows = tuple(CoreView(core, life, f"tcp://there:{core}", "KEY") for core in range(cores))
+    return PeerTold(NodeView(OTHER, incarnation, "there:1", rows, (), leaving))
+
+
+def test_a_joined_node_is_greeted_and_its_cores_are_announced() -> None:
+    state = booted(remote=True)
+    state.decide(1, CoreNamed(0, 1, ("ledger",)))
+    actions = state.decide(2, peer_view())
+    assert Tell(0, PeerCore((OTHER, 1, 0, 1), "tcp://there:0", "KEY")) in actions
+    shares = of(actions, Share)
+    assert Share(OTHER, CoreNames(NODE, 7, 0, 1, ("ledger",))) in shares
+    assert [core.endpoint for core in of_view(shares[-1]).cores] == ["tcp://h:0", "tcp://h:1"]
+    assert state.members.shape()["members"][1] == {
+        "name": OTHER, "state": "up", "incarnation": 1, "address": "there:1",
+    }  # fmt: skip
+
+
+def of_view(share: Share) -> NodeView:
+    assert isinstance(share.item, NodeView)
+    return share.item
+
+
+def test_the_same_view_twice_says_nothing_to_the_cores() -> None:
+    state = booted()
+    state.decide(1, peer_view())
+    assert state.decide(2, peer_view()) == []
+
+
+def test_a_lost_node_is_down_its_cores_gone_and_its_names_forgotten() -> None:
+    state = booted(1)
+    state.decide(1, peer_view())
+    state.decide(1, PeerTold(CoreNames(OTHER, 1, 0, 1, ("far",))))
+    actions = quiet(state.decide(2, PeerLost(OTHER, 1, "closed")))
+    assert actions == [
+        Tell(0, NamesChanged(OTHER, 0, ())),
+        Tell(0, PeerGone((OTHER, 1, 0, 1), NoConnection())),
+    ]
+    assert state.members.shape()["members"][1]["state"] == "down"
+    assert state.decide(3, PeerLost(OTHER, 1, "closed")) == []
+    assert Tell(0, PeerCore((OTHER, 1, 0, 1), "tcp://there:0", "KEY")) in state.decide(4, peer_view())
+
+
+def test_a_node_that_said_it_leaves_has_left_and_is_not_down() -> None:
+    state = booted(1)
+    state.decide(1, peer_view())
+    state.decide(1, peer_view(cores=0, leaving=True))
+    state.decide(2, PeerLost(OTHER, 1, "closed"))
+    assert state.members.shape()["members"][1]["state"] == "left"
+
+
+def test_a_newer_incarnation_of_a_node_ends_the_older_and_an_older_one_is_ignored() -> None:
+    state = booted(1)
+    state.decide(1, peer_view(incarnation=5))
+    tells = of(state.decide(2, peer_view(incarnation=6)), Tell)
+    assert tells[0].item == PeerGone((OTHER, 5, 0, 1), CoreDown(f"core 0 of {OTHER} ended, says its manager"))
+    assert tells[1].item == PeerCore((OTHER, 6, 0, 1), "tcp://there:0", "KEY")
+    assert state.decide(3, peer_view(incarnation=5)) == []
+    assert state.decide(3, PeerTold(CoreNames(OTHER, 5, 0, 1, ("old",)))) == []
+
+
+def test_members_heard_of_are_dialled_once_they_are_strangers() -> None:
+    state = booted(1)
+    known = MemberView(NODE, 7, "here:1")
+    third = MemberView("three@far", 1, "far:1")
+    view = NodeView(OTHER, 1, "there:1", (), (known, third))
+    assert of(state.decide(1, PeerTold(view)), Dial) == [Dial("far:1")]
+
+
+def test_retries_of_a_quarantine_double_up_to_five_minutes_and_jitter_adds_at_most_half() -> None:
+    assert [quarantine_delay(strikes, 0) // SECOND for strikes in range(1, 9)] == [5, 10, 20, 40, 80, 160, 300, 300]
+    for draw in (0, 1, 2**63, 2**64 - 1):
+        assert RETRY_LAST <= quarantine_delay(500, draw) <= RETRY_LAST * 3 // 2
+
+
+EVENTS = st.one_of(
+    st.builds(bound, st.integers(0, 1), st.integers(1, 4)),
+    st.builds(CoreStarted, st.integers(0, 1), st.integers(1, 4)),
+    st.builds(CoreEnded, st.integers(0, 1), st.integers(1, 4), st.just("died")),
+    st.builds(CoreNamed, st.integers(0, 1), st.integers(1, 4), st.just(("n",))),
+    st.builds(StopAsked, st.just("SIGTERM"), st.booleans()),
+    st.just(Tick()),
+    st.builds(peer_view, st.integers(1, 3), st.integers(0, 2), st.integers(1, 2), st.booleans()),
+    st.builds(PeerLost, st.just(OTHER), st.integers(1, 3), st.just("cut")),
+)
+
+
+@given(st.lists(st.tuples(st.integers(0, 40), EVENTS), max_size=60))
+def test_in_any_history_a_core_is_spawned_only_when_none_runs_and_told_only_while_bound(
+    history: list[tuple[int, Event]],
+) -> None:
+    state = manager(2)
+    running: dict[int, int] = {}
+    ready = 0
+    now = 0
+    for step, event in [(0, Begin()), *history]:
+        now += step * SECOND
+        if isinstance(event, CoreEnded) and running.get(event.core) == event.incarnation:
+            del running[event.core]
+        for action in state.decide(now, event):
+            if isinstance(action, Spawn):
+                assert action.core not in running
+                running[action.core] = action.incarnation
+            if isinstance(action, Tell | Go | Kill):
+                assert action.core in running
+            ready += isinstance(action, Ready)
+    assert ready <= 1
+    if state.finished is not None and state.finished.code == 0:
+        assert not running
