@@ -1,0 +1,88 @@
+"""How a command ends: exit codes, and one sentence with its mend instead of a traceback.
+
+0 done · 1 it failed (status: degraded) · 2 status: down · 64 usage · 69 no node was reached · 70 our bug · 130 Ctrl-C
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Final
+
+import click
+
+from regrove.node.core.errors import RegroveError
+
+FAILED: Final = 1
+DOWN: Final = 2
+USAGE: Final = 64  # EX_USAGE of sysexits.h
+UNAVAILABLE: Final = 69  # EX_UNAVAILABLE
+BUG: Final = 70  # EX_SOFTWARE
+INTERRUPTED: Final = 130
+
+
+def run(command: click.Command, arguments: Sequence[str]) -> int:
+    """Run `command` and turn whatever it raises into a sentence on stderr and an exit code."""
+    try:
+        result = command.main(args=list(arguments), prog_name="regrove", standalone_mode=False)
+        return result if type(result) is int else 0
+    except click.exceptions.Exit as ended:
+        return ended.exit_code
+    except click.UsageError as problem:
+        return _usage(problem)
+    except click.ClickException as problem:
+        return complain(problem.format_message(), FAILED)
+    except (click.Abort, KeyboardInterrupt):
+        return INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the flush at exit finds no broken pipe
+        return FAILED
+    except RegroveError as problem:
+        _traceback_if_asked()
+        return complain(str(problem), code_of(problem))
+    except Exception as problem:
+        _traceback_if_asked()
+        return complain(_bug(problem), BUG)
+
+
+def complain(text: str, code: int) -> int:
+    """Say `text` on stderr and answer `code`."""
+    click.echo(f"regrove: {text}", err=True)
+    return code
+
+
+def code_of(problem: RegroveError) -> int:
+    """The exit code of an error of ours."""
+    from regrove.node.cli.literals import LiteralError
+    from regrove.node.client.errors import NoNode, NotConnected
+
+    match problem:
+        case LiteralError():
+            return USAGE
+        case NoNode() | NotConnected():
+            return UNAVAILABLE
+        case _:
+            return FAILED
+
+
+def _usage(problem: click.UsageError) -> int:
+    where = problem.ctx.command_path if problem.ctx is not None else "regrove"
+    text = problem.format_message().rstrip(".")
+    return complain(f"{text[:1].lower()}{text[1:]}; see `{where} --help`", USAGE)
+
+
+def _bug(problem: Exception) -> str:
+    from regrove.node.cli.group import installed_version
+
+    python = ".".join(map(str, sys.version_info[:3]))
+    return (
+        f"this is a bug of regrove, not yours: {type(problem).__name__}: {problem} (regrove {installed_version()}, "
+        f"Python {python}, {sys.platform}); run it again with REGROVE_DEBUG=1 and send the maintainers what it prints"
+    )
+
+
+def _traceback_if_asked() -> None:
+    if os.environ.get("REGROVE_DEBUG"):
+        click.echo(traceback.format_exc(), err=True, nl=False)

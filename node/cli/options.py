@@ -1,0 +1,65 @@
+"""Options that several commands share, and how a command finds its node."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from regrove.node.cli.failing import USAGE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from regrove.node.process.control import ControlClient
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON (docs/shapes.md) instead of text.")
+node_option = click.option("--node", metavar="NAME", help="The node of this machine to speak to.")
+connect_option = click.option("--connect", metavar="HOST:PORT", help="The --listen address of a node to speak to.")
+timeout_option = click.option(
+    "--timeout", metavar="SECONDS", type=click.FloatRange(min=0.0), default=5.0, show_default=True, help="How long to wait."
+)
+
+
+def local(command: F) -> F:
+    """Give a command `--node` and `--timeout`: it speaks to a manager of this machine."""
+    return node_option(timeout_option(command))
+
+
+def print_json(value: object) -> None:
+    """Print one JSON document."""
+    click.echo(json.dumps(value, ensure_ascii=False, indent=2))
+
+
+@contextmanager
+def control(node: str | None, timeout: float) -> Iterator[ControlClient]:
+    """Speak to the manager of `node`, or of the only node of this machine."""
+    from regrove.node.client.discovery import control_path
+    from regrove.node.process.control import ControlClient
+
+    with ControlClient(control_path(node), timeout) as connection:
+        yield connection
+
+
+class UsageProblem(click.UsageError):
+    """A mistake on the command line that click cannot see itself."""
+
+    exit_code = USAGE
+
+
+def settings_from(pairs: tuple[str, ...], option: str = "--set") -> dict[str, str]:
+    """Read KEY=VALUE pairs; the same key twice, or a pair without `=`, is a usage error."""
+    settings: dict[str, str] = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not (key and equals):
+            raise UsageProblem(f"{pair!r} is not KEY=VALUE; write {option} port=6380, or leave it out")
+        if key in settings:
+            raise UsageProblem(f"{option} gives {key!r} twice; give each setting once")
+        settings[key] = value
+    return settings

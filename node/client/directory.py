@@ -1,0 +1,126 @@
+"""What a client knows of a cluster [pure]: the lives of its cores, where to dial them, and who holds which name.
+
+It is fed with the `call-info` of a manager (`node/process/control.py`) and answers where a target is now. What it says
+of names may be stale: the core that receives a request resolves the name again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from regrove.node.core.address import Address, Home, Name
+from regrove.node.core.errors import Misuse
+from regrove.node.core.mailbox import STALE, UNREACHABLE, Sent
+
+# Where to send: the core, the slot or name there, the generation (0 for a name); or why there is nothing to send to.
+Where: TypeAlias = tuple[Home, int | str, int] | Sent
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """Where a life of a core is dialled; `key` is its public CURVE key (Z85), or empty."""
+
+    home: Home
+    endpoint: str
+    key: str = ""
+
+
+class Directory:
+    """The cores and names of the node a client is connected to, and of the nodes joined to it."""
+
+    __slots__ = ("_holders", "_local", "application", "doors", "incarnation", "node")
+
+    def __init__(self, local: bool) -> None:
+        self._local = local  # dial the ipc endpoints of the node itself
+        self.node = ""
+        self.incarnation = 0
+        self.application = ""
+        self.doors: dict[tuple[str, int], Door] = {}
+        self._holders: dict[tuple[str, str], tuple[int, ...]] = {}  # (node, name) -> cores, lowest first
+
+    def update(self, info: Mapping[str, Any]) -> tuple[list[Door], list[Home]]:
+        """Take a whole `call-info`; answers the lives to learn and those that are over."""
+        self.node = str(info["node"])
+        self.incarnation = int(info["incarnation"])
+        self.application = str(info.get("application", ""))
+        doors: dict[tuple[str, int], Door] = {}
+        holders: dict[tuple[str, str], list[int]] = {}
+        for row in (info, *info.get("nodes", ())):
+            own = row is info
+            for door in _doors(row, "endpoint" if own and self._local else "remote"):
+                doors[(door.home.node, door.home.core)] = door
+            for name, core in row.get("names", ()):
+                holders.setdefault((str(row["node"]), str(name)), []).append(int(core))
+        older = self.doors
+        self.doors = doors
+        self._holders = {key: tuple(sorted(cores)) for key, cores in holders.items()}
+        learned = [door for key, door in doors.items() if older.get(key) != door]
+        gone = [door.home for key, door in older.items() if key not in doors or doors[key].home != door.home]
+        return learned, gone
+
+    def drop(self, home: Home) -> None:
+        """That life of a core does not answer any more: nothing is sent to it until an update names a newer one."""
+        door = self.doors.get((home.node, home.core))
+        if door is not None and door.home == home:
+            del self.doors[(home.node, home.core)]
+
+    def nodes(self) -> tuple[str, ...]:
+        """The known nodes by name, the connected one first."""
+        others = dict.fromkeys(node for node, _ in self.doors if node != self.node)
+        return (self.node, *sorted(others))
+
+    def resolve(self, target: object) -> Where:
+        """Find where `target` is now. Raises Misuse for what is no address, name or text."""
+        match target:
+            case Address():
+                return self._address(target)
+            case Name():
+                return self._name(target)
+            case str():
+                return self._name(Name(target))
+            case _:
+                raise Misuse(f"a message goes to an Address, a Name or a text, got {target!r}")
+
+    def holder(self, name: Name) -> Name | None:
+        """The name pinned to the node and the lowest core that hold it, or None."""
+        node = self._full(name.node)
+        cores = self._cores(node, name)
+        return Name(name.name, node, cores[0]) if cores else None
+
+    def _address(self, target: Address) -> Where:
+        door = self.doors.get((target.node, target.core))
+        if door is None:
+            return UNREACHABLE
+        return (door.home, target.slot, target.generation) if door.home == target.home else STALE
+
+    def _name(self, target: Name) -> Where:
+        node = self._full(target.node)
+        if target.core is not None:
+            door = self.doors.get((node, target.core))
+            return UNREACHABLE if door is None else (door.home, target.name, 0)
+        cores = self._cores(node, target)
+        if not cores:
+            return STALE if node in self.nodes() else UNREACHABLE
+        return (self.doors[(node, cores[0])].home, target.name, 0)
+
+    def _cores(self, node: str, name: Name) -> list[int]:
+        cores = self._holders.get((node, name.name), ())
+        return [core for core in cores if (node, core) in self.doors and name.core in (None, core)]
+
+    def _full(self, node: str | None) -> str:
+        """A node may be named without its host, when that is unique."""
+        if node is None:
+            return self.node
+        fits = [known for known in self.nodes() if known == node or known.partition("@")[0] == node]
+        return fits[0] if len(fits) == 1 else node
+
+
+def _doors(row: Mapping[str, Any], field: str) -> Iterable[Door]:
+    for core in row.get("cores", ()):
+        endpoint = str(core.get(field) or core.get("remote") or "")
+        if endpoint:
+            home = Home(str(row["node"]), int(row["incarnation"]), int(core["core"]), int(core["incarnation"]))
+            key = "" if field == "endpoint" else str(core.get("key") or "")
+            yield Door(home, endpoint, key)
