@@ -78,11 +78,15 @@ class Disk:
         return file
 
     def write(self, file: File, offset: int, data: bytes) -> None:
-        """Write all of `data`; on a full disk a keyed prefix, then raise DiskError ENOSPC."""
+        """Write all of `data`. Raises DiskError ENOSPC on a full disk.
+
+        At the end of the file nothing of it stays then, as the real edge cuts it back; elsewhere a keyed prefix does.
+        """
         if self.full:
             self.refused_writes += 1
-            room = below(self._draws.draw("disk.room", self.node, file.path), len(data) + 1)
-            self._write(file, offset, data[:room])
+            if offset < len(file.content):
+                room = below(self._draws.draw("disk.room", self.node, file.path), len(data) + 1)
+                self._write(file, offset, data[:room])
             raise DiskError("ENOSPC", file.path)
         self._write(file, offset, data)
 

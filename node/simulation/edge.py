@@ -28,7 +28,8 @@ from regrove.node.core.effects import (
 )
 from regrove.node.core.errors import Misuse
 from regrove.node.core.ports import IoCancel, IoCommand, IoDone, IoRelease, IoRequest
-from regrove.node.core.reasons import Busy, OsError, Raised
+from regrove.node.core.reasons import Busy, NotOwner, OsError, Raised
+from regrove.node.io.offload import importable_name, raised
 from regrove.node.simulation.clock import MICROSECOND, MILLISECOND, Clock
 from regrove.node.simulation.disk import Disk, DiskError
 from regrove.node.simulation.handles import Handle, OpenFile, Pool, SimulatedListener, TcpStream
@@ -42,7 +43,7 @@ LOCAL_HOSTS: Final = ("", "0.0.0.0", "127.0.0.1", "::", "::1", "localhost")
 
 
 Work: TypeAlias = Callable[[], object]
-_BAD: Final = OsError("EBADF", "the stream is closed")
+_GONE: Final = NotOwner()
 
 
 class SimulatedEdge:
@@ -59,6 +60,7 @@ class SimulatedEdge:
         bounds: Bounds,
         resolve: Callable[[str], str | None],
         wake: Callable[[], None],
+        roots: tuple[str, ...] = (),
     ) -> None:
         self.node = node
         self.core = core
@@ -70,7 +72,10 @@ class SimulatedEdge:
         self._bounds = bounds
         self._resolve = resolve
         self._wake = wake
+        self._roots = roots  # absolute folders that the operator named
         self._handles: dict[int, Handle] = {}
+        self._listening = 0
+        self._opening = 0  # connects under way
         self._last_handle = 0
         self._open_tokens: dict[int, IoRequest] = {}
         self._done: list[tuple[IoRequest, object]] = []
@@ -115,6 +120,10 @@ class SimulatedEdge:
             self._done.append((request, result))
             self._wake()
 
+    def has_room(self) -> bool:
+        """Whether one more stream may be opened."""
+        return len(self._handles) - self._listening + self._opening < self._bounds.streams
+
     def keep(self, handle: Handle) -> int:
         """Give a handle its number, never reused in this life."""
         self._last_handle = number = self._last_handle + 1
@@ -147,12 +156,11 @@ class SimulatedEdge:
             case Write(), TcpStream():
                 self._write(token, wait, held)
             case Accept(), SimulatedListener():
-                held.accepts.append(token)
-                held.serve()
+                held.accept(token)
             case Read() | Write() | Sync() | Truncate(), OpenFile():
                 self._begin_on_file(token, wait, held)
             case _, None:
-                self.end(token, _BAD)
+                self.end(token, _GONE)
             case _:
                 self.end(token, OsError("EINVAL", f"{type(wait).__name__} does not work on this handle"))
 
@@ -162,27 +170,27 @@ class SimulatedEdge:
         if self._host_of(wait.host) != self.node:
             self.end(token, OsError("EADDRNOTAVAIL", f"{wait.host} is no address of {self.node}"))
             return
-        if len(self._handles) >= self._bounds.streams:
-            self.end(token, OsError("EMFILE", "the bound streams is reached"))
-            return
         listener = SimulatedListener(self, wait.host, self._bounds.accept_backlog)
         port = self.tcp.bind(self.node, wait.port, listener, wait.shared)
         if port is None:
             self.end(token, OsError("EADDRINUSE", f"{wait.host}:{wait.port}"))
             return
         listener.port = port
+        self._listening += 1
         self.end(token, (self.keep(listener), wait.host, port))
 
     def _connect(self, token: int, wait: Connect) -> None:
-        if len(self._handles) >= self._bounds.streams:
-            self.end(token, OsError("EMFILE", "the bound streams is reached"))
+        if not self._may_open(token, f"connect to {wait.host}:{wait.port}"):
             return
         node = self._host_of(wait.host)
         if node is None:
             self.end(token, OsError("EHOSTUNREACH", f"{wait.host} is no node of this world"))
             return
 
+        self._opening += 1
+
         def connected(end: End | None, error: str) -> None:
+            self._opening -= 1
             if end is None:
                 self.end(token, OsError(error, f"{wait.host}:{wait.port}"))
             elif self.dead or token not in self._open_tokens:
@@ -191,6 +199,13 @@ class SimulatedEdge:
                 self.end(token, self.keep(TcpStream(self, end)))
 
         self.tcp.connect((self.node, str(self.core)), (node, wait.port), connected)
+
+    def _may_open(self, token: int, action: str) -> bool:
+        if self.has_room():
+            return True
+        text = f"{action}: bound streams = {self._bounds.streams} of this core is reached"
+        self.end(token, OsError("EMFILE", text))
+        return False
 
     def _host_of(self, host: str) -> str | None:
         return self.node if host in LOCAL_HOSTS else self._resolve(host)
@@ -214,7 +229,10 @@ class SimulatedEdge:
 
     def _close(self, token: int, number: int, held: Handle) -> None:
         self._let_go(number, held)
-        self.end(token, None)
+        if isinstance(held, OpenFile) and held.busy_until > self._clock.now:
+            self._later(token, held.busy_until - self._clock.now, _nothing)
+        else:
+            self.end(token, None)
 
     def _let_go(self, number: int, held: Handle) -> None:
         del self._handles[number]
@@ -222,12 +240,21 @@ class SimulatedEdge:
             case TcpStream():
                 for waiting in (held.reader, held.writer):
                     if waiting:
-                        self.end(waiting, OsError("ECANCELED", f"{held.end.name} was closed"))
+                        self.end(waiting, _GONE)
                 held.end.close()
+                self._serve_listeners()
             case SimulatedListener():
+                self._listening -= 1
                 held.close()
             case OpenFile():
-                pass
+                pass  # what was asked for before goes on
+
+    def _serve_listeners(self) -> None:
+        """A place has come free: let who was paused at the bound accept."""
+        if self._listening and not self.dead and len(self._handles) - self._listening + 1 >= self._bounds.streams:
+            for held in list(self._handles.values()):
+                if isinstance(held, SimulatedListener):
+                    held.serve()
 
     def _release(self, number: int) -> None:
         held = self._handles.get(number)
@@ -288,39 +315,64 @@ class SimulatedEdge:
         return table.pick(self._draws.draw("disk.time", self._who, path)) * self._disk.slow
 
     def _begin_on_file(self, token: int, wait: IoWait, held: OpenFile) -> None:
-        if isinstance(wait, Write | Truncate) and not held.writable:
-            self.end(token, OsError("EBADF", f"{held.file.path} is open for reading only"))
+        word = type(wait).__name__.lower()
+        if word in held.busy:
+            self.end(token, Busy())
             return
+        if (isinstance(wait, Write | Truncate) and held.mode == "r") or (
+            isinstance(wait, Read) and held.mode not in ("r", "r+")
+        ):
+            text = f"{word} {held.file.path!r}: it was opened with mode {held.mode!r}"
+            self.end(token, OsError("EBADF", text))
+            return
+        held.busy[word] = token
         table = SYNC_TIME if isinstance(wait, Sync) else FILE_TIME
         start = max(self._clock.now, held.busy_until)
         held.busy_until = start + self._file_time(table, held.file.path)
-        self._later(token, held.busy_until - self._clock.now, lambda: self._on_file(wait, held))
+        self._later(token, held.busy_until - self._clock.now, lambda: self._on_file(wait, held, word))
 
-    def _on_file(self, wait: IoWait, held: OpenFile) -> object:
+    def _on_file(self, wait: IoWait, held: OpenFile, word: str) -> object:
         file = held.file
+        held.busy.pop(word, None)
         match wait:
             case Read():
                 data = bytes(file.content[held.position : held.position + wait.limit])
                 held.position += len(data)
                 return data
             case Write():
-                offset = len(file.content) if held.append else held.position
-                held.position = offset + len(wait.data)
+                offset = held.offset()
                 self._disk.write(file, offset, wait.data)
+                held.position = offset + len(wait.data)
             case Truncate():
-                held.position = wait.length
+                if wait.length > len(file.content):
+                    raise DiskError("EINVAL", f"{file.path}: Truncate only cuts, it has {len(file.content)} bytes")
                 self._disk.truncate(file, wait.length)
+                held.position = wait.length
             case Sync():
+                if held.sync_failed:
+                    raise DiskError("EIO", f"{file.path} (an earlier Sync of this stream failed)")
+                held.sync_failed = True
                 self._disk.sync(file)
+                held.sync_failed = False
         return None
 
     def _begin_on_path(self, token: int, wait: IoWait) -> None:
         paths = self._paths(wait)
         for path in paths:
-            if path.startswith("/") or ".." in path.split("/"):
-                self.end(token, OsError("EACCES", f"{path} is outside the data folder"))
+            problem = self._path_problem(path, folder=isinstance(wait, ListFiles))
+            if problem is not None:
+                self.end(token, problem)
                 return
         self._later(token, self._file_time(FILE_TIME, paths[0]), lambda: self._on_path(wait))
+
+    def _path_problem(self, path: str, folder: bool) -> OsError | None:
+        parts = path.split("/")
+        allowed = not path.startswith("/") or any(path.startswith(f"{root}/") or path == root for root in self._roots)
+        if ".." in parts or not allowed:
+            return OsError("EACCES", f"{path!r} is outside the data folder")
+        if "\0" in path or (not folder and parts[-1] in ("", ".")):
+            return OsError("EINVAL", f"{path!r} names no file")
+        return None
 
     @staticmethod
     def _paths(wait: IoWait) -> tuple[str, ...]:
@@ -335,20 +387,23 @@ class SimulatedEdge:
     def _on_path(self, wait: IoWait) -> object:
         match wait:
             case Open():
-                return OpenFile(self._disk.open(wait.path, wait.mode), wait.mode)
+                return OpenFile(self._disk.open(_plain(wait.path), wait.mode), wait.mode)
             case Rename():
-                self._disk.rename(wait.old, wait.new)
+                self._disk.rename(_plain(wait.old), _plain(wait.new))
             case Remove():
-                self._disk.remove(wait.path)
+                self._disk.remove(_plain(wait.path))
             case ListFiles():
-                return self._disk.names(wait.path)
+                return self._disk.names(_plain(wait.path))
         return None
 
     # --- offload ---
 
     def _offload(self, token: int, wait: Offload) -> None:
+        name = importable_name(wait.function)
         pool = self._pools[wait.where]
-        if pool.running < pool.limit:
+        if isinstance(name, Raised):
+            self.end(token, name)
+        elif pool.running < pool.limit:
             self._run(token, wait)
         elif len(pool.queue) < self._bounds.offload_queue:
             pool.queue.append((token, wait))
@@ -360,8 +415,10 @@ class SimulatedEdge:
         result: object
         try:
             result = wait.function(*wait.args)
-        except Exception as error:
-            result = Raised(type(error).__name__, str(error))
+        except BaseException as error:
+            if isinstance(error, KeyboardInterrupt):
+                raise
+            result = raised(error)
         delay = OFFLOAD_TIME.pick(self._draws.draw("offload", self._who, wait.function.__qualname__))
         rank = self._draws.draw("io.rank", self._who)
         self._clock.at(self._clock.now + delay, rank, self._returned, (token, result, wait.where))
@@ -402,10 +459,19 @@ class SimulatedEdge:
         draw = self._draws.draw("io.interrupted", self._who)
         held = self._handles.get(request.handle)
         if isinstance(request.wait, Write) and isinstance(held, OpenFile):
-            offset = len(held.file.content) if held.append else held.position
-            self._disk.write_some(held.file, offset, request.wait.data)
+            self._disk.write_some(held.file, held.offset(), request.wait.data)
         elif below(draw, 2):
             try:
                 work()
             except DiskError:
                 return
+
+
+def _nothing() -> None:
+    return None
+
+
+def _plain(path: str) -> str:
+    """Give the one spelling of a path."""
+    plain = "/".join(part for part in path.split("/") if part not in ("", "."))
+    return f"/{plain}" if path.startswith("/") else plain

@@ -6,7 +6,7 @@ from collections import deque
 from typing import Protocol, TypeAlias
 
 from regrove.node.core.effects import Offload
-from regrove.node.core.reasons import OsError
+from regrove.node.core.reasons import Busy, NotOwner, OsError
 from regrove.node.simulation.disk import File
 from regrove.node.simulation.streams import End, Tcp
 
@@ -22,6 +22,9 @@ class Edge(Protocol):
     def tcp(self) -> Tcp:
         """All tcp of the world."""
 
+    def has_room(self) -> bool:
+        """Whether one more stream may be opened."""
+
     def end(self, token: int, result: object) -> None:
         """Report the end of a request."""
 
@@ -30,16 +33,21 @@ class Edge(Protocol):
 
 
 class OpenFile:
-    """An open file of one isolate: its position, and until when operations on it are under way."""
+    """An open file of one isolate: its position, what is under way on it, and until when."""
 
-    __slots__ = ("append", "busy_until", "file", "position", "writable")
+    __slots__ = ("busy", "busy_until", "file", "mode", "position", "sync_failed")
 
     def __init__(self, file: File, mode: str) -> None:
         self.file = file
-        self.append = mode == "a"
-        self.writable = mode != "r"
-        self.position = len(file.content) if mode == "a" else 0
+        self.mode = mode
+        self.position = 0
+        self.busy: dict[str, int] = {}  # the token of each kind of operation under way
         self.busy_until = 0
+        self.sync_failed = False  # the kernel has forgotten what it could not write: every later Sync fails too
+
+    def offset(self) -> int:
+        """Where the next write goes."""
+        return len(self.file.content) if self.mode == "a" else self.position
 
 
 class TcpStream:
@@ -110,9 +118,17 @@ class SimulatedListener:
         self.serve()
         return True
 
+    def accept(self, token: int) -> None:
+        """Begin an Accept."""
+        if len(self.accepts) >= self.limit:
+            self.edge.end(token, Busy())
+            return
+        self.accepts.append(token)
+        self.serve()
+
     def serve(self) -> None:
-        """Give waiting connections to waiting accepts."""
-        while self.accepts and self.waiting:
+        """Give waiting connections to waiting accepts, as long as a stream may be opened."""
+        while self.accepts and self.waiting and self.edge.has_room():
             end, peer = self.waiting.popleft()
             handle = self.edge.keep(TcpStream(self.edge, end))
             self.edge.end(self.accepts.popleft(), (handle, peer))
@@ -121,7 +137,7 @@ class SimulatedListener:
         """Stop listening; what waits to be accepted is reset."""
         self.edge.tcp.unbind(self.edge.node, self.port, self)
         for token in self.accepts:
-            self.edge.end(token, OsError("ECANCELED", f"{self.host}:{self.port} was closed"))
+            self.edge.end(token, NotOwner())
         for end, _ in self.waiting:
             end.reset()
         self.accepts.clear()

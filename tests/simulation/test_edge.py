@@ -23,7 +23,7 @@ from regrove.node.core.effects import (
 )
 from regrove.node.core.handles import Listener, Stream
 from regrove.node.core.ports import IoCancel, IoDone, IoRelease, IoRequest
-from regrove.node.core.reasons import Busy, OsError, Raised
+from regrove.node.core.reasons import Busy, NotOwner, OsError, Raised
 from regrove.node.simulation.clock import SECOND, Clock
 from regrove.node.simulation.disk import Disk
 from regrove.node.simulation.edge import SimulatedEdge
@@ -161,9 +161,7 @@ def test_a_released_stream_is_closed_without_an_answer() -> None:
     world.a.submit([IoRelease(far)])
     assert world.a.collect() == []
     assert world.do(world.b, Read(TCP), near) == b""
-    result = world.do(world.a, Read(TCP), far)
-    assert isinstance(result, OsError)
-    assert result.name == "EBADF"
+    assert world.do(world.a, Read(TCP), far) == NotOwner()
 
 
 def test_the_end_of_a_core_closes_its_connections_and_its_listeners() -> None:
@@ -213,10 +211,19 @@ def test_operations_on_one_file_end_in_the_order_they_were_asked_for() -> None:
     assert isinstance(handle, int)
     first = world.begin(world.a, Write(FILE, b"first "), handle)
     sync = world.begin(world.a, Sync(FILE), handle)
-    second = world.begin(world.a, Write(FILE, b"second"), handle)
+    closed = world.begin(world.a, Close(FILE), handle)
     world.run()
-    assert [done.token for done in world.a.collect()] == [first, sync, second]
-    assert bytes(world.disk.files["log"].content) == b"first second"
+    assert [done.token for done in world.a.collect()] == [first, sync, closed]
+    assert bytes(world.disk.files["log"].durable) == b"first "
+
+
+def test_a_second_write_at_a_time_is_refused() -> None:
+    world = World()
+    handle = world.do(world.a, Open("log", "a"))
+    assert isinstance(handle, int)
+    world.begin(world.a, Write(FILE, b"first"), handle)
+    assert world.begin(world.a, Write(FILE, b"second"), handle)
+    assert [done.result for done in world.a.collect()] == [Busy()]
 
 
 def test_a_full_disk_and_a_failing_sync_are_said_by_name() -> None:
@@ -232,6 +239,9 @@ def test_a_full_disk_and_a_failing_sync_are_said_by_name() -> None:
     result = world.do(world.a, Sync(FILE), handle)
     assert isinstance(result, OsError)
     assert result.name == "EIO"
+    world.disk.heal()
+    again = world.do(world.a, Sync(FILE), handle)
+    assert isinstance(again, OsError), "what a failed sync could not write is forgotten: no later one may succeed"
 
 
 def test_a_write_under_way_when_its_core_dies_may_be_done_in_part() -> None:
@@ -241,7 +251,7 @@ def test_a_write_under_way_when_its_core_dies_may_be_done_in_part() -> None:
         handle = world.do(world.a, Open("log", "a"))
         assert isinstance(handle, int)
         world.begin(world.a, Write(FILE, b"0123456789"), handle)
-        world.begin(world.a, Write(FILE, b"never"), handle)
+        world.begin(world.a, Sync(FILE), handle)
         world.a.die()
         content = bytes(world.disk.files["log"].content)
         assert b"0123456789".startswith(content)
@@ -265,6 +275,4 @@ def test_offloaded_work_returns_raises_and_is_bounded() -> None:
 @pytest.mark.parametrize("wait", [Read(FILE), Write(FILE, b""), Sync(FILE), Truncate(FILE, 0), Close(FILE)])
 def test_a_closed_handle_is_said_to_be_one(wait: IoWait) -> None:
     world = World()
-    result = world.do(world.a, wait, 99)
-    assert isinstance(result, OsError)
-    assert result.name == "EBADF"
+    assert world.do(world.a, wait, 99) == NotOwner()
