@@ -1,7 +1,8 @@
 """Who is in the cluster, as this node sees it [pure]: the control link to a manager is up, or its node is down.
 
 A link up or down is the truth here: no detector, no quorum, `view` is None. One row a node name; a newer incarnation
-replaces an older one and an older one is refused.
+replaces an older one and an older one is refused. A row that is `down` keeps its cores: the same life may come back,
+and a link declares a life over only once; a node that said it leaves, or that has a newer life, is over.
 """
 
 from __future__ import annotations
@@ -54,8 +55,7 @@ class Membership:
         state: MemberState = "leaving" if view.leaving else "up"
         after = Member(view.node, state, view.incarnation, view.address, view.cores)
         self._rows[view.node] = after
-        alive = before is not None and before.state in ("up", "leaving")
-        held = before.cores if before is not None and alive else ()
+        held = before.cores if before is not None else ()
         if before is not None and before.incarnation != view.incarnation:
             gone, come = held, view.cores
         else:
@@ -70,8 +70,10 @@ class Membership:
             return None
         if before.state in ("down", "left"):
             return None
-        state: MemberState = "left" if before.state == "leaving" else "down"
-        self._rows[node] = replace(before, state=state, cores=(), why=why)
+        if before.state == "leaving":
+            self._rows[node] = replace(before, state="left", cores=(), why=why)
+        else:
+            self._rows[node] = replace(before, state="down", why=why)
         return before
 
     def leave(self) -> None:

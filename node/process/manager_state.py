@@ -323,14 +323,13 @@ class ManagerState:
         if before is None:
             return
         self._drop_names(event.node, out)
-        for core in before.cores:
-            self._tell_all(
-                PeerGone((before.name, before.incarnation, core.core, core.incarnation), NoConnection()), out
-            )
         left = before.state == "leaving"
-        out.append(Note("info" if left else "warning", "node left" if left else "node down", {
-            "peer": before.name, "peer_incarnation": before.incarnation, "reason": event.why,
-        }))  # fmt: skip
+        if left:
+            for core in before.cores:
+                home = (before.name, before.incarnation, core.core, core.incarnation)
+                self._tell_all(PeerGone(home, NoConnection()), out)
+        fields: dict[str, object] = {"peer": before.name, "peer_incarnation": before.incarnation, "reason": event.why}
+        out.append(Note("info", "node left", fields) if left else Note("warning", "node down", fields))
 
     def _drop_names(self, node: str, out: list[Action]) -> None:
         for core in self.names.drop_node(node):

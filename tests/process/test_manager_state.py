@@ -289,25 +289,34 @@ def test_the_same_view_twice_says_nothing_to_the_cores() -> None:
     assert state.decide(2, peer_view()) == []
 
 
-def test_a_lost_node_is_down_its_cores_gone_and_its_names_forgotten() -> None:
+def test_a_lost_node_is_down_and_its_names_forgotten_but_its_cores_may_come_back() -> None:
     state = booted(1)
     state.decide(1, peer_view())
     state.decide(1, PeerTold(CoreNames(OTHER, 1, 0, 1, ("far",))))
-    actions = quiet(state.decide(2, PeerLost(OTHER, 1, "closed")))
-    assert actions == [
-        Tell(0, NamesChanged(OTHER, 0, ())),
-        Tell(0, PeerGone((OTHER, 1, 0, 1), NoConnection())),
-    ]
+    assert quiet(state.decide(2, PeerLost(OTHER, 1, "closed"))) == [Tell(0, NamesChanged(OTHER, 0, ()))]
     assert state.members.shape()["members"][1]["state"] == "down"
     assert state.decide(3, PeerLost(OTHER, 1, "closed")) == []
-    assert Tell(0, PeerCore((OTHER, 1, 0, 1), "tcp://there:0", "KEY")) in state.decide(4, peer_view())
+    assert of(state.decide(4, peer_view()), Tell) == []
+    assert state.members.shape()["members"][1]["state"] == "up"
+
+
+def test_a_lost_node_that_comes_back_with_a_newer_life_ends_the_cores_of_the_older() -> None:
+    state = booted(1)
+    state.decide(1, peer_view())
+    state.decide(2, PeerLost(OTHER, 1, "closed"))
+    tells = of(state.decide(3, peer_view(incarnation=2)), Tell)
+    assert [tell.item for tell in tells] == [
+        PeerGone((OTHER, 1, 0, 1), CoreDown(f"core 0 of {OTHER} ended, says its manager")),
+        PeerCore((OTHER, 2, 0, 1), "tcp://there:0", "KEY"),
+    ]
 
 
 def test_a_node_that_said_it_leaves_has_left_and_is_not_down() -> None:
     state = booted(1)
     state.decide(1, peer_view())
-    state.decide(1, peer_view(cores=0, leaving=True))
-    state.decide(2, PeerLost(OTHER, 1, "closed"))
+    state.decide(1, peer_view(leaving=True))
+    actions = quiet(state.decide(2, PeerLost(OTHER, 1, "closed")))
+    assert actions == [Tell(0, PeerGone((OTHER, 1, 0, 1), NoConnection()))]
     assert state.members.shape()["members"][1]["state"] == "left"
 
 
