@@ -1,0 +1,208 @@
+"""Values to bytes and back.
+
+On the wire a value is one msgpack object. None, bool, int, float, str and bytes are themselves. Every other value is an
+array whose first element says what it is: a small int for what is built in (`Tag`), the wire name for a message:
+`["bank:Add", 5]`. A dict with plain keys is a map. Nothing else is accepted, and
+nothing that the wire names is imported.
+
+Depth is limited, so a cycle or a hostile nesting ends in an error of ours; msgpack's C code sees only
+plain values.
+"""
+
+from __future__ import annotations
+
+import enum
+import sys
+from collections.abc import Iterable
+from typing import Any, Final
+
+import msgpack
+
+from regrove.node.core.address import Address, Home
+from regrove.node.core.errors import DecodeError
+from regrove.node.core.tables import DEPTH_LIMIT, ITEMS_LIMIT, SCALARS, TABLES, Broken, Refused, Tag, adopt
+from regrove.node.core.unsendable import explain
+
+_pack: Final = msgpack.Packer(use_bin_type=True).pack
+_unpack: Final = msgpack.unpackb
+
+
+# Values to bytes
+
+
+def encode(value: object) -> bytes:
+    """Give the bytes of `value`. Raises UnsendableValue, naming the place, for what does not travel."""
+    try:
+        data: bytes = _pack(lower(value, 0))
+    except (Refused, OverflowError, UnicodeEncodeError, RecursionError):
+        raise explain(value) from None
+    return data
+
+
+def lower(value: object, depth: int) -> object:
+    """Give what msgpack packs for `value`; raises Refused."""
+    cls = type(value)
+    if cls in SCALARS:
+        return value
+    if depth > DEPTH_LIMIT:
+        raise Refused
+    handler = TABLES.lower.get(cls)
+    if handler is None:
+        adopt(cls)
+        handler = TABLES.lower[cls]
+    return handler(value, depth)
+
+
+def _lower_items(tag: int, items: Iterable[Any], count: int, depth: int) -> object:
+    if count > ITEMS_LIMIT:
+        raise Refused
+    if SCALARS.issuperset(map(type, items)):
+        return (tag, *items)
+    return (tag, *[lower(item, depth + 1) for item in items])
+
+
+def _lower_list(value: list[Any], depth: int) -> object:
+    return _lower_items(0, value, len(value), depth)
+
+
+def _lower_tuple(value: tuple[Any, ...], depth: int) -> object:
+    return _lower_items(1, value, len(value), depth)
+
+
+def _lower_dict(value: dict[Any, Any], depth: int) -> object:
+    if len(value) > ITEMS_LIMIT // 2:
+        raise Refused
+    plain = SCALARS.issuperset(map(type, value.values()))
+    if SCALARS.issuperset(map(type, value)):
+        return value if plain else {key: lower(item, depth + 1) for key, item in value.items()}
+    flat: list[object] = [int(Tag.PAIRS)]
+    for key, item in value.items():
+        flat += (lower(key, depth + 1), lower(item, depth + 1))
+    return flat
+
+
+def _lower_address(value: Address, _depth: int) -> object:
+    return (3, *value.home, value.slot, value.generation)
+
+
+# Bytes to values
+
+
+def decode(data: bytes) -> Any:
+    """Give the value of `data`. Raises DecodeError, and nothing else, when it is none of ours."""
+    root = "message"
+    try:
+        wire = _unpack(data, strict_map_key=False, max_array_len=ITEMS_LIMIT + 1, max_map_len=ITEMS_LIMIT)
+        if type(wire) is list and wire and type(wire[0]) is str:
+            root = wire[0][:200]
+        return raise_value(wire, 0)
+    except Broken as broken:
+        raise DecodeError(root + "".join(reversed(broken.path)), broken.problem) from None
+    except (ValueError, TypeError, OverflowError, RecursionError, MemoryError) as error:
+        raise DecodeError(root, f"not msgpack of ours: {type(error).__name__}: {error}") from None
+
+
+def raise_value(wire: object, depth: int) -> object:
+    """Give the value that was lowered to `wire`; raises Broken."""
+    cls = type(wire)
+    if cls in SCALARS:
+        return wire
+    if depth > DEPTH_LIMIT:
+        raise Broken(f"nested deeper than {DEPTH_LIMIT}")
+    if cls is list:
+        assert type(wire) is list
+        tag = wire[0] if wire else None
+        build = TABLES.build.get(tag) if type(tag) is str or type(tag) is int else None
+        if build is None:
+            raise Broken(_unknown(tag))
+        return build(wire, depth)
+    if cls is dict:
+        assert type(wire) is dict
+        return _raise_dict(wire, depth)
+    raise Broken(f"a msgpack {cls.__name__} stands for nothing here")
+
+
+def _unknown(tag: object) -> str:
+    if type(tag) is str:
+        return f"no class is registered as {tag[:200]!r} here: import its module, or is that application older?"
+    return f"an array begins with {str(tag)[:50]!r} instead of a tag or a wire name"
+
+
+def raise_items(wire: list[Any], depth: int) -> list[Any]:
+    """Raise what follows the tag of an array."""
+    if SCALARS.issuperset(map(type, wire)):
+        return wire[1:]
+    out: list[Any] = []
+    try:
+        for item in wire[1:]:
+            out.append(raise_value(item, depth + 1))  # len(out) is the place of a failure
+    except Broken as broken:
+        broken.path.append(f"[{len(out)}]")
+        raise
+    return out
+
+
+def _raise_tuple(wire: list[Any], depth: int) -> tuple[Any, ...]:
+    return tuple(raise_items(wire, depth))
+
+
+def _raise_dict(wire: dict[Any, Any], depth: int) -> dict[Any, Any]:
+    if not SCALARS.issuperset(map(type, wire)):
+        raise Broken("a key of a map is not plain")
+    if SCALARS.issuperset(map(type, wire.values())):
+        return wire
+    out = {}
+    for key, item in wire.items():
+        try:
+            out[key] = raise_value(item, depth + 1)
+        except Broken as broken:
+            broken.path.append(f"[{key!r}]"[:200])
+            raise
+    return out
+
+
+def _raise_pairs(wire: list[Any], depth: int) -> dict[Any, Any]:
+    flat = raise_items(wire, depth)
+    if len(flat) % 2:
+        raise Broken("a key without a value")
+    return dict(zip(flat[::2], flat[1::2], strict=True))  # an unhashable key is a TypeError, which decode names
+
+
+def _raise_address(wire: list[Any], _depth: int) -> Address:
+    if len(wire) != 7 or type(wire[1]) is not str or not {int}.issuperset(map(type, wire[2:])):
+        raise Broken("not an address: node, node incarnation, core, core incarnation, slot, generation")
+    return Address(Home(*wire[1:5]), wire[5], wire[6])
+
+
+# Enums go by name, and arrive in the class of that name when it is loaded
+
+
+def _raise_enum(wire: list[Any], _depth: int) -> enum.Enum:
+    if len(wire) != 3 or type(wire[1]) is not str or type(wire[2]) not in (str, int):
+        raise Broken("not an enum member: class, member")
+    cls = TABLES.classes.get((Tag.ENUM, wire[1])) or _loaded_enum(wire[1])
+    if cls is None or not issubclass(cls, enum.Enum):
+        raise Broken(f"no enum {wire[1][:200]!r} is loaded here")
+    if issubclass(cls, enum.Flag) and type(wire[2]) is int:
+        try:
+            return cls(wire[2])
+        except ValueError as error:
+            raise Broken(str(error)) from None
+    member = cls.__members__.get(wire[2])
+    if member is None:
+        raise Broken(f"{cls.__qualname__} has no member {str(wire[2])[:200]!r}")
+    return member
+
+
+def _loaded_enum(name: str) -> type[enum.Enum] | None:
+    """Find an enum in a module that is loaded already: reads plain dicts only, imports and calls nothing."""
+    module, _, qualname = name.partition(":")
+    found: object = sys.modules.get(module)
+    for part in qualname.split("."):
+        found = getattr(found, "__dict__", {}).get(part)
+    return found if isinstance(found, type) and issubclass(found, enum.Enum) else None
+
+
+TABLES.lower.update({list: _lower_list, tuple: _lower_tuple, dict: _lower_dict, Address: _lower_address})
+TABLES.build.update({0: raise_items, 1: _raise_tuple, 2: _raise_enum, 3: _raise_address, 4: _raise_pairs})
+TABLES.names[Address] = "regrove:Address"

@@ -1,0 +1,208 @@
+"""The class that @message makes, and what it refuses to make."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import sys
+import types
+from typing import Any, ClassVar
+
+import pytest
+
+from regrove.node.core.errors import Misuse, UnsendableValue
+from regrove.node.core.messages import FIXED, decode, encode, message
+
+
+@message
+class Add:
+    amount: int
+    note: str = "none"
+
+    limit: ClassVar[int] = 10
+
+    def doubled(self) -> Add:
+        return Add(self.amount * 2, self.note)
+
+
+@message
+class Total:
+    pass
+
+
+@message
+class Basket:
+    items: list[str] = []  # noqa: RUF012 - copied for every value, which is what is tested
+    weights: dict[str, int] = {}  # noqa: RUF012
+
+
+@message(name="a short name")
+class Named:
+    value: object = None
+
+
+class Command:
+    __slots__ = ()
+
+    def kind(self) -> str:
+        return type(self).__name__
+
+
+@message
+class Start(Command):
+    speed: float = 1.0
+
+    def kind(self) -> str:
+        return "start of " + super().kind()
+
+
+def test_a_message_is_built_by_position_and_by_keyword_with_defaults() -> None:
+    assert (Add(1).amount, Add(1).note) == (1, "none")
+    assert Add(amount=2, note="x") == Add(2, "x")
+    with pytest.raises(TypeError, match="amount"):
+        Add()  # type: ignore[call-arg]
+    with pytest.raises(TypeError):
+        Add(1, "x", 3)  # type: ignore[call-arg]
+
+
+def test_messages_are_equal_and_hashed_by_value_and_class() -> None:
+    assert Add(1) == Add(1) != Add(2)
+    assert hash(Add(1)) == hash(Add(1))
+    assert Total() == Total()
+    assert {Add(1): "found"}[Add(1)] == "found"
+    others: list[object] = [Total(), (1, "none"), 1]
+    assert Add(1) not in others
+
+
+def test_a_message_matches_by_position() -> None:
+    match Add(3, "x"):
+        case Add(amount, note):
+            assert (amount, note) == (3, "x")
+
+
+def test_a_message_never_changes() -> None:
+    add = Add(1)
+    with pytest.raises(AttributeError, match="build a new one"):
+        add.amount = 2  # type: ignore[misc]
+    with pytest.raises(AttributeError):
+        del add.amount
+    with pytest.raises(AttributeError):
+        add.other = 2  # type: ignore[attr-defined]
+    assert not hasattr(add, "__dict__")
+
+
+def test_repr_names_class_and_fields_even_when_a_value_contains_itself() -> None:
+    assert repr(Add(1, "x")) == "Add(amount=1, note='x')"
+    inside: list[object] = []
+    outer = Named(inside)
+    inside.append(outer)
+    assert repr(outer) == "Named(value=[...])"
+
+
+def test_methods_class_variables_and_super_work() -> None:
+    assert Add(2).doubled() == Add(4)
+    assert Add.limit == 10
+    assert Start().kind() == "start of Start"
+    assert isinstance(Start(), Command)
+
+
+def test_a_default_list_or_dict_is_copied_for_every_value() -> None:
+    first, second = Basket(), Basket()
+    first.items.append("pear")
+    first.weights["pear"] = 3
+    assert second == Basket([], {}) == Basket()
+
+
+def test_a_message_can_be_copied_and_pickled() -> None:
+    assert pickle.loads(pickle.dumps(Add(5, "x"))) == Add(5, "x")
+    assert copy.copy(Add(5)) == copy.deepcopy(Add(5)) == Add(5)
+
+
+def test_the_wire_name_is_module_and_class_unless_it_is_given() -> None:
+    assert f"{__name__}:Add".encode() in encode(Add(1))
+    assert b"a short name" in encode(Named())
+    assert decode(encode(Named("x"))) == Named("x")
+
+
+def test_a_class_of_main_is_refused_with_the_mend() -> None:
+    with pytest.raises(Misuse, match="move it to a module"):
+        message(type("Lost", (), {"__module__": "__main__", "__annotations__": {"x": int}}))
+
+
+def define(source: str, module: str = "bank") -> dict[str, Any]:
+    names: dict[str, Any] = {"__name__": module}
+    exec("from __future__ import annotations\nfrom regrove.node.core.messages import message\n" + source, names)
+    return names
+
+
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        ("@message\nclass M:\n    tags: set[str]", r"bank:M\.tags is annotated set\[str\].*tuple or a list"),
+        ("@message\nclass M:\n    tags: frozenset", "tuple or a list"),
+        ("@message\nclass M:\n    data: bytearray", "use bytes"),
+        ("import datetime\n@message\nclass M:\n    at: datetime.datetime", "decorate that class"),
+        ("from typing import Callable\n@message\nclass M:\n    call: Callable[[], int]", "does not travel"),
+        ("from regrove.node.core.handles import Ticket\n@message\nclass M:\n    ticket: Ticket", "does not travel"),
+        ("@message\nclass M:\n    tags: list[list[set[int]]]", r"bank:M\.tags"),
+        ("@message\nclass M:\n    tags: object = {1}", "has the default"),
+        ("@message\nclass M:\n    a: int = 1\n    b: int", "has no default and follows a"),
+        ("@message\nclass M:\n    a: int\n    def __init__(self): pass", "defines __init__"),
+        ("@message\nclass M:\n    a: int\n@message\nclass N(M):\n    b: int", "final"),
+        ("class B:\n    pass\n@message\nclass N(B):\n    b: int", "has state"),
+        ("@message\n@message\nclass N:\n    b: int", "defines __init__|decorated twice|__slots__"),
+        ("@message(name='')\nclass N:\n    b: int", "1 to 200 characters"),
+        ("@message(name=3)\nclass N:\n    b: int", "1 to 200 characters"),
+        ("message(3)", "decorates a class"),
+    ],
+)
+def test_what_cannot_be_a_message_is_refused_where_it_is_written(source: str, text: str) -> None:
+    with pytest.raises(Misuse, match=text):
+        define(source)
+
+
+def test_two_classes_cannot_share_a_wire_name() -> None:
+    define("@message(name='shared')\nclass First:\n    a: int = 0", "one")
+    with pytest.raises(Misuse, match=r"'shared' is taken by one\.First.*two\.Second"):
+        define("@message(name='shared')\nclass Second:\n    a: int = 0", "two")
+
+
+def test_a_class_defined_again_replaces_the_old_one() -> None:
+    old = define("@message\nclass Again:\n    a: int = 0")["Again"]
+    new = define("@message\nclass Again:\n    a: int = 0\n    b: int = 7")["Again"]
+    assert decode(encode(new(1))) == new(1, 7)
+    assert old not in FIXED
+    with pytest.raises(UnsendableValue, match="defined again"):
+        encode(old(1))
+
+
+def test_a_message_may_name_itself_and_later_classes() -> None:
+    names = define(
+        "@message\nclass Tree:\n    left: Tree | None = None\n    leaf: Leaf | None = None\n"
+        "@message\nclass Leaf:\n    parent: Tree | None = None\n    value: int = 0\n"
+    )
+    tree = names["Tree"](names["Tree"](), names["Leaf"](None, 3))
+    assert decode(encode(tree)) == tree
+
+
+def test_an_annotation_that_never_resolves_is_named_at_the_first_send() -> None:
+    cls = define("@message\nclass Adrift:\n    at: Nowhere")["Adrift"]
+    with pytest.raises(Misuse, match=r"bank:Adrift.*Nowhere.*TYPE_CHECKING"):
+        encode(cls(1))
+
+
+def test_a_message_class_in_a_function_sees_that_function_s_names() -> None:
+    @message
+    class Inner:
+        value: int = 0
+
+    @message
+    class Outer:
+        inner: Inner
+
+    assert decode(encode(Outer(Inner(4)))) == Outer(Inner(4))
+
+
+def test_nothing_of_a_message_module_leaks_into_sys_modules() -> None:
+    assert "bank" not in sys.modules
+    assert isinstance(Add.__dict__["amount"], types.MemberDescriptorType)
