@@ -306,9 +306,7 @@ class Connect(IoWait):
 
     __slots__ = ("host", "port")
 
-    def __init__(
-        self, host: str, port: int, *, timeout: float | None = IO_TIMEOUT, then: Then | None = None
-    ) -> None:
+    def __init__(self, host: str, port: int, *, timeout: float | None = IO_TIMEOUT, then: Then | None = None) -> None:
         if type(port) is not int or not 1 <= port <= 65535:
             raise Misuse(f"port is an int from 1 to 65535, got {port!r}")
         self._begin(timeout, then, _getframe(1))
@@ -424,9 +422,7 @@ class Rename(IoWait):
 
     __slots__ = ("new", "old")
 
-    def __init__(
-        self, old: str, new: str, *, timeout: float | None = IO_TIMEOUT, then: Then | None = None
-    ) -> None:
+    def __init__(self, old: str, new: str, *, timeout: float | None = IO_TIMEOUT, then: Then | None = None) -> None:
         self._begin(timeout, then, _getframe(1))
         self.old = old
         self.new = new
@@ -436,7 +432,7 @@ class Rename(IoWait):
 
 
 class Remove(IoWait):
-    """Remove a file under the data folder and sync its folder: `Removed(path)`. A missing one is `OsError("ENOENT")`."""
+    """Remove a file under the data folder and sync its folder: `Removed(path)`; a missing one is OsError("ENOENT")."""
 
     __slots__ = ("path",)
 

@@ -1,0 +1,70 @@
+"""What a user hands to a node: an Application, whose tree is built once on every core."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from regrove.node.core.bounds import Bounds
+from regrove.node.core.errors import Misuse
+from regrove.supervisor.spec import DynamicSupervisor, Supervisor
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a tree is built: the node's name, this core's index, the number of cores, the role, the settings."""
+
+    node: str
+    core: int
+    cores: int
+    role: str = ""
+    settings: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """A name and `tree(place) -> Supervisor`, called once on every core. `bounds` apply to each core.
+
+    `version` is shown when nodes of different versions meet; it never refuses.
+    """
+
+    name: str
+    tree: Callable[[Place], Supervisor]
+    bounds: Bounds = Bounds()
+    version: str = "0"
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not self.name:
+            raise Misuse(f"Application(name, tree=...): name is a non-empty string, got {self.name!r}")
+        if not callable(self.tree):
+            raise Misuse(f"Application({self.name!r}): tree is a function of place, got {self.tree!r}")
+        if not isinstance(self.bounds, Bounds):
+            raise Misuse(f"Application({self.name!r}): bounds is a Bounds(...), got {self.bounds!r}")
+
+    def build(self, place: Place) -> Supervisor:
+        """Build the tree for `place`; raises Misuse when `tree` returns anything but a Supervisor."""
+        root = self.tree(place)
+        if isinstance(root, DynamicSupervisor) or not isinstance(root, Supervisor):
+            raise Misuse(
+                f"the tree of application {self.name!r} is {root!r}; "
+                'return Supervisor("root", [Child(...), ...]) from tree(place)'
+            )
+        return root
+
+
+def key_to_core(key: str | bytes | int, cores: int) -> int:
+    """Place a key on one of `cores` cores: the same answer in every process, on every machine and Python.
+
+    FNV-1a, 64 bit, folded: cheap, and stable where `hash()` is not.
+    """
+    if cores < 1:
+        raise Misuse(f"key_to_core(key, cores): cores is at least 1, got {cores!r}")
+    if isinstance(key, int):
+        data = key.to_bytes(9, "little", signed=True)
+    else:
+        data = key.encode() if isinstance(key, str) else key
+    value = 0xCBF29CE484222325
+    for byte in data:
+        value = ((value ^ byte) * 0x100000001B3) & 0xFFFFFFFFFFFFFFFF
+    return ((value >> 32) ^ value) % cores

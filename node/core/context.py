@@ -1,0 +1,261 @@
+"""`ctx`: the actions of an isolate on the way to its effect. Valid in the callback at hand only."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Any, NoReturn, overload
+
+from regrove.node.core.address import Address, Caller, Name
+from regrove.node.core.effects import Call, Offload, Target, Wait
+from regrove.node.core.errors import BoundReached, Misuse, NotInHandler
+from regrove.node.core.handles import Stream, Ticket, Timer
+from regrove.node.core.isolate import IDLE, Cell
+from regrove.node.core.mailbox import OK, Sent
+from regrove.node.core.spawning import SpawnRefused, spawn
+from regrove.supervisor.reasons import Reason
+from regrove.supervisor.spec import Child
+
+if TYPE_CHECKING:
+    from regrove.node.core.application import Place
+    from regrove.node.core.core import Core
+    from regrove.node.core.randomness import Random
+
+
+class Context:
+    """What a handler may do; each method raises NotInHandler outside the callback it was handed to."""
+
+    __slots__ = ("_cell", "_core", "_log")
+
+    def __init__(self, core: Core, cell: Cell) -> None:
+        self._core = core
+        self._cell = cell
+        self._log: Any = None
+
+    def _misplaced(self) -> NoReturn:
+        raise NotInHandler(
+            f"the ctx of {self._cell.path} was used outside the callback it was handed to: keep ctx.self instead, "
+            "and have a message do the work; a thread gives its result back as Offload's outcome"
+        )
+
+    # --- sending ---------------------------------------------------------------------------------------------------
+
+    def send(self, to: Target, message: Any, notify: object = None) -> Sent:
+        """Send without blocking; what became of it is told at once. Falsy unless OK.
+
+        `notify`: for another core or node, the token of the `Undelivered` that tells of a later refusal or loss.
+        Raises UnsendableValue for what does not travel, Misuse for what is no target.
+        """
+        core = self._core
+        if core.current is not self._cell:
+            self._misplaced()
+        if type(to) is Address:
+            cell = to.cell
+            if cell is not None and cell.queued < cell.capacity and not cell.waiters and cell.address.home is core.home:
+                charge = core.fixed.get(type(message))
+                if charge is None:
+                    message, charge = core.prepare(self._cell, message)
+                bounds = core.bounds
+                if core.pool_messages < bounds.pool_messages and core.pool_bytes + charge <= bounds.pool_bytes:
+                    core.pool_messages += 1
+                    core.pool_bytes += charge
+                    core.counters.sent += 1
+                    cell.queued += 1
+                    mailbox = cell.mailbox
+                    if mailbox is None:
+                        mailbox = cell.mailbox = deque()
+                    mailbox.append((message, charge, None, core.event))
+                    if cell.parked == IDLE:
+                        cell.parked = 0
+                        core.ready.append(cell)
+                    return OK
+        return core.send(self._cell, to, message, notify)
+
+    def publish(self, group: str, message: Any) -> int:
+        """Send to every member of a group; answers how many sends were OK."""
+        core = self._here()
+        return sum(1 for member in core.registry.members(group) if core.send(self._cell, member, message, None))
+
+    def _here(self) -> Core:
+        core = self._core
+        if core.current is not self._cell:
+            self._misplaced()
+        return core
+
+    # --- waits without waiting -------------------------------------------------------------------------------------
+
+    def begin(self, wait: Wait) -> Ticket:
+        """Begin any wait without waiting; its outcome comes as a message with that `.ticket`. Raises BoundReached."""
+        core = self._here()
+        cell = self._cell
+        if not isinstance(wait, Wait):
+            raise Misuse(f"begin takes a wait such as Call(...) or Read(...), got {wait!r}")
+        if cell.debts is not None and len(cell.debts) >= core.bounds.tickets:
+            core.counters.bounds_reached += 1
+            raise BoundReached("tickets", core.bounds.tickets, "handle or cancel outstanding tickets first")
+        ticket = Ticket(core.next_token())
+        core.calls.begin(core.calls.open(cell, wait, ticket))
+        return ticket
+
+    def request(self, to: Target, message: Any, timeout: float | None = 5.0) -> Ticket:
+        """Ask without waiting: `begin(Call(to, message))`. The answer is `Replied` or `Failed` with that ticket."""
+        return self.begin(Call(to, message, timeout=timeout))
+
+    def offload(self, function: Any, *args: Any, timeout: float | None = 60.0) -> Ticket:
+        """Run a function on the core's threads without waiting: `begin(Offload(function, *args))`."""
+        return self.begin(Offload(function, *args, timeout=timeout))
+
+    @overload
+    def cancel(self, ticket: Timer) -> bool: ...
+    @overload
+    def cancel(self, ticket: Ticket) -> bool: ...
+    def cancel(self, ticket: Ticket) -> bool:
+        """Cancel a timer, a ticket or a monitor; answers whether it was still to come."""
+        core = self._here()
+        cell = self._cell
+        if isinstance(ticket, Timer):
+            return core.cancel_timer(cell, ticket)
+        if cell.monitors is not None and ticket.token in cell.monitors:
+            return core.signals.demonitor(cell, ticket)
+        if cell.debts is None or ticket.token not in cell.debts:
+            return False
+        return core.calls.cancel(ticket.token)
+
+    # --- requests in hand ------------------------------------------------------------------------------------------
+
+    @property
+    def caller(self) -> Caller | None:
+        """Who waits for the answer to the request in hand; reading it keeps the request open after RECEIVE."""
+        core = self._here()
+        request = self._cell.request
+        return None if request is None else core.requests.keep(self._cell, request)
+
+    def reply(self, caller: Caller, value: Any) -> None:
+        """Answer a kept or handed-on caller; a second answer is dropped and counted."""
+        core = self._here()
+        if type(caller) is not Caller:
+            raise Misuse(f"reply takes what ctx.caller gave, got {caller!r}")
+        cell = self._cell
+        if cell.kept is not None:
+            cell.kept.pop(caller.token, None)
+        request = cell.request
+        if request is not None and request.caller == caller:
+            request.forwarded = True
+        core.answer(cell, caller, value)
+
+    # --- time ------------------------------------------------------------------------------------------------------
+
+    def send_after(self, delay: float, message: Any, to: Target | None = None) -> Timer:
+        """Have `message` delivered `delay` seconds after this pass, never early. Raises BoundReached."""
+        return self._here().set_timer(self._cell, delay, message, to, repeat=False)
+
+    def send_every(self, period: float, message: Any, to: Target | None = None) -> Timer:
+        """Have `message` delivered every `period` seconds, until cancelled. Raises BoundReached."""
+        return self._here().set_timer(self._cell, period, message, to, repeat=True)
+
+    def now(self) -> int:
+        """Monotonic ns; stands still within a pass."""
+        return self._here().now
+
+    def wall_time(self) -> int:
+        """Ns since the epoch, as the driver read it for this pass."""
+        return self._here().wall
+
+    # --- supervision, monitors, links ------------------------------------------------------------------------------
+
+    def spawn(self, child: Child, under: Target | None = None) -> Address | SpawnRefused:
+        """Start a child on this core, under this isolate's supervisor or the named one; its `start` is its first turn.
+
+        Streams among its arguments pass to it (temporary children only). SpawnRefused is falsy and has a `reason`.
+        """
+        return spawn(self._here(), self._cell, child, under)
+
+    def monitor(self, to: Target) -> Ticket:
+        """Hear of its end: a Down with this ticket, at once with NoProcess for the dead. Raises BoundReached."""
+        return self._here().signals.monitor(self._cell, to)
+
+    def demonitor(self, ticket: Ticket) -> bool:
+        """Stop watching; answers whether the Down was still to come."""
+        return self._here().signals.demonitor(self._cell, ticket)
+
+    def link(self, to: Target) -> None:
+        """Tie this isolate and another together (OTP `link`)."""
+        self._here().signals.link(self._cell, to)
+
+    def unlink(self, to: Address) -> None:
+        """Untie them."""
+        self._here().signals.unlink(self._cell, to)
+
+    def exit(self, to: Target, reason: Reason) -> None:
+        """Send an exit signal; `Kill()` cannot be trapped."""
+        self._here().signals.exit(self._cell, to, reason)
+
+    # --- names and groups ------------------------------------------------------------------------------------------
+
+    def register(self, name: str) -> bool:
+        """Take a name on this core; False when another isolate holds it. Raises BoundReached."""
+        return self._here().registry.register(self._cell, name)
+
+    def whereis(self, name: Name | str) -> Address | None:
+        """The holder of a name on this core; a `Name` itself is what one sends to across cores."""
+        return self._here().registry.whereis(Name(name) if isinstance(name, str) else name)
+
+    def join(self, group: str) -> None:
+        """Become a member of a group. Raises BoundReached."""
+        self._here().registry.join(self._cell, group)
+
+    def leave(self, group: str) -> None:
+        """Stop being a member."""
+        self._here().registry.leave(self._cell, group)
+
+    def members(self, group: str) -> list[Address]:
+        """The members known here: this core's, then the others'."""
+        return self._here().registry.members(group)
+
+    def give(self, stream: Stream, to: Target) -> Sent:
+        """Pass a stream on to an isolate of this core, which gets `Given(stream)`."""
+        core = self._here()
+        return core.io.give(self._cell, stream, to)
+
+    # --- itself ----------------------------------------------------------------------------------------------------
+
+    @property
+    def self(self) -> Address:
+        """This isolate's address."""
+        return self._cell.address
+
+    @property
+    def path(self) -> str:
+        """This isolate's path in the supervision tree."""
+        return self._cell.path
+
+    @property
+    def place(self) -> Place:
+        """The node, core, number of cores, role and settings."""
+        return self._core.place
+
+    @property
+    def random(self) -> Random:
+        """Random numbers of this life of this path; seeded in simulation."""
+        return self._here().random_of(self._cell)
+
+    @property
+    def log(self) -> Any:
+        """A structlog logger bound to node, core, path and incarnation."""
+        if self._log is None:
+            cell = self._cell
+            self._log = self._core.logger.bind(path=cell.path, incarnation=cell.incarnation)
+        return self._log
+
+    def buggify(self, point: str) -> bool:
+        """In simulation, now and then True: take the rare branch. Always False on a real node."""
+        core = self._here()
+        return core.buggify is not None and core.buggify(self._cell.path, point)
+
+    def sometimes(self, name: str, condition: bool = True) -> None:
+        """Tell a campaign that `name` was seen to hold; it fails when a required one never did. Free on a real node."""
+        core = self._here()
+        if core.sometimes is not None:
+            core.sometimes(name, bool(condition))
+
+    def __repr__(self) -> str:
+        return f"<ctx of {self._cell!r}>"

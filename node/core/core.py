@@ -1,0 +1,371 @@
+"""One core: a deterministic machine a driver steps (isolates.md, One core; docs/architecture.md, One pass).
+
+Same settings, tree and inputs at the same times: same execution. It reads no clock, socket, thread or random number.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, assert_never
+
+from regrove.node.core import messages, remote
+from regrove.node.core.address import Address, Caller, Home
+from regrove.node.core.application import Place
+from regrove.node.core.bounds import Bounds
+from regrove.node.core.calls import Calls
+from regrove.node.core.effects import Target
+from regrove.node.core.errors import BoundReached, Misuse
+from regrove.node.core.handles import Timer
+from regrove.node.core.interpreter import AnyEffect
+from regrove.node.core.iowaits import Io
+from regrove.node.core.isolate import Cell
+from regrove.node.core.lifecycle import Lifecycle
+from regrove.node.core.mailbox import OK, Counters, Sent, deliver_system, offer
+from regrove.node.core.outcomes import Slept
+from regrove.node.core.ports import (
+    AskTree,
+    ControlInput,
+    ControlOutput,
+    Inputs,
+    NamesChanged,
+    Outputs,
+    PeerCore,
+    PeerGone,
+    StopCore,
+    TreeReport,
+)
+from regrove.node.core.randomness import Random, key_of
+from regrove.node.core.registry import Registry
+from regrove.node.core.requests import Requests
+from regrove.node.core.scheduler import run_ready
+from regrove.node.core.signals import Signals
+from regrove.node.core.supervising import Supervising
+from regrove.node.core.timers import DEADLINE, LIMIT, MESSAGE, RETRY, SLEPT, TimerRecord, Timers
+from regrove.node.core.trace import Tracer
+from regrove.node.core.tree import rows
+from regrove.supervisor.reasons import CoreDown, Reason
+from regrove.supervisor.report import SupervisorReport
+from regrove.supervisor.spec import Supervisor
+from regrove.transport.links import LinkTable
+
+NANO = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class CoreSettings:
+    """Who this core is. `strict` (simulation): each message crosses the codec, checked; `seed` feeds `ctx.random`."""
+
+    home: Home
+    cores: int = 1
+    role: str = ""
+    settings: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    bounds: Bounds = Bounds()
+    seed: int = 0
+    strict: bool = False
+    buggify: Callable[[str, str], bool] | None = None
+    sometimes: Callable[[str, bool], None] | None = None
+
+    @property
+    def place(self) -> Place:
+        """What `tree(place)` and `ctx.place` see."""
+        return Place(self.home.node, self.home.core, self.cores, self.role, MappingProxyType(dict(self.settings)))
+
+
+class Core:
+    """One life of one core. Drivers call `boot` once, then `step` and `finish` for each pass."""
+
+    def __init__(
+        self, settings: CoreSettings, tree: Supervisor, links: LinkTable, logger: Any, tracer: Tracer | None = None
+    ) -> None:
+        self.settings = settings
+        self.home = settings.home
+        self.place = settings.place
+        self.bounds = settings.bounds
+        self.tree = tree
+        self.logger = logger
+        self.tracing = tracer is not None
+        self._tracer = tracer
+        self.buggify = settings.buggify
+        self.sometimes = settings.sometimes
+        self.now = 0
+        self.wall = 0
+        self.event = 0  # the number of the traced event under way: the cause of what it leads to
+        self.cells: list[Cell | None] = []
+        self.ready: deque[Cell] = deque()
+        self.current: Cell | None = None
+        self.pool_messages = 0
+        self.pool_bytes = 0
+        self.user_timers = 0
+        self.counters = Counters()
+        # Immutable classes of constant charge skip `prepare` on the hot path; in strict mode nothing does.
+        self.fixed: Mapping[type, int] = {} if settings.strict else messages.FIXED
+        self.control_out: list[ControlOutput] = []
+        self._token = 0
+        self.timers = Timers()
+        self.registry = Registry(self)
+        self.calls = Calls(self)
+        self.requests = Requests(self)
+        self.signals = Signals(self)
+        self.io = Io(self)
+        self.lifecycle = Lifecycle(self)
+        self.supervising = Supervising(self)
+        self.links = remote.Links(self, links)
+
+    @property
+    def tracer(self) -> Tracer:
+        """The tracer; only where `tracing`."""
+        assert self._tracer is not None
+        return self._tracer
+
+    # --- the driver's side -----------------------------------------------------------------------------------------
+
+    def boot(self) -> None:
+        """Begin the tree; it starts in the passes that follow."""
+        self.supervising.boot(self.tree)
+
+    def step(self, now: int, inputs: Inputs) -> None:
+        """Run a pass at `now` ns: control, inbound links, I/O outcomes, due timers, ready isolates."""
+        self.now = now
+        self.wall = inputs.wall
+        self.event = 0
+        self.counters.passes += 1
+        for control in inputs.control:
+            self._control(control)
+        self.links.drain(now)
+        for done in inputs.io:
+            self.io.done(done)
+        for record in self.timers.due(now):
+            self._fire(record)
+        self.supervising.next_pass()
+        run_ready(self, self.bounds.pass_budget)
+
+    def finish(self, now: int) -> Outputs:
+        """End the pass: delays count from `now`; each link's batch leaves."""
+        self.event = 0
+        self.timers.arm(now)
+        changes = self.registry.changes()
+        if changes is not None:
+            self.control_out.append(changes)
+        table = self.links.table
+        table.flush(now)
+        due = self.timers.next()
+        link_due = table.deadline()
+        deadline = link_due if due is None else due if link_due is None else min(due, link_due)
+        control, self.control_out = self.control_out, []
+        busy = bool(self.ready) or self.supervising.owes
+        return Outputs(self.io.flush(), control, deadline, busy)
+
+    def _control(self, control: ControlInput) -> None:
+        match control:
+            case PeerCore(home, endpoint, key):
+                self.learn_peer(Home._make(home), endpoint, key)
+            case PeerGone(home, reason):
+                self.peer_gone(Home._make(home), reason)
+            case NamesChanged():
+                self.registry.learn_names(control)
+            case StopCore(limit, reason):
+                self.supervising.stop(reason, limit)
+            case AskTree(request):
+                self.control_out.append(TreeReport(request, rows(self)))
+            case _:
+                assert_never(control)
+
+    def learn_peer(self, home: Home, endpoint: str, key: str) -> None:
+        """A core lives there; an older life of it is over."""
+        if (home.node, home.core) == (self.home.node, self.home.core):
+            return
+        older = self.registry.learn_core(home)
+        if older is not None:
+            self.peer_gone(older, CoreDown("replaced"))
+            self.registry.learn_core(home)
+        self.links.learn(home, endpoint, key)
+
+    def peer_gone(self, home: Home, reason: Reason) -> None:
+        """That life of a core is over: calls fail, monitors fire, links are exits, each once."""
+        self.registry.forget_core(home)
+        self.links.forget(home, reason)
+        self.links.drain(self.now)
+        self.calls.peer_gone(home, reason)
+        self.signals.peer_gone(home, reason)
+
+    def _fire(self, record: TimerRecord) -> None:
+        if record.kind == DEADLINE:
+            self.calls.expire(record.token)
+        elif record.kind == SLEPT:
+            self.calls.settle(record.token, Slept())
+        elif record.kind == MESSAGE:
+            self._fire_message(record)
+        elif record.kind in (LIMIT, RETRY):
+            self.supervising.limit_reached(record)
+        else:
+            raise AssertionError(f"no such timer: {record.kind}")
+
+    # --- what the parts share --------------------------------------------------------------------------------------
+
+    def next_token(self) -> int:
+        """A number never used before in this life of the core."""
+        self._token += 1
+        return self._token
+
+    def trace(self, kind: str, cell: Cell, detail: str | None) -> None:
+        """Tell the tracer, where there is one."""
+        if self.tracing:
+            self.tracer.event(self.now, cell, kind, detail, self.event)
+
+    def pool_has_room(self, charge: int) -> bool:
+        """Tell whether one more queued message fits the pool."""
+        return self.pool_messages < self.bounds.pool_messages and self.pool_bytes + charge <= self.bounds.pool_bytes
+
+    def prepare(self, cell: Cell | None, value: Any) -> tuple[Any, int]:
+        """Make a value ready for another isolate of this core, with its charge. Raises UnsendableValue."""
+        if self.settings.strict:
+            messages.check(value)
+            prepared = messages.decode(messages.encode(value)), messages.prepare(value)[1]
+        else:
+            prepared = messages.prepare(value)
+        if cell is not None:
+            self.forwarding(cell, value)
+        return prepared
+
+    def forwarding(self, cell: Cell, value: Any) -> None:
+        """A caller that travels in a message is the receiver's to answer: its end here no longer fails the request."""
+        request = cell.request
+        if request is None and not cell.kept:
+            return
+        for caller in messages.callers_in(value):
+            if cell.kept is not None:
+                cell.kept.pop(caller.token, None)
+            if request is not None and request.caller.token == caller.token:
+                request.forwarded = True
+
+    def arrived(self, payload: bytes) -> Any:
+        """Decode what a link brought. Raises DecodeError."""
+        value = messages.decode(payload)
+        if self.settings.strict:
+            messages.check(value)
+        return value
+
+    def copy(self, value: Any) -> Any:
+        """A structural copy of what is mutable."""
+        return messages.prepare(value)[0]
+
+    def answer(self, cell: Cell, caller: Caller, value: Any) -> None:
+        """Answer a request from a handler."""
+        if caller.home == self.home:
+            value = self.prepare(cell, value)[0]
+        else:
+            self.forwarding(cell, value)
+            if self.settings.strict:
+                messages.check(value)
+        self.requests.answer(caller, value)
+
+    def send(self, cell: Cell, to: Target, message: Any, notify: object) -> Sent:
+        """The whole of `ctx.send`, behind its fast path."""
+        where = self.registry.resolve(to)
+        if isinstance(where, Cell):
+            prepared, charge = self.prepare(cell, message)
+            sent = offer(self, where, prepared, charge, None, self.event)
+        elif isinstance(where, tuple):
+            if self.settings.strict:
+                messages.check(message)
+            payload = messages.encode(message)
+            self.forwarding(cell, message)
+            notice = None if notify is None else remote.Notice(cell, to, notify)
+            sent = self.links.post(where[0], (remote.SEND, where[1], where[2], payload), notice)
+        else:
+            sent = where
+        if sent is OK:
+            self.counters.sent += 1
+        else:
+            self.counters.rejected += 1
+        return sent
+
+    def inject(self, to: Address, message: Any) -> Sent:
+        """A message from outside the tree, as from a sibling (the simulator's `sim.send`)."""
+        where = self.registry.resolve(to)
+        if not isinstance(where, Cell):
+            return where if isinstance(where, Sent) else Sent.STALE
+        prepared, charge = self.prepare(None, message)
+        sent = offer(self, where, prepared, charge, None, self.event)
+        if sent is OK:
+            self.counters.sent += 1
+        return sent
+
+    # --- timers of isolates ----------------------------------------------------------------------------------------
+
+    def set_timer(self, cell: Cell, delay: float, message: Any, to: Target | None, repeat: bool) -> Timer:
+        """`ctx.send_after` and `ctx.send_every`."""
+        if not (isinstance(delay, int | float) and delay >= 0) or (repeat and delay * NANO < 1):
+            kind = "period is seconds > 0" if repeat else "delay is seconds >= 0"
+            raise Misuse(f"a timer's {kind}, got {delay!r}")
+        if self.user_timers >= self.bounds.timers:
+            self.counters.bounds_reached += 1
+            raise BoundReached("timers", self.bounds.timers, "cancel timers that are no longer of interest")
+        prepared = self.prepare(cell, message)[0]
+        timer = Timer(self.next_token())
+        target = None if to is None or to == cell.address else to
+        record = TimerRecord(MESSAGE, int(delay * NANO), timer.token, cell, (target, prepared))
+        if repeat:
+            record.period = record.delay
+        if cell.timers is None:
+            cell.timers = {}
+        cell.timers[timer.token] = record
+        self.user_timers += 1
+        self.timers.ask(record)
+        return timer
+
+    def cancel_timer(self, cell: Cell, timer: Timer) -> bool:
+        """`ctx.cancel(timer)`."""
+        record = None if cell.timers is None else cell.timers.pop(timer.token, None)
+        if record is None:
+            return False
+        self.user_timers -= 1
+        self.timers.cancel(record)
+        return True
+
+    def _fire_message(self, record: TimerRecord) -> None:
+        cell = record.cell
+        assert cell is not None
+        target, message = record.data
+        if record.period:
+            self.timers.again(record, self.now)
+        elif cell.timers is not None:
+            del cell.timers[record.token]
+            self.user_timers -= 1
+        if target is not None:
+            self.send(cell, target, message, None)
+        elif not record.queued:
+            # One firing of a repeating timer waits at most: a slow isolate is not buried under its own clock.
+            record.queued = bool(record.period)
+            deliver_system(self, cell, self.copy(message), record.token)
+
+    # --- reports and randomness ------------------------------------------------------------------------------------
+
+    def random_of(self, cell: Cell) -> Random:
+        """The random numbers of one life of one path."""
+        if cell.random is None:
+            cell.random = Random(
+                key_of(self.settings.seed, self.home.node, self.home.core, cell.path, cell.incarnation)
+            )
+        random: Random = cell.random
+        return random
+
+    def reported(self, cell: Cell, report: SupervisorReport) -> None:
+        """A supervisor's decision: one log record."""
+        self.trace(report.context, cell, type(report.reason).__name__)
+        self.logger.warning(
+            "supervisor",
+            path=cell.path,
+            context=report.context,
+            child=report.offender,
+            reason=str(report.reason),
+            restarts=report.restarts,
+            budget_used=report.budget_used,
+            budget_left=report.budget_left,
+        )
+
+
+__all__ = ["AnyEffect", "Core", "CoreSettings"]

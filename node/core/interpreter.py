@@ -1,0 +1,158 @@
+"""The one place that carries effects out. Adding an effect breaks the type check here, and only here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, assert_never
+
+from regrove.node.core.effects import (
+    Accept,
+    Await,
+    Call,
+    CallAll,
+    Close,
+    Connect,
+    Continue,
+    Crash,
+    Done,
+    Ignore,
+    Listen,
+    ListFiles,
+    Offload,
+    Open,
+    Push,
+    Read,
+    Receive,
+    Remove,
+    Rename,
+    Reply,
+    Sleep,
+    Sync,
+    Truncate,
+    Write,
+)
+from regrove.node.core.isolate import CONTINUE, STARTING, STOPPING, Cell
+from regrove.supervisor.reasons import Normal, Reason
+
+if TYPE_CHECKING:
+    from regrove.node.core.core import Core
+
+AnyWait = (
+    Call
+    | CallAll
+    | Push
+    | Await
+    | Sleep
+    | Offload
+    | Listen
+    | Accept
+    | Connect
+    | Read
+    | Write
+    | Close
+    | Open
+    | Sync
+    | Truncate
+    | Rename
+    | Remove
+    | ListFiles
+)
+AnyEffect = Receive | Ignore | Done | Crash | Continue | Reply | AnyWait
+
+
+def carry_out(core: Core, cell: Cell, effect: AnyEffect) -> None:
+    """Make `cell` what its callback said it becomes."""
+    match effect:
+        case Receive():
+            if cell.request is not None:
+                core.requests.judge(cell)
+            if cell.state == STARTING:
+                core.lifecycle.started(cell)
+        case Reply(value=value, effect=following):
+            if _reply(core, cell, value):
+                carry_out(core, cell, following)  # type: ignore[arg-type]  # Reply refuses a Reply at birth
+        case (
+            Call()
+            | CallAll()
+            | Push()
+            | Await()
+            | Sleep()
+            | Offload()
+            | Listen()
+            | Accept()
+            | Connect()
+            | Read()
+            | Write()
+            | Close()
+            | Open()
+            | Sync()
+            | Truncate()
+            | Rename()
+            | Remove()
+            | ListFiles()
+        ):
+            _wait(core, cell, effect)
+        case Continue(message=message):
+            cell.continued = message
+            cell.flags |= CONTINUE
+            cell.cause = core.event
+            if cell.state == STARTING:
+                core.lifecycle.started(cell)
+        case Done(reason=reason):
+            _done(core, cell, reason)
+        case Crash(reason=reason):
+            _crash(core, cell, reason)
+        case Ignore():
+            _ignore(core, cell)
+        case _:
+            assert_never(effect)
+
+
+def _reply(core: Core, cell: Cell, value: Any) -> bool:
+    request = cell.request
+    if request is None:
+        text = f"{cell.path} returned Reply({value!r}) with no request in hand: only a Call or ctx.request is answered"
+        core.lifecycle.crash_text(cell, text, _site(cell))
+        return False
+    cell.request = None
+    if cell.kept is not None:
+        cell.kept.pop(request.caller.token, None)
+    core.answer(cell, request.caller, value)
+    return True
+
+
+def _wait(core: Core, cell: Cell, wait: AnyWait) -> None:
+    if cell.state == STARTING and wait.then is None:
+        core.lifecycle.started(cell)
+    debt = core.calls.open(cell, wait, None)
+    cell.wait = wait
+    cell.wait_token = debt.token
+    cell.blocked_since = core.now
+    core.calls.begin(debt)
+
+
+def _done(core: Core, cell: Cell, reason: Reason | None) -> None:
+    if cell.state == STARTING:
+        core.lifecycle.started(cell)
+    if reason is None:
+        reason = cell.stop_reason if cell.state == STOPPING and cell.stop_reason is not None else Normal()
+    core.lifecycle.end(cell, reason)
+
+
+def _crash(core: Core, cell: Cell, reason: object) -> None:
+    text = reason if isinstance(reason, str) else repr(reason)
+    core.counters.crashes += 1
+    core.lifecycle.crash_text(cell, text, _site(cell), None if isinstance(reason, str) else core.copy(reason))
+
+
+def _ignore(core: Core, cell: Cell) -> None:
+    if cell.state == STARTING:
+        core.lifecycle.ignored(cell)
+    else:
+        text = f"{cell.path} returned IGNORE outside of start: return RECEIVE, or DONE to end"
+        core.lifecycle.crash_text(cell, text, _site(cell))
+
+
+def _site(cell: Cell) -> str:
+    from regrove.node.core.lifecycle import site_of
+
+    return site_of(cell.handle)

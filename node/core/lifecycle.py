@@ -1,0 +1,185 @@
+"""Births and deaths on a core: slots and generations, the start of a life, crashes, and the order of an end.
+
+The order of an end: names and groups released, streams closed, debts settled, Downs and exits sent, then the
+supervisor's event (supervision.md 6a).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from types import FunctionType, TracebackType
+from typing import TYPE_CHECKING, Any, Final
+
+from regrove.node.core.address import Address
+from regrove.node.core.context import Context
+from regrove.node.core.errors import Misuse
+from regrove.node.core.isolate import ENDED, RUNNING, START, STARTING, Cell, Isolate
+from regrove.node.core.mailbox import wake
+from regrove.supervisor.reasons import Crashed, Ignored, Normal, Reason
+
+if TYPE_CHECKING:
+    from regrove.node.core.core import Core
+
+CRASH_FINGERPRINTS: Final = 1_000  # distinct crashes whose whole traceback was logged; past it only one line each
+
+
+class Lifecycle:
+    """The slot table of one core and what happens at both ends of a life."""
+
+    __slots__ = ("_fingerprints", "_free", "_generations", "core", "isolates")
+
+    def __init__(self, core: Core) -> None:
+        self.core = core
+        self.isolates = 0
+        self._free: deque[int] = deque()
+        self._generations: list[int] = []
+        self._fingerprints: dict[tuple[str, str], int] = {}
+
+    # --- births ----------------------------------------------------------------------------------------------------
+
+    def new_cell(self, path: str, incarnation: int, capacity: int) -> Cell | None:
+        """Take a slot; None when the core hosts `Bounds.isolates` already. `capacity` 0: a supervisor, not bounded."""
+        core = self.core
+        if capacity and self.isolates >= core.bounds.isolates:
+            return None
+        if self._free:
+            slot = self._free.popleft()
+            self._generations[slot] += 1
+        else:
+            slot = len(core.cells)
+            core.cells.append(None)
+            self._generations.append(1)
+        address = Address(core.home, slot, self._generations[slot])
+        cell = Cell(address, path, incarnation, capacity)
+        address.cell = cell
+        core.cells[slot] = cell
+        core.counters.spawned += 1
+        if capacity:
+            self.isolates += 1
+        return cell
+
+    def launch(self, cell: Cell) -> None:
+        """Have the cell's constructor and `start` run as its first turn."""
+        cell.context = Context(self.core, cell)
+        cell.flags |= START
+        cell.cause = self.core.event
+        wake(self.core, cell)
+
+    def construct(self, cell: Cell) -> Any:
+        """Build the user's isolate, afresh; answers its `start`."""
+        assert cell.factory is not None
+        factory, args, kwargs = cell.factory
+        isolate = factory(*(self._fresh(value) for value in args), **{k: self._fresh(v) for k, v in kwargs.items()})
+        if not isinstance(isolate, Isolate):
+            raise Misuse(f"the factory of child {cell.id!r} made {isolate!r}; it has to make an Isolate")
+        capacity = isolate.mailbox_capacity
+        if type(capacity) is not int or capacity < 1:
+            raise Misuse(f"{type(isolate).__qualname__}.mailbox_capacity is an int of at least 1, got {capacity!r}")
+        cell.capacity = capacity
+        cell.isolate = isolate
+        cell.handle = isolate.handle
+        return isolate.start
+
+    def _fresh(self, value: Any) -> Any:
+        return self.core.copy(value) if type(value) in (list, dict) else value
+
+    def started(self, cell: Cell) -> None:
+        """The start ended with success."""
+        cell.state = RUNNING
+        node = cell.parent
+        self.core.trace("started", cell, None)
+        if node is not None:
+            self.core.supervising.child_started(node, cell)
+
+    # --- deaths ----------------------------------------------------------------------------------------------------
+
+    def crash(self, cell: Cell, error: BaseException) -> None:
+        """A callback raised: the isolate ends `Crashed`, with the user's frame named."""
+        site = user_site(error.__traceback__)
+        text = _text_of(error)
+        self._log_crash(cell, error, site, text)
+        self.end(cell, Crashed(type(error).__name__, text, site))
+
+    def crash_text(self, cell: Cell, text: str, site: str, detail: object = None) -> None:
+        """The isolate failed without an exception: `Crash(reason)`, or no effect was returned."""
+        self.core.logger.error("crashed", path=cell.path, incarnation=cell.incarnation, reason=text, site=site)
+        self.end(cell, Crashed("Crash", text, site, detail))
+
+    def _log_crash(self, cell: Cell, error: BaseException, site: str, text: str) -> None:
+        self.core.counters.crashes += 1
+        fingerprint = (type(error).__name__, site)
+        seen = self._fingerprints.get(fingerprint, 0) + 1
+        if seen > 1 or len(self._fingerprints) < CRASH_FINGERPRINTS:
+            self._fingerprints[fingerprint] = seen
+        fields: dict[str, Any] = {"path": cell.path, "incarnation": cell.incarnation, "site": site, "times": seen}
+        if seen == 1:
+            fields["exc_info"] = error  # the whole traceback once, then counts
+        self.core.logger.error("crashed", reason=f"{type(error).__name__}: {text}", **fields)
+
+    def end(self, cell: Cell, reason: Reason) -> None:
+        """End an isolate's life and tell whom it concerns."""
+        if cell.state == ENDED:
+            return
+        started = cell.state != STARTING
+        self.bury(cell, reason)
+        self.isolates -= 1
+        self.core.supervising.child_ended(cell, reason, started)
+
+    def ignored(self, cell: Cell) -> None:
+        """`start` returned IGNORE."""
+        self.bury(cell, Normal())
+        self.isolates -= 1
+        self.core.supervising.child_ended(cell, Ignored(), started=False)
+
+    def bury(self, cell: Cell, reason: Reason) -> None:
+        """What every end has in common, isolate's or supervisor's, up to the supervisor's event."""
+        core = self.core
+        core.trace("end", cell, type(reason).__name__)
+        cell.state = ENDED
+        cell.flags = 0
+        cell.capacity = -1
+        core.registry.release(cell)
+        core.io.release(cell)
+        for record in (cell.timers or {}).values():
+            core.timers.cancel(record)
+            core.user_timers -= 1
+        cell.timers = None
+        core.calls.owner_ended(cell, reason)
+        core.signals.ended(cell, reason)
+        address = cell.address
+        address.cell = None
+        core.cells[address.slot] = None
+        self._free.append(address.slot)
+        core.counters.ended += 1
+        cell.isolate = cell.handle = cell.factory = cell.continued = cell.outcome = cell.wait = None
+
+
+def user_site(trace: TracebackType | None) -> str:
+    """`file:line` of the innermost frame that is not ours."""
+    site = ""
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        if not is_ours(trace.tb_frame.f_globals.get("__name__", "")):
+            site = f"{code.co_filename}:{trace.tb_lineno}"
+        trace = trace.tb_next
+    return site
+
+
+def is_ours(module: object) -> bool:
+    """Tell whether a module belongs to the runtime."""
+    return isinstance(module, str) and (module == "regrove" or module.startswith("regrove."))
+
+
+def site_of(function: Any) -> str:
+    """`file:line` where a callback is defined."""
+    function = getattr(function, "__func__", function)
+    if not isinstance(function, FunctionType):
+        return ""
+    return f"{function.__code__.co_filename}:{function.__code__.co_firstlineno}"
+
+
+def _text_of(error: BaseException) -> str:
+    try:
+        return str(error)[:2_000]
+    except Exception:
+        return "(its __str__ raised)"

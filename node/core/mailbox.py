@@ -1,0 +1,167 @@
+"""Mail: what `send` answers, what is counted, and the one way into and out of a mailbox.
+
+`offer` is the slow path of every send; the fast path is written out once more in `context.Context.send`, because a
+function call is a fifth of its cost (performance.md).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Final
+
+from regrove.node.core.isolate import ACTIVE, ENDED, IDLE, SYSTEM, Cell, Request
+from regrove.node.core.reasons import LinkFull, MailboxFull, PoolExhausted, TooLarge, Unreachable
+from regrove.supervisor.reasons import NoProcess, Reason
+
+if TYPE_CHECKING:
+    from regrove.node.core.core import Core
+
+
+class Sent(Enum):
+    """What `send` answers at once; falsy unless OK."""
+
+    OK = "OK"
+    MAILBOX_FULL = "MAILBOX_FULL"
+    POOL_EXHAUSTED = "POOL_EXHAUSTED"
+    LINK_FULL = "LINK_FULL"
+    STALE = "STALE"
+    UNREACHABLE = "UNREACHABLE"
+    TOO_LARGE = "TOO_LARGE"
+
+    def __bool__(self) -> bool:
+        return self is OK
+
+    @property
+    def reason(self) -> Reason:
+        """The same as the reason of a failed wait."""
+        return _REASONS[self]
+
+
+OK: Final = Sent.OK
+MAILBOX_FULL: Final = Sent.MAILBOX_FULL
+POOL_EXHAUSTED: Final = Sent.POOL_EXHAUSTED
+LINK_FULL: Final = Sent.LINK_FULL
+STALE: Final = Sent.STALE
+UNREACHABLE: Final = Sent.UNREACHABLE
+TOO_LARGE: Final = Sent.TOO_LARGE
+
+_REASONS: Final[dict[Sent, Reason]] = {
+    MAILBOX_FULL: MailboxFull(),
+    POOL_EXHAUSTED: PoolExhausted(),
+    LINK_FULL: LinkFull(),
+    STALE: NoProcess(),
+    UNREACHABLE: Unreachable(),
+    TOO_LARGE: TooLarge(),
+}
+
+
+class Counters:
+    """Absolute counts of one life of a core. sent = handled + abandoned + refused + lost + unknown + queued, summed.
+
+    `sent` counts a message once, where `send` answered OK; the rest counts where it came to its end.
+    """
+
+    __slots__ = (
+        "abandoned",
+        "bounds_reached",
+        "callbacks",
+        "crashes",
+        "ended",
+        "handled",
+        "injected",
+        "late_answers",
+        "lost",
+        "passes",
+        "refused",
+        "rejected",
+        "sent",
+        "spawned",
+        "unhandled",
+        "unknown",
+    )
+
+    def __init__(self) -> None:
+        for name in self.__slots__:
+            setattr(self, name, 0)
+
+    sent: int
+    handled: int
+    abandoned: int
+    refused: int  # refused by the receiver after the sender heard OK
+    lost: int
+    unknown: int
+    rejected: int  # told to the sender at once: never sent
+    injected: int
+    late_answers: int
+    unhandled: int
+    bounds_reached: int
+    spawned: int
+    ended: int
+    crashes: int
+    callbacks: int
+    passes: int
+
+    def snapshot(self) -> dict[str, int]:
+        """All counts by name."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+def wake(core: Core, cell: Cell) -> None:
+    """Put a parked cell into the ready queue."""
+    if cell.parked != ACTIVE:
+        cell.parked = ACTIVE
+        core.ready.append(cell)
+
+
+def offer(core: Core, cell: Cell, message: Any, charge: int, tag: Request | None, cause: int) -> Sent:
+    """Put a user message into a mailbox, or say why not. Counts nothing as sent: the caller knows whose it is."""
+    if cell.queued >= cell.capacity or cell.state == ENDED or cell.supervising is not None or cell.waiters:
+        if cell.state == ENDED:
+            return STALE
+        if cell.supervising is not None:
+            return core.supervising.ask(cell.supervising, message, tag)
+        return MAILBOX_FULL  # full, or others already wait for room: they come first
+    if core.pool_messages >= core.bounds.pool_messages or core.pool_bytes + charge > core.bounds.pool_bytes:
+        core.counters.bounds_reached += 1
+        return POOL_EXHAUSTED
+    put(core, cell, message, charge, tag, cause)
+    return OK
+
+
+def put(core: Core, cell: Cell, message: Any, charge: int, tag: Request | None, cause: int) -> None:
+    """Append a user message that was admitted."""
+    core.pool_messages += 1
+    core.pool_bytes += charge
+    cell.queued += 1
+    mailbox = cell.mailbox
+    if mailbox is None:
+        mailbox = cell.mailbox = deque()
+    mailbox.append((message, charge, tag, cause))
+    if cell.parked == IDLE:
+        cell.parked = ACTIVE
+        core.ready.append(cell)
+
+
+def deliver_system(core: Core, cell: Cell, message: Any, token: int) -> None:
+    """Append what the runtime owes: outside capacity and pool, because it was reserved when the debt was made."""
+    if cell.state == ENDED:
+        return
+    if core.calls.awaited(cell, message, token):
+        return
+    mailbox = cell.mailbox
+    if mailbox is None:
+        mailbox = cell.mailbox = deque()
+    mailbox.append((message, SYSTEM, token, core.event))
+    if cell.parked == IDLE:
+        cell.parked = ACTIVE
+        core.ready.append(cell)
+
+
+def released(core: Core, cell: Cell, charge: int) -> None:
+    """Account for one user message that left a mailbox, and admit who waits for the room."""
+    core.pool_messages -= 1
+    core.pool_bytes -= charge
+    cell.queued -= 1
+    if cell.waiters:
+        core.calls.admit(cell)

@@ -1,0 +1,315 @@
+"""What items on a link mean: mail and signals between isolates of different cores.
+
+Kinds below 16 are user mail under credit, their last element the encoded message; the others are signals, behind what
+was sent before them. `slot` is an int with its generation, or a name, which the receiving core resolves.
+
+| kind | item | answered by |
+|---|---|---|
+| SEND | slot, generation, payload | a refusal |
+| CALL | slot, generation, token, ns left or -1, payload | REPLY, FAILED, a refusal |
+| PUSH | slot, generation, token, ns left or -1, payload | PUSHED, FAILED, a refusal |
+| REPLY, FAILED, PUSHED | token (, payload) | |
+| CANCEL_PUSH | token | |
+| MONITOR | reference, slot, generation | DOWN |
+| DEMONITOR, DOWN | reference (, slot, generation, reason) | |
+| LINK, UNLINK, EXIT | their slot, generation, our slot, generation (, reason) | |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, assert_never
+
+from regrove.node.core.address import Address, Caller, Home
+from regrove.node.core.errors import DecodeError
+from regrove.node.core.isolate import Cell, Request
+from regrove.node.core.mailbox import LINK_FULL, OK, TOO_LARGE, UNREACHABLE, Sent, deliver_system, offer
+from regrove.node.core.messages import decode, encode
+from regrove.node.core.outcomes import Failed, Pushed, Replied, Undelivered
+from regrove.node.core.reasons import Undecodable, Unknown, Unreachable
+from regrove.supervisor.reasons import NoConnection, NoProcess, Reason
+from regrove.transport.events import (
+    DialRefused,
+    Items,
+    LinkEvent,
+    LinkLost,
+    LinkUp,
+    PeerSilent,
+    Refused,
+    Resolved,
+    Room,
+    Verdict,
+)
+from regrove.transport.links import LinkTable
+
+if TYPE_CHECKING:
+    from regrove.node.core.core import Core
+
+SEND: Final = 1
+CALL: Final = 2
+PUSH: Final = 3
+REPLY: Final = 16
+FAILED: Final = 17
+PUSHED: Final = 18
+CANCEL_PUSH: Final = 19
+MONITOR: Final = 20
+DEMONITOR: Final = 21
+DOWN: Final = 22
+LINK: Final = 23
+UNLINK: Final = 24
+EXIT: Final = 25
+
+CLIENT_PREFIX: Final = "client:"
+_VERDICTS: Final = {Verdict.LINK_FULL: LINK_FULL, Verdict.UNREACHABLE: UNREACHABLE, Verdict.TOO_LARGE: TOO_LARGE}
+
+
+class Notice(NamedTuple):
+    """Who wants to hear of a message that was posted with `notify`."""
+
+    cell: Cell
+    to: object
+    token: object
+
+
+class Malformed(Exception):
+    """An item of a known kind with fields of other types than its kind has."""
+
+
+class Links:
+    """The links of one core: a `LinkTable` below, the core's calls and signals above."""
+
+    __slots__ = ("_down", "_kinds", "core", "malformed", "table")
+
+    def __init__(self, core: Core, table: LinkTable) -> None:
+        self.core = core
+        self.table = table
+        self.malformed = 0
+        self._down: dict[Home, None] = {}
+        self._kinds: dict[int, Callable[[Home, Any], Reason | None]] = {
+            SEND: self._send,
+            CALL: self._call,
+            PUSH: self._push,
+            REPLY: self._reply,
+            FAILED: self._failed,
+            PUSHED: self._pushed,
+            CANCEL_PUSH: self._cancel_push,
+            MONITOR: self._monitor,
+            DEMONITOR: self._demonitor,
+            DOWN: self._down_signal,
+            LINK: self._link,
+            UNLINK: self._unlink,
+            EXIT: self._exit,
+        }
+
+    # --- out -------------------------------------------------------------------------------------------------------
+
+    def post(self, home: Home, item: tuple[Any, ...], notify: object = None) -> Sent:
+        """Put user mail on a link, under its credit."""
+        verdict = self.table.post(home, item, notify)
+        return OK if verdict == 0 else _VERDICTS[verdict]
+
+    def signal(self, home: Home, item: tuple[Any, ...]) -> bool:
+        """Put a signal on a link; False when there is none."""
+        return self.table.signal(home, item)
+
+    def is_client(self, home: Home) -> bool:
+        """Tell whether an address is an outside program's: it has no entry among the cores."""
+        return home.node.startswith(CLIENT_PREFIX)
+
+    def learn(self, home: Home, endpoint: str, key: str) -> None:
+        """A core lives at `endpoint`."""
+        self.table.learn(home, endpoint, key)
+
+    def forget(self, home: Home, reason: Reason) -> None:
+        """That life of a core is over."""
+        self.table.forget(home, type(reason).__name__)
+        self._down.pop(home, None)
+
+    # --- in --------------------------------------------------------------------------------------------------------
+
+    def drain(self, now: int) -> None:
+        """Take what has arrived on the links."""
+        for event in self.table.receive(now):
+            self._event(event)
+
+    def _event(self, event: LinkEvent) -> None:
+        core = self.core
+        match event:
+            case Items(peer, session, first, items):
+                self._items(Home._make(peer), session, first, items)
+            case LinkUp(peer=peer, skew=skew):
+                home = Home._make(peer)
+                if skew:
+                    core.logger.warning("version-skew", peer=str(home), skew=skew)
+                if self._down.pop(home, 0) is None:
+                    core.signals.peer_back(home)
+            case LinkLost():
+                self._lost(event)
+            case Resolved(taken=taken, lost=lost):
+                core.counters.unknown -= taken + lost
+                core.counters.lost += lost
+            case Refused(notify=notify, reason=reason):
+                self._undelivered(notify, _reason(reason))
+            case Room(peer=peer):
+                core.calls.room(Home._make(peer))
+            case PeerSilent(peer=peer):
+                self._down.pop(Home._make(peer), None)
+                core.signals.peer_gone(Home._make(peer), NoConnection())
+            case DialRefused(who=who, reason=text):
+                core.logger.warning("refused", who=who, reason=text)
+            case _:
+                assert_never(event)
+
+    def _lost(self, event: LinkLost) -> None:
+        core = self.core
+        home = Home._make(event.peer)
+        core.counters.unknown += event.count
+        core.counters.lost += event.never_left_count
+        self._down[home] = None
+        for notify in event.never_left:
+            self._undelivered(notify, Unreachable())
+        for notify in event.unacknowledged:
+            if not isinstance(notify, int):
+                self._undelivered(notify, Unknown())
+        core.calls.peer_lost(home, NoConnection())
+
+    def _undelivered(self, notify: object, reason: Reason) -> None:
+        if isinstance(notify, int):
+            if notify in self.core.calls.debts:
+                self.core.calls.fail(notify, reason)
+        elif isinstance(notify, Notice):
+            deliver_system(self.core, notify.cell, Undelivered(notify.to, reason, notify.token), 0)
+
+    def _items(self, home: Home, session: int, first: int, items: tuple[Any, ...]) -> None:
+        core = self.core
+        kinds = self._kinds
+        if core.tracing:
+            core.event = core.tracer.frame(core.now, home, items)
+        for sequence, item in enumerate(items, first):
+            handler = kinds.get(item[0])
+            if handler is None:
+                self.malformed += 1
+                continue
+            try:
+                refused = handler(home, item)
+            except (Malformed, DecodeError, ValueError) as error:
+                self.malformed += 1
+                refused = Undecodable(str(error))
+                core.logger.warning("undecodable", peer=str(home), kind=item[0], problem=str(error))
+                self._fail_caller(home, item, refused)
+            if refused is not None and item[0] < REPLY:
+                core.counters.refused += 1
+                self.table.refuse(home, session, sequence, encode(refused))
+
+    def _fail_caller(self, home: Home, item: Any, reason: Reason) -> None:
+        if item[0] == REPLY and len(item) == 3 and type(item[1]) is int and item[1] in self.core.calls.debts:
+            self.core.calls.fail(item[1], reason)
+
+    def _target(self, item: Any, length: int) -> Cell | None:
+        if len(item) != length or type(item[1]) not in (int, str) or type(item[2]) is not int:
+            raise Malformed(f"kind {item[0]} has fields {[type(value).__name__ for value in item[1:]]}")
+        return self.core.registry.local(item[1], item[2])
+
+    # --- mail ------------------------------------------------------------------------------------------------------
+
+    def _send(self, home: Home, item: Any) -> Reason | None:
+        cell = self._target(item, 4)
+        if cell is None:
+            return NoProcess()
+        payload = _bytes(item[3])
+        sent = offer(self.core, cell, self.core.arrived(payload), 64 + len(payload), None, self.core.event)
+        return None if sent is OK else sent.reason
+
+    def _call(self, home: Home, item: Any) -> Reason | None:
+        core = self.core
+        cell = self._target(item, 6)
+        _, _, _, token, left, payload = item
+        _ints(item, token, left)
+        if cell is None:
+            return NoProcess()
+        deadline = None if left < 0 else core.now + left
+        request = Request(Caller(home, token, deadline), deadline)
+        sent = offer(core, cell, core.arrived(_bytes(payload)), 64 + len(payload), request, core.event)
+        return None if sent is OK else sent.reason
+
+    def _push(self, home: Home, item: Any) -> Reason | None:
+        core = self.core
+        cell = self._target(item, 6)
+        _, _, _, token, left, payload = item
+        _ints(item, token, left)
+        if cell is None:
+            return NoProcess()
+        return core.calls.pushed_here(cell, home, token, core.arrived(_bytes(payload)), 64 + len(payload))
+
+    # --- signals ---------------------------------------------------------------------------------------------------
+
+    def _reply(self, home: Home, item: Any) -> None:
+        _shape(item, int, bytes)
+        self.core.calls.settle_from(item[1], Replied(self.core.arrived(item[2])))
+
+    def _failed(self, home: Home, item: Any) -> None:
+        _shape(item, int, bytes)
+        debt = self.core.calls.debts.get(item[1])
+        self.core.calls.settle_from(item[1], Failed(_reason(item[2]), None if debt is None else debt.wait))
+
+    def _pushed(self, home: Home, item: Any) -> None:
+        _shape(item, int)
+        self.core.calls.settle_from(item[1], Pushed())
+
+    def _cancel_push(self, home: Home, item: Any) -> None:
+        _shape(item, int)
+        self.core.calls.push_given_up(home, item[1])
+
+    def _monitor(self, home: Home, item: Any) -> None:
+        if len(item) != 4:
+            raise Malformed("MONITOR has three fields")
+        _ints(item, item[1], item[3])
+        if type(item[2]) not in (int, str):
+            raise Malformed("MONITOR names a slot or a name")
+        self.core.signals.monitored_by(home, item[1], item[2], item[3])
+
+    def _demonitor(self, home: Home, item: Any) -> None:
+        _shape(item, int)
+        self.core.signals.unmonitored_by(home, item[1])
+
+    def _down_signal(self, home: Home, item: Any) -> None:
+        _shape(item, int, int, int, bytes)
+        self.core.signals.down_from(home, item[1], item[2], item[3], _reason(item[4]))
+
+    def _link(self, home: Home, item: Any) -> None:
+        _shape(item, int, int, int, int)
+        self.core.signals.linked_by(home, (item[1], item[2]), (item[3], item[4]), tie=True)
+
+    def _unlink(self, home: Home, item: Any) -> None:
+        _shape(item, int, int, int, int)
+        self.core.signals.linked_by(home, (item[1], item[2]), (item[3], item[4]), tie=False)
+
+    def _exit(self, home: Home, item: Any) -> None:
+        _shape(item, int, int, int, int, bytes)
+        cell = self.core.registry.local(item[3], item[4])
+        if cell is not None:
+            self.core.signals.exit_signal(cell, Address(home, item[1], item[2]), _reason(item[5]))
+
+
+def _shape(item: Any, *types: type) -> None:
+    if len(item) != len(types) + 1 or any(type(value) is not kind for value, kind in zip(item[1:], types, strict=True)):
+        raise Malformed(f"kind {item[0]} has fields {[type(value).__name__ for value in item[1:]]}")
+
+
+def _ints(item: Any, *values: object) -> None:
+    if any(type(value) is not int for value in values):
+        raise Malformed(f"kind {item[0]} has fields {[type(value).__name__ for value in item[1:]]}")
+
+
+def _bytes(payload: Any) -> bytes:
+    if type(payload) is not bytes:
+        raise Malformed(f"a payload is bytes, got {type(payload).__name__}")
+    return payload
+
+
+def _reason(payload: bytes) -> Reason:
+    try:
+        reason = decode(payload)
+    except DecodeError as error:
+        return Undecodable(str(error))
+    return reason if isinstance(reason, Reason) else Undecodable(f"{type(reason).__name__} is no reason")

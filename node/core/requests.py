@@ -1,0 +1,78 @@
+"""Requests in a mailbox, in hand and kept, and their answers (isolates.md, `caller` and `reply`).
+
+A request stays in hand through the waits, outcomes and Continues that follow it, and is judged when the isolate next
+returns RECEIVE or ends.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from regrove.node.core import remote
+from regrove.node.core.address import Caller
+from regrove.node.core.isolate import Cell, Request
+from regrove.node.core.messages import encode
+from regrove.node.core.outcomes import Replied
+from regrove.node.core.reasons import NoReply, TooLarge
+from regrove.supervisor.reasons import Reason
+
+if TYPE_CHECKING:
+    from regrove.node.core.core import Core
+
+
+class Requests:
+    """Answers of one core."""
+
+    __slots__ = ("core",)
+
+    def __init__(self, core: Core) -> None:
+        self.core = core
+
+    def waits_still(self, request: Request) -> bool:
+        """Tell whether somebody still wants the answer: an expired request is not started."""
+        caller = request.caller
+        if caller.home == self.core.home:
+            return caller.token in self.core.calls.debts
+        return request.deadline is None or self.core.now < request.deadline
+
+    def answer(self, caller: Caller, value: Any) -> None:
+        """Answer a request with a prepared or foreign value; a second answer is dropped and counted."""
+        core = self.core
+        if caller.home == core.home:
+            core.calls.settle(caller.token, Replied(value))
+            return
+        payload = encode(value)
+        if len(payload) > core.bounds.message_bytes:
+            self.refuse(caller, TooLarge())
+        elif not core.links.signal(caller.home, (remote.REPLY, caller.token, payload)):
+            core.counters.late_answers += 1
+
+    def refuse(self, caller: Caller, reason: Reason) -> None:
+        """Tell a caller that there will be no answer, and why."""
+        core = self.core
+        if caller.home == core.home:
+            if caller.token in self.core.calls.debts:
+                core.calls.fail(caller.token, reason)
+            return
+        core.links.signal(caller.home, (remote.FAILED, caller.token, encode(reason)))
+
+    def judge(self, cell: Cell) -> None:
+        """The isolate returned RECEIVE with a request in hand: answered, kept, or NoReply."""
+        request = cell.request
+        cell.request = None
+        if request is None or request.forwarded:
+            return
+        if cell.kept is not None and request.caller.token in cell.kept:
+            return
+        self.refuse(request.caller, NoReply())
+
+    def keep(self, cell: Cell, request: Request) -> Caller:
+        """The isolate read `ctx.caller`: it may answer later, unless it ends first."""
+        if cell.kept is None:
+            cell.kept = {}
+        kept = cell.kept
+        if len(kept) % 64 == 63:
+            for token in [token for token, other in kept.items() if not self.waits_still(other)]:
+                del kept[token]
+        kept[request.caller.token] = request
+        return request.caller

@@ -1,0 +1,74 @@
+"""`ctx.spawn`: a child on this core at once, under a supervisor of this core."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import BuiltinFunctionType, FunctionType
+from typing import TYPE_CHECKING, Any
+
+from regrove.node.core.address import Address
+from regrove.node.core.errors import Misuse
+from regrove.node.core.handles import Listener, Stream
+from regrove.node.core.isolate import Cell
+from regrove.supervisor.reasons import NoProcess, Reason
+from regrove.supervisor.spec import Child
+
+if TYPE_CHECKING:
+    from regrove.node.core.core import Core
+    from regrove.node.core.effects import Target
+    from regrove.node.core.supervising import SupervisorNode
+
+
+@dataclass(frozen=True, slots=True)
+class SpawnRefused:
+    """No child was started, because of `reason`; falsy."""
+
+    reason: Reason
+
+    def __bool__(self) -> bool:
+        return False
+
+
+def spawn(core: Core, cell: Cell, child: Child, under: Target | None) -> Address | SpawnRefused:
+    """Reserve the slot, hand streams over, and have the child's start be its first turn."""
+    if not isinstance(child, Child):
+        raise Misuse(f"spawn takes a Child(id, factory, ...), got {child!r}")
+    node = _supervisor_of(core, cell, under)
+    if isinstance(node, SpawnRefused):
+        return node
+    refused = node.machine.refusal(child)
+    if refused is not None:
+        return SpawnRefused(refused)
+    streams = [value for value in child.args if isinstance(value, Stream | Listener)]
+    for stream in streams:
+        if child.restart != "temporary":
+            raise Misuse(
+                f"{stream!r} can only pass to a child with restart='temporary', {child.id!r} is {child.restart}"
+            )
+        if not core.io.may_pass(cell, stream):
+            raise Misuse(f"{stream!r} is not this isolate's to pass on, or a Read or Write is under way on it")
+    arguments = tuple(_argument(core, cell, value) for value in node.machine.arguments(child))
+    made = core.supervising.adopt(node, child, arguments)
+    if isinstance(made, Reason):
+        return SpawnRefused(made)
+    for stream in streams:
+        core.io.pass_on(stream, made)
+    return made.address
+
+
+def _supervisor_of(core: Core, cell: Cell, under: Target | None) -> SupervisorNode | SpawnRefused:
+    if under is None:
+        assert cell.parent is not None
+        return cell.parent
+    where = core.registry.resolve(under)
+    if not isinstance(where, Cell):
+        return SpawnRefused(NoProcess())
+    if where.supervising is None:
+        raise Misuse(f"spawn(under={under!r}): that is no supervisor; name one with DynamicSupervisor(..., name=...)")
+    return where.supervising
+
+
+def _argument(core: Core, cell: Cell, value: Any) -> Any:
+    if isinstance(value, Stream | Listener | type | FunctionType | BuiltinFunctionType):
+        return value
+    return core.prepare(cell, value)[0]

@@ -1,0 +1,426 @@
+"""Supervisors at work: one inbox each, served between turns, and the actions of `supervisor.machine` carried out.
+
+The inbox keeps exits, ends of starts, the retry, API requests and stops in order of arrival. While the machine runs a
+start or stop of its own, only what it awaits is given to it (OTP: deaf). Nothing here recurses over the tree.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Any, assert_never
+
+from regrove.node.core.address import Address
+from regrove.node.core.isolate import ENDED, RUNNING, STARTING, STOP, Cell, Request
+from regrove.node.core.mailbox import OK, Sent, wake
+from regrove.node.core.ports import Started, Stopped
+from regrove.node.core.reasons import Busy
+from regrove.node.core.timers import LIMIT, RETRY, TimerRecord
+from regrove.supervisor import actions as a
+from regrove.supervisor import events as ev
+from regrove.supervisor.machine import Machine
+from regrove.supervisor.reasons import Ignored, Killed, NoProcess, Normal, Reason
+from regrove.supervisor.requests import AlreadyStarted, CalledInStart, InvalidSpec
+from regrove.supervisor.spec import AnySpec, Child, DynamicSupervisor, Supervisor
+
+if TYPE_CHECKING:
+    from regrove.node.core.core import Core
+
+NANO = 1_000_000_000
+
+
+class Lives:
+    """How many lives each path under one supervisor had; kept by its parent, so that it survives the supervisor."""
+
+    __slots__ = ("below", "count", "floor")
+
+    def __init__(self) -> None:
+        self.count: dict[str, int] = {}
+        self.below: dict[str, Lives] = {}
+        self.floor = 0  # no forgotten id had more lives than this
+
+    def born(self, child: str) -> int:
+        """Count one more life of `child`: never the same number twice for one path."""
+        life = max(self.count.get(child, 0), self.floor) + 1
+        self.count[child] = life
+        return life
+
+    def forget(self, child: str) -> None:
+        """Drop an id that is no longer listed, keeping the promise of `born`."""
+        self.floor = max(self.floor, self.count.pop(child, 0))
+        self.below.pop(child, None)
+
+
+class SupervisorNode:
+    """One life of one supervisor: its machine, its inbox, and the cells of its children by key."""
+
+    __slots__ = (
+        "asked_to_stop",
+        "cell",
+        "children",
+        "inbox",
+        "killed",
+        "limits",
+        "lives",
+        "machine",
+        "queued",
+        "requests",
+        "spec",
+        "up",
+    )
+
+    def __init__(self, spec: Supervisor | DynamicSupervisor, cell: Cell, lives: Lives) -> None:
+        self.spec = spec
+        self.cell = cell
+        self.lives = lives
+        self.machine = Machine(spec)
+        self.inbox: deque[ev.Event] = deque()
+        self.children: dict[int, Cell] = {}
+        self.limits: dict[int, TimerRecord] = {}
+        self.requests: dict[Request, None] = {}
+        self.queued = False
+        self.up = False
+        self.killed = False
+        self.asked_to_stop = False
+
+
+class Supervising:
+    """The supervisors of one core."""
+
+    __slots__ = ("_ready", "_retries", "core", "root")
+
+    def __init__(self, core: Core) -> None:
+        self.core = core
+        self.root: SupervisorNode | None = None
+        self._ready: deque[SupervisorNode] = deque()
+        self._retries: list[tuple[SupervisorNode, int]] = []
+
+    def boot(self, spec: Supervisor) -> None:
+        """Begin the core's tree."""
+        self.root = self._create(spec, None, 0, Lives())
+
+    def stop(self, reason: Reason, budget: float | None) -> None:
+        """Stop the whole tree in order, within `budget` seconds (None: each child's own limit)."""
+        root = self.root
+        if root is None or root.cell.state == ENDED:
+            self.core.control_out.append(Stopped(reason, asked=True))
+            return
+        root.asked_to_stop = True
+        self.post(root, ev.StopAsked(reason, budget))
+
+    def _create(
+        self, spec: Supervisor | DynamicSupervisor, parent: SupervisorNode | None, key: int, lives: Lives
+    ) -> SupervisorNode:
+        core = self.core
+        path = spec.id if parent is None else f"{parent.cell.path}/{spec.id}"
+        incarnation = 1 if parent is None else parent.lives.born(spec.id)
+        cell = core.lifecycle.new_cell(path, incarnation, 0)
+        assert cell is not None, "supervisors are not bounded by Bounds.isolates"
+        node = SupervisorNode(spec, cell, lives)
+        cell.supervising = node
+        cell.id = spec.id
+        cell.parent = parent
+        cell.key = key
+        if parent is not None:
+            parent.children[key] = cell
+        core.trace("start", cell, None)
+        if spec.name is not None and not core.registry.register(cell, spec.name):
+            self._end(node, AlreadyStarted(core.registry.holder(spec.name)))
+        else:
+            self.post(node, ev.Begin())
+        return node
+
+    # --- the inbox -------------------------------------------------------------------------------------------------
+
+    def post(self, node: SupervisorNode, event: ev.Event) -> None:
+        """Put an event into a supervisor's inbox."""
+        if node.killed or node.cell.state == ENDED:
+            return
+        node.inbox.append(event)
+        self._ring(node)
+
+    def _ring(self, node: SupervisorNode) -> None:
+        if not node.queued:
+            node.queued = True
+            self._ready.append(node)
+
+    @property
+    def waiting(self) -> bool:
+        """Tell whether any inbox has an event that can be served now."""
+        return bool(self._ready)
+
+    def next_pass(self) -> None:
+        """Retries of the pass before enter the inboxes, behind what waits there."""
+        retries, self._retries = self._retries, []
+        for node, token in retries:
+            self.post(node, ev.Retry(token))
+
+    @property
+    def owes(self) -> bool:
+        """Tell whether the next pass has something to do here."""
+        return bool(self._ready or self._retries)
+
+    def serve(self) -> None:
+        """Serve one event of every ready supervisor, in order of becoming ready."""
+        ready = self._ready
+        for _ in range(len(ready)):
+            node = ready.popleft()
+            node.queued = False
+            event = self._take(node)
+            if event is None:
+                continue
+            self.core.trace("supervise", node.cell, type(event).__name__)
+            self._decide(node, event)
+            if node.inbox and node.cell.state != ENDED:
+                self._ring(node)
+
+    def _take(self, node: SupervisorNode) -> ev.Event | None:
+        inbox = node.inbox
+        if not inbox:
+            return None
+        machine = node.machine
+        if machine.accepting:
+            return inbox.popleft()
+        for index, event in enumerate(inbox):
+            if machine.awaits(event):
+                del inbox[index]
+                return event
+        return None
+
+    def _decide(self, node: SupervisorNode, event: ev.Event) -> None:
+        if isinstance(event, ev.Request):
+            node.requests.pop(event.token, None)  # type: ignore[call-overload]
+        for action in node.machine.decide(event, self.core.now):
+            self._carry_out(node, action)
+
+    # --- actions ---------------------------------------------------------------------------------------------------
+
+    def _carry_out(self, node: SupervisorNode, action: a.Action) -> None:
+        match action:
+            case a.StartChild(key, spec, arguments):
+                self._start_child(node, key, spec, arguments)
+            case a.AskStop(key, reason, budget):
+                self._ask_stop(node, key, reason, budget)
+            case a.KillChild(key):
+                self._kill_child(node, key)
+            case a.ArmLimit(token, seconds):
+                record = TimerRecord(LIMIT, int(seconds * NANO), token, None, node)
+                node.limits[token] = self.core.timers.ask(record)
+            case a.DisarmLimit(token):
+                armed = node.limits.pop(token, None)
+                if armed is not None:
+                    self.core.timers.cancel(armed)
+            case a.QueueRetry(token, delay):
+                if delay > 0:
+                    self.core.timers.ask(TimerRecord(RETRY, int(delay * NANO), token, None, node))
+                else:
+                    self._retries.append((node, token))
+            case a.Answer(token, value):
+                assert isinstance(token, Request)
+                self.core.requests.answer(token.caller, value)
+            case a.Emit(report):
+                self.core.reported(node.cell, report)
+            case a.Up():
+                self._up(node)
+            case a.Finish(reason):
+                self._end(node, reason)
+            case _:
+                assert_never(action)
+
+    def _start_child(self, node: SupervisorNode, key: int, spec: AnySpec, arguments: tuple[Any, ...]) -> None:
+        if isinstance(spec, Child):
+            cell = self.launch(node, key, spec, arguments)
+            if isinstance(cell, Reason):
+                self.post(node, ev.ChildStartFailed(key, cell))
+        else:
+            below = node.lives.below.get(spec.id)
+            if below is None:
+                below = node.lives.below[spec.id] = Lives()
+            self._create(spec, node, key, below)
+
+    def adopt(self, node: SupervisorNode, spec: Child, arguments: tuple[Any, ...]) -> Cell | Reason:
+        """Run a child the machine learns of now (`ctx.spawn`): whatever its start does, its end is a ChildEnded."""
+        if node.killed or node.cell.state == ENDED:
+            return NoProcess()
+        cell = self.launch(node, -1, spec, arguments)
+        if isinstance(cell, Reason):
+            return cell
+        key = node.machine.adopt(spec, cell.address)
+        assert isinstance(key, int), "the machine refused what it had just allowed"
+        del node.children[-1]
+        node.children[key] = cell
+        cell.key = key
+        cell.adopted = True
+        return cell
+
+    def launch(self, node: SupervisorNode, key: int, spec: Child, arguments: tuple[Any, ...]) -> Cell | Reason:
+        """Make the cell of a child; its `start` is its first turn."""
+        core = self.core
+        home = core.home
+        if spec.core not in (None, home.core) or spec.node not in (None, home.node):
+            return InvalidSpec(f"child {spec.id!r} names core={spec.core!r} node={spec.node!r}: this core is {home}")
+        if spec.name is not None and (holder := core.registry.holder(spec.name)) is not None:
+            return AlreadyStarted(holder)
+        capacity = getattr(spec.factory, "mailbox_capacity", 256)
+        cell = core.lifecycle.new_cell(f"{node.cell.path}/{spec.id}", node.lives.born(spec.id), capacity)
+        if cell is None:
+            core.counters.bounds_reached += 1
+            return Busy()
+        cell.id = spec.id
+        cell.parent = node
+        cell.key = key
+        cell.factory = (spec.factory, arguments, dict(spec.kwargs))
+        node.children[key] = cell
+        if spec.name is not None:
+            core.registry.register(cell, spec.name)
+        core.lifecycle.launch(cell)
+        return cell
+
+    def _ask_stop(self, node: SupervisorNode, key: int, reason: Reason, budget: float | None) -> None:
+        cell = node.children.get(key)
+        if cell is None:
+            self._ring(node)  # its end already waits in the inbox, and is now awaited
+        elif cell.supervising is not None:
+            self.post(cell.supervising, ev.StopAsked(reason, budget))
+        else:
+            cell.stop_reason = reason
+            cell.flags |= STOP
+            wake(self.core, cell)
+
+    def _kill_child(self, node: SupervisorNode, key: int) -> None:
+        cell = node.children.get(key)
+        if cell is None:
+            self._ring(node)
+        elif cell.supervising is not None:
+            self.kill(cell.supervising)
+        else:
+            self.core.signals.kill(cell, Killed())
+
+    def _up(self, node: SupervisorNode) -> None:
+        node.up = True
+        node.cell.state = RUNNING
+        parent = node.cell.parent
+        if parent is not None:
+            self.post(parent, ev.ChildStarted(node.cell.key, node.cell.address))
+        else:
+            self.core.control_out.append(Started())
+
+    # --- ends ------------------------------------------------------------------------------------------------------
+
+    def kill(self, top: SupervisorNode) -> None:
+        """End a supervisor without asking: all its children are killed with it, and it ends when they have."""
+        waiting = [top]
+        bare: list[SupervisorNode] = []
+        while waiting:
+            node = waiting.pop()
+            if node.killed or node.cell.state == ENDED:
+                continue
+            node.killed = True
+            node.inbox.clear()
+            for cell in node.children.values():
+                if cell.supervising is not None:
+                    waiting.append(cell.supervising)
+                else:
+                    self.core.signals.kill(cell, Killed())
+            if not node.children:
+                bare.append(node)
+        for node in bare:
+            self._end(node, Killed())
+
+    def child_started(self, node: SupervisorNode, cell: Cell) -> None:
+        """A child's start succeeded; of an adopted one the machine assumed it."""
+        if not cell.adopted:
+            self.post(node, ev.ChildStarted(cell.key, cell.address))
+
+    def child_ended(self, cell: Cell, reason: Reason, started: bool) -> None:
+        """A child is gone for good: the event for its supervisor."""
+        node = cell.parent
+        if node is None:
+            return
+        node.children.pop(cell.key, None)
+        if node.killed:
+            if not node.children:
+                self._end(node, Killed())
+            return
+        if started or cell.adopted:
+            self.post(node, ev.ChildEnded(cell.key, Normal() if isinstance(reason, Ignored) else reason))
+        elif isinstance(reason, Ignored):
+            self.post(node, ev.ChildIgnored(cell.key))
+        else:
+            self.post(node, ev.ChildStartFailed(cell.key, reason))
+
+    def _end(self, node: SupervisorNode, reason: Reason) -> None:
+        # A loop, not a recursion: the last child of a killed supervisor ends it, and so on upward.
+        current: SupervisorNode | None = node
+        while current is not None:
+            current = self._end_one(current, reason)
+            reason = Killed()
+
+    def _end_one(self, node: SupervisorNode, reason: Reason) -> SupervisorNode | None:
+        core = self.core
+        cell = node.cell
+        if cell.state == ENDED:
+            return None
+        for request in node.requests:
+            core.requests.refuse(request.caller, reason)
+        node.requests.clear()
+        for record in node.limits.values():
+            core.timers.cancel(record)
+        node.limits.clear()
+        core.lifecycle.bury(cell, reason)
+        parent = cell.parent
+        if parent is None:
+            core.control_out.append(Stopped(reason, asked=node.asked_to_stop))
+            return None
+        parent.children.pop(cell.key, None)
+        if parent.killed:
+            return None if parent.children else parent
+        if node.up:
+            self.post(parent, ev.ChildEnded(cell.key, reason))
+        else:
+            self.post(parent, ev.ChildStartFailed(cell.key, reason))
+        return None
+
+    # --- from isolates ---------------------------------------------------------------------------------------------
+
+    def ask(self, node: SupervisorNode, message: Any, tag: Request | None) -> Sent:
+        """A message to a supervisor's address: requests of its API; anything else is counted and dropped."""
+        core = self.core
+        core.counters.handled += 1
+        if tag is None:
+            core.counters.unhandled += 1
+            core.logger.warning("unhandled", path=node.cell.path, message=type(message).__name__)
+        elif self._waits_for_caller(node):
+            core.requests.answer(tag.caller, CalledInStart())
+        elif len(node.requests) >= core.bounds.supervisor_requests:
+            core.counters.bounds_reached += 1
+            core.requests.refuse(tag.caller, Busy())
+        elif node.killed:
+            core.requests.refuse(tag.caller, Killed())
+        else:
+            node.requests[tag] = None
+            self.post(node, ev.Request(tag, message))
+        return OK
+
+    def _waits_for_caller(self, node: SupervisorNode) -> bool:
+        cell = self.core.current
+        if cell is None or cell.state != STARTING or node.machine.accepting:
+            return False
+        above = cell.parent
+        while above is not None:
+            if above is node:
+                return True
+            above = above.cell.parent
+        return False
+
+    def limit_reached(self, record: TimerRecord) -> None:
+        """A limit's or a delayed retry's timer fired."""
+        node: SupervisorNode = record.data
+        if record.kind == RETRY:
+            self.post(node, ev.Retry(record.token))
+        elif node.limits.pop(record.token, None) is not None:
+            self.post(node, ev.LimitReached(record.token))
+
+    def find(self, address: Address) -> SupervisorNode | None:
+        """The supervisor at an address of this core."""
+        cell = self.core.registry.local(address.slot, address.generation)
+        return None if cell is None else cell.supervising

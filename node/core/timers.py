@@ -1,0 +1,117 @@
+"""The timers of one core: a heap of (due, order, record). Armed by `finish`, fired by the next passes, never early."""
+
+from __future__ import annotations
+
+from heapq import heapify, heappop, heappush
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from regrove.node.core.isolate import Cell
+
+# What a due record means; `Core._fire` is the one place that acts on it.
+DEADLINE: Final = 1  # the wait or ticket `token` failed with Timeout
+SLEPT: Final = 2  # the Sleep `token` is over
+MESSAGE: Final = 3  # deliver `data` = (target, message) for the isolate `cell`
+LIMIT: Final = 4  # a supervisor's limit: `data` = (supervising node, token)
+RETRY: Final = 5  # a supervisor's delayed retry: `data` = (supervising node, token)
+START: Final = 6  # `cell` did not finish its start in time
+
+
+class TimerRecord:
+    """One timer; `alive` False means cancelled or fired. `period` in ns repeats it."""
+
+    __slots__ = ("alive", "cell", "data", "delay", "due", "kind", "period", "queued", "token")
+
+    def __init__(self, kind: int, delay: int, token: int, cell: Cell | None, data: Any = None) -> None:
+        self.kind = kind
+        self.delay = delay
+        self.token = token
+        self.cell = cell
+        self.data = data
+        self.due = 0
+        self.period = 0
+        self.alive = True
+        self.queued = False  # the last firing of a repeating timer is still in the mailbox
+
+
+class Timers:
+    """Records waiting to be armed, and the heap of armed ones."""
+
+    __slots__ = ("_asked", "_dead", "_heap", "_order")
+
+    def __init__(self) -> None:
+        self._asked: list[TimerRecord] = []
+        self._heap: list[tuple[int, int, TimerRecord]] = []
+        self._order = 0
+        self._dead = 0
+
+    def __len__(self) -> int:
+        return len(self._heap) + len(self._asked) - self._dead
+
+    def ask(self, record: TimerRecord) -> TimerRecord:
+        """Have `record` armed at the end of this pass."""
+        self._asked.append(record)
+        return record
+
+    def cancel(self, record: TimerRecord) -> bool:
+        """Take it back; answers whether it was still to come."""
+        if not record.alive:
+            return False
+        record.alive = False
+        self._dead += 1
+        if self._dead > 1_000 and self._dead * 2 > len(self._heap) + len(self._asked):
+            self._sweep()
+        return True
+
+    def arm(self, now: int) -> None:
+        """Arm what the pass asked for: delays count from `now`, the end of the pass."""
+        asked = self._asked
+        if not asked:
+            return
+        heap = self._heap
+        order = self._order
+        for record in asked:
+            if record.alive:
+                order += 1
+                record.due = now + record.delay
+                heappush(heap, (record.due, order, record))
+            else:
+                self._dead -= 1
+        self._order = order
+        asked.clear()
+
+    def due(self, now: int) -> list[TimerRecord]:
+        """Take what is due at `now`, in order of time, then of arming."""
+        heap = self._heap
+        fired: list[TimerRecord] = []
+        while heap and heap[0][0] <= now:
+            record = heappop(heap)[2]
+            if record.alive:
+                record.alive = False
+                fired.append(record)
+            else:
+                self._dead -= 1
+        return fired
+
+    def again(self, record: TimerRecord, now: int) -> None:
+        """Arm the next turn of a repeating record, one period after the last was due; missed turns are skipped."""
+        record.alive = True
+        record.due += record.period
+        if record.due <= now:
+            record.due = now + record.period
+        self._order += 1
+        heappush(self._heap, (record.due, self._order, record))
+
+    def next(self) -> int | None:
+        """When the next one is due, or None."""
+        heap = self._heap
+        while heap and not heap[0][2].alive:
+            heappop(heap)
+            self._dead -= 1
+        return heap[0][0] if heap else None
+
+    def _sweep(self) -> None:
+        self._heap = [entry for entry in self._heap if entry[2].alive]
+        self._asked = [record for record in self._asked if record.alive]
+        heapify(self._heap)
+        self._dead = 0

@@ -1,0 +1,75 @@
+"""The supervision tree of a core as plain rows, for `regrove tree`, the simulator and insight (docs/shapes.md)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from regrove.node.core.isolate import BLOCKED, STATE_NAMES, Cell
+
+if TYPE_CHECKING:
+    from regrove.node.core.core import Core
+    from regrove.node.core.supervising import SupervisorNode
+
+
+def rows(core: Core) -> tuple[dict[str, Any], ...]:
+    """One row for each supervisor, child and isolate in tree order, parents before children."""
+    found: list[dict[str, Any]] = []
+    root = core.supervising.root
+    waiting: list[tuple[SupervisorNode | None, dict[str, Any]]] = []
+    if root is not None:
+        waiting.append((root, _supervisor_row(core, root)))
+    while waiting:
+        node, row = waiting.pop()
+        found.append(row)
+        if node is not None:
+            waiting.extend(reversed(_children(core, node)))
+    return tuple(found)
+
+
+def _children(core: Core, node: SupervisorNode) -> list[tuple[SupervisorNode | None, dict[str, Any]]]:
+    children: list[tuple[SupervisorNode | None, dict[str, Any]]] = []
+    for child in node.machine.children():
+        cell = node.children.get(child.key)
+        if cell is not None and cell.supervising is not None:
+            row = _supervisor_row(core, cell.supervising)
+            children.append((cell.supervising, row))
+        else:
+            row = {"path": f"{node.cell.path}/{child.id}", "kind": "isolate", "state": child.state}
+            if cell is not None:
+                row |= _isolate_row(cell)
+            children.append((None, row))
+        row["restarts"] = child.restarts
+        row["last_reason"] = None if child.last_reason is None else str(child.last_reason)
+    return children
+
+
+def _supervisor_row(core: Core, node: SupervisorNode) -> dict[str, Any]:
+    counts = node.machine.statistics(core.now)
+    return {
+        "path": node.cell.path,
+        "kind": "supervisor",
+        "state": STATE_NAMES[node.cell.state],
+        "incarnation": node.cell.incarnation,
+        "strategy": getattr(node.spec, "strategy", "dynamic"),
+        "children": counts.children,
+        "running": counts.running,
+        "restarts": 0,
+        "restarts_total": counts.restarts,
+        "budget_used": counts.budget_used,
+        "budget_left": counts.budget_left,
+        "last_reason": None,
+    }
+
+
+def _isolate_row(cell: Cell) -> dict[str, Any]:
+    blocked = cell.wait if cell.parked == BLOCKED else None
+    return {
+        "type": type(cell.isolate).__qualname__,
+        "state": "blocked" if blocked is not None else STATE_NAMES[cell.state],
+        "incarnation": cell.incarnation,
+        "mailbox": cell.queued,
+        "capacity": cell.capacity,
+        "handled": cell.handled,
+        "blocked_at": None if blocked is None else blocked.site,
+        "waits_for": None if blocked is None else type(blocked).__name__,
+    }

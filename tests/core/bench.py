@@ -1,0 +1,142 @@
+"""One core on a virtual clock, without links: what the tests of node/core drive."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from regrove import Child, Supervisor
+from regrove.node.core.address import Address, Home
+from regrove.node.core.bounds import Bounds
+from regrove.node.core.core import Core, CoreSettings
+from regrove.node.core.isolate import Cell, Isolate
+from regrove.node.core.ports import ControlInput, ControlOutput, Inputs, IoCommand, IoDone, Outputs
+
+SECOND = 1_000_000_000
+
+
+class NoLinks:
+    """The link table of a core that has no peers."""
+
+    def receive(self, now: int) -> list[Any]:
+        return []
+
+    def flush(self, now: int) -> None:
+        pass
+
+    def deadline(self) -> int | None:
+        return None
+
+    def signal(self, peer: Any, item: Any) -> bool:
+        return False
+
+
+class Log:
+    """Records what is logged as (event, fields)."""
+
+    def __init__(self) -> None:
+        self.lines: list[tuple[str, dict[str, Any]]] = []
+
+    def bind(self, **fields: Any) -> Log:
+        return self
+
+    def _line(self, event: str, **fields: Any) -> None:
+        self.lines.append((event, fields))
+
+    debug = info = warning = error = _line
+
+
+class Bench:
+    """A core with `children` under a root supervisor, or with the given tree, started and idle."""
+
+    def __init__(
+        self,
+        *children: Child | Supervisor | Any,
+        tree: Supervisor | None = None,
+        bounds: Bounds | None = None,
+        strict: bool = False,
+        **root: Any,
+    ) -> None:
+        self.log = Log()
+        self.now = 1 * SECOND
+        self.io: list[IoCommand] = []
+        self.control: list[ControlOutput] = []
+        settings = CoreSettings(Home("n@h", 1, 0, 1), bounds=bounds or Bounds(), strict=strict)
+        links: Any = NoLinks()
+        self.core = Core(settings, tree or Supervisor("root", children, **root), links, self.log)
+        self.core.boot()
+        self.settle()
+
+    def step(self, io: list[IoDone] | None = None, control: list[ControlInput] | None = None) -> Outputs:
+        self.core.step(self.now, Inputs(control or [], io or [], wall=self.now))
+        self.now += 5_000
+        outputs = self.core.finish(self.now)
+        self.io += outputs.io
+        self.control += outputs.control
+        return outputs
+
+    def settle(self, io: list[IoDone] | None = None, control: list[ControlInput] | None = None) -> None:
+        """Run passes until the core would sleep."""
+        outputs = self.step(io, control)
+        passes = 0
+        while outputs.busy:
+            outputs = self.step()
+            passes += 1
+            assert passes < 10_000, "the core never comes to rest"
+
+    def advance(self, seconds: float) -> None:
+        """Let virtual time pass, firing what is due in order."""
+        end = self.now + int(seconds * SECOND)
+        while True:
+            due = self.core.timers.next()
+            if due is None or due > end:
+                break
+            self.now = max(self.now, due)
+            self.settle()
+        self.now = end
+        self.settle()
+
+    def cell(self, path: str) -> Cell:
+        """The live cell at a path."""
+        for cell in self.core.cells:
+            if cell is not None and cell.path == path:
+                return cell
+        raise AssertionError(f"no isolate at {path}")
+
+    def alive(self, path: str) -> bool:
+        return any(cell is not None and cell.path == path for cell in self.core.cells)
+
+    def isolate(self, path: str) -> Any:
+        return self.cell(path).isolate
+
+    def address(self, path: str) -> Address:
+        return self.cell(path).address
+
+    def tell(self, path: str, message: Any) -> Any:
+        """Send as from a sibling, and let the core come to rest."""
+        sent = self.core.inject(self.address(path), message)
+        self.settle()
+        return sent
+
+
+class Script(Isolate):
+    """An isolate that does what functions sent to it say, and records the rest. `log` outlives it."""
+
+    def __init__(self, log: list[Any] | None = None, start: Callable[[Any, Any], Any] | None = None) -> None:
+        self.log: list[Any] = [] if log is None else log
+        self.at_start = start
+
+    def start(self, ctx: Any) -> Any:
+        from regrove import RECEIVE
+
+        return RECEIVE if self.at_start is None else self.at_start(self, ctx)
+
+    def handle(self, ctx: Any, message: Any) -> Any:
+        from regrove import RECEIVE
+
+        if isinstance(message, tuple) and len(message) == 2 and message[0] == "do":
+            return self.steps[message[1]](self, ctx)
+        self.log.append(message)
+        return RECEIVE
+
+    steps: dict[str, Callable[[Any, Any], Any]] = {}  # noqa: RUF012 - set by each test on a subclass
