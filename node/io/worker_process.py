@@ -1,0 +1,159 @@
+"""One worker process of Offload(where="process"), as its core sees it: frames to and fro, and its end.
+
+A frame is a length of 4 bytes, big-endian, and that many bytes. The worker dies with its core (`worker.py`).
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import struct
+import subprocess
+import sys
+from collections.abc import Callable
+from select import EPOLLIN, EPOLLOUT
+from typing import Final
+
+from regrove.node.io.poller import Poller
+
+FRAME_BYTES: Final = 64 * 1024 * 1024  # the longest frame either side sends; longer arguments belong in a file
+HEADER: Final = struct.Struct("!I")
+CHUNK: Final = 256 * 1024
+REAP_LIMIT_S: Final = 5.0  # a killed process that is not gone by then hangs in the kernel
+
+
+class WorkerProcess:
+    """`answered(self, frame)` at each answer; `gone(self, how)` once, when it has ended and is reaped.
+
+    Raises OSError from the constructor when no process can be started.
+    """
+
+    __slots__ = ("_answered", "_gone", "_incoming", "_outgoing", "_pidfd", "_poller", "_process", "_sock", "token")
+
+    def __init__(
+        self,
+        poller: Poller,
+        answered: Callable[[WorkerProcess, bytes], None],
+        gone: Callable[[WorkerProcess, str], None],
+    ) -> None:
+        self.token: int | None = None  # of the request it works for
+        self._poller = poller
+        self._answered = answered
+        self._gone = gone
+        self._incoming = bytearray()
+        self._outgoing = memoryview(b"")
+        self._sock, theirs = socket.socketpair()
+        self._sock.setblocking(False)
+        try:
+            self._process = _spawn(theirs.fileno())
+            self._pidfd = os.pidfd_open(self._process.pid)
+        except OSError:
+            self._sock.close()
+            raise
+        finally:
+            theirs.close()
+        poller.register(self._sock.fileno(), EPOLLIN, self._on_ready)
+        poller.register(self._pidfd, EPOLLIN, self._on_exit)
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        return self._process.pid
+
+    def send(self, frame: bytes) -> None:
+        """Send one request; the one before has been answered."""
+        self._outgoing = memoryview(HEADER.pack(len(frame)) + frame)
+        self._go_on_sending()
+
+    def kill(self) -> None:
+        """End it now. `gone` follows when the kernel says so."""
+        self._hang_up()
+        self._process.kill()
+
+    def reap(self) -> None:
+        """Kill and wait: for the end of an edge only."""
+        self.kill()
+        try:
+            self._process.wait(REAP_LIMIT_S)
+        except subprocess.TimeoutExpired:
+            return
+        self._poller.unregister(self._pidfd)
+        os.close(self._pidfd)
+
+    def _on_ready(self, events: int) -> None:
+        if self._outgoing and events & EPOLLOUT:
+            self._go_on_sending()
+        if self._sock.fileno() >= 0:
+            self._receive()
+
+    def _receive(self) -> None:
+        try:
+            data = self._sock.recv(CHUNK)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self.kill()  # it closed its end: whatever it does, nothing of it can reach us
+            return
+        self._incoming += data
+        while len(self._incoming) >= HEADER.size:
+            (length,) = HEADER.unpack_from(self._incoming)
+            end = HEADER.size + length
+            if length > FRAME_BYTES:
+                self.kill()
+                return
+            if len(self._incoming) < end:
+                return
+            frame = bytes(self._incoming[HEADER.size : end])
+            del self._incoming[:end]
+            self._answered(self, frame)
+
+    def _go_on_sending(self) -> None:
+        try:
+            self._outgoing = self._outgoing[self._sock.send(self._outgoing) :]
+        except BlockingIOError:
+            pass
+        except OSError:
+            self.kill()
+            return
+        self._poller.modify(self._sock.fileno(), EPOLLIN | EPOLLOUT if self._outgoing else EPOLLIN)
+
+    def _hang_up(self) -> None:
+        self._outgoing = memoryview(b"")
+        if self._sock.fileno() >= 0:
+            self._poller.unregister(self._sock.fileno())
+            self._sock.close()
+
+    def _on_exit(self, events: int) -> None:
+        code = self._process.poll()
+        if code is None:
+            return
+        if self._sock.fileno() >= 0:
+            self._receive()  # an answer it sent before it ended
+        self._hang_up()
+        self._poller.unregister(self._pidfd)
+        os.close(self._pidfd)
+        self._gone(self, _how(code))
+
+    def __repr__(self) -> str:
+        return f"<worker process {self.pid} token={self.token}>"
+
+
+def _spawn(fd: int) -> subprocess.Popen[bytes]:
+    # The import path goes along as it is now: the application may be importable from this process only by it.
+    program = (
+        f"import sys; sys.path[:] = {sys.path!r}; from regrove.node.io.worker import main; main({fd}, {os.getpid()})"
+    )
+    command = [sys.executable, *["-O"] * sys.flags.optimize, "-c", program]
+    return subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=(fd,))
+
+
+def _how(code: int) -> str:
+    if code >= 0:
+        return f"exited with code {code}"
+    try:
+        return f"was ended by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"was ended by signal {-code}"
