@@ -29,6 +29,7 @@ __all__ = [
     "decode",
     "digest",
     "encode",
+    "is_message",
     "message",
     "prepare",
     "register_value",
@@ -62,6 +63,12 @@ def message(cls: type[T] | None = None, /, *, name: str | None = None) -> type[T
     if cls is None:
         return lambda decorated: _make(decorated, name, scope)
     return _make(cls, name, scope)
+
+
+def is_message(value: object) -> bool:
+    """Tell whether `value` is a class that @message made."""
+    shape = TABLES.shapes.get(value) if isinstance(value, type) else None
+    return shape is not None and not shape.lenient
 
 
 def _make(cls: type[T], name: str | None, scope: tuple[dict[str, Any], dict[str, Any]]) -> type[T]:

@@ -49,14 +49,15 @@ class Shape:
         """Read the annotations. Raises NameError while one names what does not exist yet, Misuse for a bad one."""
         if self.kinds or not self.fields:
             return
-        holder: Any = _Holder(self.annotations)
-        hints = typing.get_type_hints(holder, self.scope[0], self.scope[1] | {self.cls.__name__: self.cls})
-        self.kinds = {field: self._kind(hints[field], f"{self.name}.{field}") for field in self.fields}
+        self.kinds = {field: self._kind(field) for field in self.fields}
 
-    def _kind(self, hint: object, where: str) -> Kind:
+    def _kind(self, field: str) -> Kind:
+        holder: Any = _Holder({field: self.annotations[field]})
+        scope, inner = self.scope
         try:
-            return kind_of(self.cls if hint is typing.Self else hint, where, self._is_value)
-        except Misuse:
+            hint = typing.get_type_hints(holder, scope, inner | {self.cls.__name__: self.cls})[field]
+            return kind_of(self.cls if hint is typing.Self else hint, f"{self.name}.{field}", self._is_value)
+        except (NameError, Misuse):
             if self.lenient:
                 return ANYTHING
             raise
@@ -312,9 +313,19 @@ def _generate_take(shape: Shape, traits: Traits) -> Take:
 # Our own classes that are taken apart and put together by hand
 
 
-def add_custom(cls: type, tag: object, *, split: Split, join: Callable[..., object], traits: Traits, name: str) -> None:
-    """Let `cls` travel as the values of `split`; `join` makes it again, or raises ValueError or TypeError."""
+def add_custom(
+    cls: type,
+    tag: object,
+    *,
+    fields: tuple[str, ...],
+    split: Split,
+    join: Callable[..., object],
+    traits: Traits,
+    name: str,
+) -> None:
+    """Let `cls` travel as what `split` gives, called `fields`; `join` makes it again or raises a ValueError."""
     TABLES.claim(cls, tag)
+    TABLES.fields[cls] = fields
 
     def build(wire: list[Any], depth: int) -> object:
         try:

@@ -52,8 +52,7 @@ def _places(value: object, path: str) -> list[tuple[object, str]] | None:
     cls = type(value)
     split = TABLES.splits.get(cls)
     if split is not None:
-        names = TABLES.fields.get(cls, ("home", "token"))
-        return [(item, f"{path}.{name}") for name, item in zip(names, split(value), strict=False)]
+        return [(item, f"{path}.{name}") for name, item in zip(TABLES.fields[cls], split(value), strict=True)]
     return [] if cls in TABLES.lower or isinstance(value, enum.Enum) else None
 
 
@@ -71,5 +70,5 @@ def _mend(value: object) -> str:
         if isinstance(value, plain):
             return f"send the plain value, {plain.__name__}(value), or make the class a @message"
     if callable(value):
-        return "send a message that says what to do, not the code that does it"
+        return "send a message that says what to do, not the code; of factories, only classes of isolates travel"
     return "decorate its class with @message, or send plain values"

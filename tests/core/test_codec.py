@@ -16,8 +16,11 @@ from hypothesis import strategies as st
 from regrove.node.core import handles, reasons
 from regrove.node.core.address import Address, Caller, Home, Name
 from regrove.node.core.errors import DecodeError, UnsendableValue
+from regrove.node.core.isolate import Isolate
 from regrove.node.core.messages import decode, digest, encode, message, prepare
 from regrove.supervisor import reasons as exits
+from regrove.supervisor import requests
+from regrove.supervisor.spec import Child, DynamicSupervisor, Supervisor
 
 
 class Color(enum.Enum):
@@ -62,6 +65,10 @@ class Any1:
     value: Any
 
 
+class Worker(Isolate):
+    pass
+
+
 HOME = Home("n@h", 1, 2, 3)
 SAMPLES: list[object] = [
     None,
@@ -100,6 +107,11 @@ SAMPLES: list[object] = [
     exits.StartFailed("a", exits.Crashed("ValueError", "text", "f:1", Line("x"))),
     reasons.OsError("ENOSPC", "disk"),
     reasons.Timeout(),
+    requests.StartChild(Child("a", Worker, 1, [2], kwargs={"k": (1,)}, name="n", shutdown="brutal_kill")),
+    requests.StartChild(Supervisor("s", [DynamicSupervisor("d"), Child("c", Worker)], strategy="rest_for_one")),
+    requests.TerminateChild(Address(HOME, 1, 1)),
+    (requests.ChildInfo("a", "restarting", "worker"), requests.Counts(1, 1, 0, 1)),
+    requests.AlreadyStarted(Address(HOME, 1, 1)),
 ]
 
 
@@ -342,6 +354,35 @@ def test_a_refused_send_leaves_nothing_behind_in_the_next_one() -> None:
 
 def test_a_caller_crosses_without_the_deadline_of_this_core_s_clock() -> None:
     assert decode(encode(Caller(HOME, 4, deadline=99))) == Caller(HOME, 4, None)
+
+
+def test_a_factory_that_is_no_class_of_isolates_is_refused() -> None:
+    for factory in (lambda: Line("x"), nested(0).append, nested, Line):
+        for door in (encode, prepare):
+            with pytest.raises(UnsendableValue, match="only classes of isolates travel") as caught:
+                door(requests.StartChild(Child("a", factory)))
+            assert caught.value.path == "regrove:StartChild.spec.factory"
+
+
+@pytest.mark.parametrize(
+    ("child", "problem"),
+    [
+        (["regrove:Child", "a", "colorsys:X", [1], {}, {}], "no class of isolates 'colorsys:X'"),
+        (["regrove:Child", "a", "os:system", [1, "true"], {}, {}], "no class of isolates"),
+        (["regrove:Child", "a/b", f"{__name__}:Worker", [1], {}, {}], "separates the ids"),
+        (["regrove:Child", "a", f"{__name__}:Worker", [1], {}, {"restart": "sometimes"}], "restart"),
+        (["regrove:Child", "a", f"{__name__}:Worker", [1], {}, {"unheard": 1}], "unheard"),
+        (["regrove:Child"], "missing"),
+        (["regrove:Child", 1, 2, 3, 4, 5], "no class of isolates '2'"),
+        (["regrove:Supervisor", "s", 5], "children"),
+    ],
+    ids=str,
+)
+def test_a_spec_from_the_wire_keeps_every_rule_of_specs(child: list[Any], problem: str) -> None:
+    with pytest.raises(DecodeError) as caught:
+        decode(msgpack.packb(["regrove:StartChild", child]))
+    assert caught.value.path.startswith("regrove:StartChild.spec")
+    assert problem in caught.value.problem
 
 
 def test_bytes_and_digests_are_the_same_in_every_process() -> None:
