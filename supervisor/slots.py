@@ -84,7 +84,8 @@ class Slots:
         return slot
 
     def remove(self, slot: Slot) -> None:
-        """Forget a child and its spec."""
+        """Forget a child and its spec; a retry that is still on its way finds it stopped."""
+        slot.state = "stopped"
         del self._by_key[slot.key]
         if not self._dynamic:
             del self._by_id[slot.spec.id]
