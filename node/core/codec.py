@@ -23,6 +23,8 @@ from regrove.node.core.errors import DecodeError
 from regrove.node.core.tables import DEPTH_LIMIT, ITEMS_LIMIT, SCALARS, TABLES, Broken, Refused, Tag, adopt
 from regrove.node.core.unsendable import explain
 
+INTS: Final = frozenset((int,))
+_make_home: Final = tuple.__new__  # half the time of Home(...), on the path of every request
 _pack: Final = msgpack.Packer(use_bin_type=True).pack
 _unpack: Final = msgpack.unpackb
 
@@ -169,9 +171,9 @@ def _raise_pairs(wire: list[Any], depth: int) -> dict[Any, Any]:
 
 
 def _raise_address(wire: list[Any], _depth: int) -> Address:
-    if len(wire) != 7 or type(wire[1]) is not str or not {int}.issuperset(map(type, wire[2:])):
+    if len(wire) != 7 or type(wire[1]) is not str or not INTS.issuperset(map(type, wire[2:])):
         raise Broken("not an address: node, node incarnation, core, core incarnation, slot, generation")
-    return Address(Home(*wire[1:5]), wire[5], wire[6])
+    return Address(_make_home(Home, wire[1:5]), wire[5], wire[6])
 
 
 # Enums go by name, and arrive in the class of that name when it is loaded

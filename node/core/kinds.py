@@ -200,9 +200,9 @@ class UnionKind(Kind):
     def __init__(self, parts: tuple[Kind, ...]) -> None:
         self.parts = parts
         self.text = " | ".join(kind.text for kind in parts)
-        sizes = [kind.size for kind in parts]
-        if all(size == sizes[0] for size in sizes):
-            self.size = sizes[0]
+        sizes = [kind.size for kind in parts if kind.size is not None]
+        if len(sizes) == len(parts):
+            self.size = max(sizes)  # charged for the largest, so that the charge is a constant
 
     def accepts(self, value: object) -> bool:
         """Tell whether `value` fits."""
