@@ -201,9 +201,9 @@ def test_an_unknown_call_is_answered_with_what_there_is(request_: Any) -> None:
 
 
 def test_refusals_are_values_that_compare() -> None:
-    assert NotFound() == NotFound()
-    assert isinstance(Running(), Refusal)
-    assert Running() != NotFound()
+    refusals: list[object] = [NotFound(), Running(), MaxChildren(2), MaxChildren(3)]
+    assert [refusals.index(value) for value in (NotFound(), Running(), MaxChildren(2), MaxChildren(3))] == [0, 1, 2, 3]
+    assert all(isinstance(value, Refusal) for value in refusals)
 
 
 # dynamic supervisors

@@ -187,8 +187,9 @@ def test_a_budget_overrides_longer_limits() -> None:
 
 
 def test_shorter_limits_hold_within_the_budget_and_a_child_supervisor_learns_what_is_left() -> None:
-    children = [Supervisor("sub"), Child("b", Worker, shutdown=1.0)]
-    book = Playbook(Supervisor("s", children), stops={"b": "hang", "sub": "hang"})
+    book = Playbook(
+        Supervisor("s", [Supervisor("sub"), Child("b", Worker, shutdown=1.0)]), stops={"b": "hang", "sub": "hang"}
+    )
     book.stop(budget=3.0)
     book.wait(1.0)
     assert [(ask.key, ask.budget) for ask in book.asked] == [(2, 3.0), (1, 2.0)]
@@ -286,7 +287,7 @@ def test_while_it_stops_nobody_is_adopted() -> None:
 
 
 def test_an_order_to_stop_is_ask_limit_or_kill() -> None:
-    orders = [stop_order(shutdown) for shutdown in ("brutal_kill", "infinity", 0, 2.5)]  # type: ignore[arg-type]
+    orders = [stop_order(shutdown) for shutdown in ("brutal_kill", "infinity", 0, 2.5)]
     assert [(order.ask, order.limit) for order in orders] == [(False, None), (True, None), (True, 0), (True, 2.5)]
 
 
