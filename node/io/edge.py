@@ -7,7 +7,7 @@ something to collect, the next `Poller.wait` does not sleep.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Final, assert_never
@@ -35,6 +35,7 @@ from regrove.node.io.board import Board
 from regrove.node.io.crew import Crew, Wake
 from regrove.node.io.doors import Dialler, Doorman
 from regrove.node.io.files import Files
+from regrove.node.io.folder import DataFolder
 from regrove.node.io.names import Resolver
 from regrove.node.io.offload import ThreadOffload
 from regrove.node.io.poller import Poller
@@ -85,7 +86,10 @@ class EdgeStatistics:
 
 
 class Edge:
-    """Serves `IoCommand`s; `data_folder` is where this core's files live (made when first needed, mode 0700)."""
+    """Serves `IoCommand`s. Files live under `data_folder`, made with mode 0700 when first needed.
+
+    `other_folders` are ones the operator has named: absolute paths below them are served too.
+    """
 
     __slots__ = (
         "_board",
@@ -103,7 +107,13 @@ class Edge:
         "_wake",
     )
 
-    def __init__(self, poller: Poller, data_folder: Path | str, limits: EdgeLimits | None = None) -> None:
+    def __init__(
+        self,
+        poller: Poller,
+        data_folder: Path | str,
+        limits: EdgeLimits | None = None,
+        other_folders: Sequence[Path | str] = (),
+    ) -> None:
         limits = limits or EdgeLimits()
         self._poller = poller
         self._board = board = Board()
@@ -114,7 +124,8 @@ class Edge:
         self._threads = ThreadOffload(board, self._thread_crew, limits.offload_queue)
         self._processes = ProcessOffload(board, poller, limits.offload_processes, limits.offload_queue)
         self._file_crew = Crew("files", limits.file_threads, self._wake)
-        self._files = Files(board, self._file_crew, self._table, Path(data_folder), limits.file_queue)
+        folder = DataFolder(Path(data_folder), [Path(other) for other in other_folders])
+        self._files = Files(board, self._file_crew, self._table, folder, limits.file_queue)
         resolver = Resolver(board, self._threads)
         self._dialler = Dialler(board, poller, self._table, resolver)
         self._doorman = Doorman(board, self._table, resolver, limits.listeners, limits.accept_backlog)

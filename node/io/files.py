@@ -10,7 +10,6 @@ import os
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final, Protocol
 
 from regrove.node.core.effects import Open
@@ -170,7 +169,7 @@ class FileStream:
         self._next()
 
     def _is_running(self, kind: str) -> bool:
-        return self._running is not None and self._running.kind == kind
+        return self._running is not None and self._running.kind == kind and self._running.token is not None
 
     def _next(self) -> None:
         if self._running is None and self._operations:
@@ -240,10 +239,10 @@ class Files:
 
     __slots__ = ("_board", "_crew", "_folder", "_jobs", "_places", "_queue")
 
-    def __init__(self, board: Board, crew: Crew, places: Places, root: Path, queue: int) -> None:
+    def __init__(self, board: Board, crew: Crew, places: Places, folder: DataFolder, queue: int) -> None:
         self._board = board
         self._crew = crew
-        self._folder = DataFolder(root)
+        self._folder = folder
         self._queue = queue
         self._places = places
         self._jobs: dict[int, tuple[Job, bool]] = {}

@@ -1,7 +1,7 @@
-"""The data folder of a core: paths that cannot leave it, and folders that are on the disk before their files.
+"""The folders a core may have files in: no path leads out of them, and they are on the disk before their files.
 
 Every function here may block and runs on a file thread. Paths are walked by descriptor, component by component, and no
-symbolic link below the data folder is followed, so nothing can be swapped between the check and the use.
+symbolic link below such a folder is followed, so nothing can be swapped between the check and the use.
 """
 
 from __future__ import annotations
@@ -9,8 +9,9 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -28,46 +29,49 @@ MODE_FLAGS: Final = {
 
 
 def split_path(path: str) -> tuple[str, ...]:
-    """The components of a relative path; raises OSError (EINVAL, EACCES) for one that could leave the folder."""
+    """The components of a path; raises OSError (EINVAL, EACCES) for what names no place or climbs."""
     if not isinstance(path, str) or "\0" in path:
         raise OSError(errno.EINVAL, "a path is a str without NUL")
     try:
         os.fsencode(path)
     except UnicodeEncodeError:
         raise OSError(errno.EINVAL, "the path does not encode as a file name") from None
-    if path.startswith("/"):
-        raise OSError(errno.EACCES, "the path is absolute; give one relative to the core's data folder")
     parts = tuple(part for part in path.split("/") if part not in ("", "."))
     if ".." in parts:
-        raise OSError(errno.EACCES, "the path has '..'; files live below the core's data folder")
+        raise OSError(errno.EACCES, "the path has '..', which could lead outside the data folder")
     return parts
 
 
-def split_file_path(path: str) -> tuple[tuple[str, ...], str]:
-    """The folders and the name of a file."""
-    parts = split_path(path)
-    if not parts or path.endswith("/"):
-        raise OSError(errno.EINVAL, "the path names no file")
-    return parts[:-1], parts[-1]
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A folder below one of the allowed ones, and the name of a file in it (empty: the folder itself is meant)."""
+
+    root: Path
+    folders: tuple[str, ...]
+    name: str
 
 
 class DataFolder:
-    """`root` is made with mode 0700 when the first file needs it."""
+    """Where files may be: relative paths below `root`; absolute ones below one of `others`, or below `root`.
 
-    __slots__ = ("root",)
+    `others` are folders that the operator has named. All are made, with mode 0700, when a file first needs them.
+    """
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    __slots__ = ("_roots", "root")
+
+    def __init__(self, root: Path, others: Sequence[Path] = ()) -> None:
+        self.root = root.absolute()
+        self._roots = [self.root, *(other.absolute() for other in others)]
 
     def open_file(self, path: str, mode: str) -> int:
         """Open a regular file and return its descriptor; `w` and `a` make it, and its folders, when missing."""
-        folders, name = split_file_path(path)
-        with self.folder(folders, create=mode in ("w", "a")) as folder:
+        place = self.file_place(path)
+        with opened_folder(place, create=mode in ("w", "a")) as folder:
             try:
                 # Cut only once it is known to be a regular file, hence without O_TRUNC.
-                fd = os.open(name, (MODE_FLAGS[mode] & ~os.O_TRUNC) | FILE_FLAGS, FILE_MODE, dir_fd=folder)
+                fd = os.open(place.name, (MODE_FLAGS[mode] & ~os.O_TRUNC) | FILE_FLAGS, FILE_MODE, dir_fd=folder)
             except OSError as error:
-                raise explain_link(error, name, folder) from None
+                raise explain_link(error, place.name, folder) from None
             try:
                 _require_regular(fd)
                 if mode == "w":
@@ -79,51 +83,68 @@ class DataFolder:
 
     def sync_folder_of(self, path: str) -> None:
         """Make the entry of `path` in its folder durable."""
-        folders, _name = split_file_path(path)
-        with self.folder(folders, create=False) as folder:
+        with opened_folder(self.file_place(path), create=False) as folder:
             os.fsync(folder)
 
     def rename(self, old: str, new: str) -> None:
         """Rename atomically, replacing what `new` named, then sync both folders."""
-        old_folders, old_name = split_file_path(old)
-        new_folders, new_name = split_file_path(new)
-        with self.folder(old_folders, create=False) as source:
-            os.stat(old_name, dir_fd=source, follow_symlinks=False)  # before folders are made for nothing
-            with self.folder(new_folders, create=True) as target:
-                os.rename(old_name, new_name, src_dir_fd=source, dst_dir_fd=target)
-                os.fsync(target)
-            if old_folders != new_folders:
-                os.fsync(source)
+        source, target = self.file_place(old), self.file_place(new)
+        with opened_folder(source, create=False) as source_folder:
+            os.stat(source.name, dir_fd=source_folder, follow_symlinks=False)  # before folders are made for nothing
+            with opened_folder(target, create=True) as target_folder:
+                os.rename(source.name, target.name, src_dir_fd=source_folder, dst_dir_fd=target_folder)
+                os.fsync(target_folder)
+            if (source.root, source.folders) != (target.root, target.folders):
+                os.fsync(source_folder)
 
     def remove(self, path: str) -> None:
         """Remove a file and sync its folder."""
-        folders, name = split_file_path(path)
-        with self.folder(folders, create=False) as folder:
-            os.unlink(name, dir_fd=folder)
+        place = self.file_place(path)
+        with opened_folder(place, create=False) as folder:
+            os.unlink(place.name, dir_fd=folder)
             os.fsync(folder)
 
     def names(self, path: str) -> tuple[str, ...]:
         """The names of the regular files in a folder, sorted; none when the folder is missing."""
+        root, parts = self._locate(path)
         try:
-            with self.folder(split_path(path), create=False) as folder, os.scandir(folder) as entries:
+            with opened_folder(Place(root, parts, ""), create=False) as folder, os.scandir(folder) as entries:
                 return tuple(sorted(entry.name for entry in entries if entry.is_file(follow_symlinks=False)))
         except FileNotFoundError:
             return ()
 
-    @contextmanager
-    def folder(self, parts: tuple[str, ...], *, create: bool) -> Iterator[int]:
-        """A descriptor of the folder `parts` below the root; what `create` makes is on the disk before it is used."""
-        if create:
-            _make_root(self.root)
-        here = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            for part in parts:
-                below = _enter(here, part, create)
-                os.close(here)
-                here = below
-            yield here
-        finally:
+    def file_place(self, path: str) -> Place:
+        """Where a file is; raises OSError (EACCES, EINVAL) for what is not a file below an allowed folder."""
+        root, parts = self._locate(path)
+        if not parts or path.endswith("/"):
+            raise OSError(errno.EINVAL, "the path names no file")
+        return Place(root, parts[:-1], parts[-1])
+
+    def _locate(self, path: str) -> tuple[Path, tuple[str, ...]]:
+        parts = split_path(path)
+        if not path.startswith("/"):
+            return self.root, parts
+        for root in self._roots:
+            above = root.parts[1:]
+            if parts[: len(above)] == above:
+                return root, parts[len(above) :]
+        raise OSError(errno.EACCES, f"the path is outside the data folder; give one relative to {self.root}")
+
+
+@contextmanager
+def opened_folder(place: Place, *, create: bool) -> Iterator[int]:
+    """A descriptor of the place's folder; what `create` makes is on the disk before it is used."""
+    if create:
+        _make_root(place.root)
+    here = os.open(place.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        for part in place.folders:
+            below = _enter(here, part, create)
             os.close(here)
+            here = below
+        yield here
+    finally:
+        os.close(here)
 
 
 def explain_link(error: OSError, name: str, folder: int) -> OSError:
