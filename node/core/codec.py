@@ -92,16 +92,19 @@ def _lower_address(value: Address, _depth: int) -> object:
 
 def decode(data: bytes) -> Any:
     """Give the value of `data`. Raises DecodeError, and nothing else, when it is none of ours."""
-    root = "message"
+    wire: Any = None
     try:
         wire = _unpack(data, strict_map_key=False, max_array_len=ITEMS_LIMIT + 1, max_map_len=ITEMS_LIMIT)
-        if type(wire) is list and wire and type(wire[0]) is str:
-            root = wire[0][:200]
         return raise_value(wire, 0)
     except Broken as broken:
-        raise DecodeError(root + "".join(reversed(broken.path)), broken.problem) from None
+        raise DecodeError(_root(wire) + "".join(reversed(broken.path)), broken.problem) from None
     except (ValueError, TypeError, OverflowError, RecursionError, MemoryError) as error:
-        raise DecodeError(root, f"not msgpack of ours: {type(error).__name__}: {error}") from None
+        raise DecodeError(_root(wire), f"not msgpack of ours: {type(error).__name__}: {error}") from None
+
+
+def _root(wire: Any) -> str:
+    """Name the class a path begins at."""
+    return wire[0][:200] if type(wire) is list and wire and type(wire[0]) is str else "message"
 
 
 def raise_value(wire: object, depth: int) -> object:

@@ -21,7 +21,7 @@ IsValue: TypeAlias = Callable[[type], bool]
 
 
 class Kind:
-    """Accepts anything that travels; base of the narrower kinds. `size` is the constant weight, None when it varies."""
+    """Accepts anything that travels; base of the narrower kinds. `size` is the constant weight, if it is one."""
 
     text: str = "object"
     immutable: bool = False
@@ -129,8 +129,6 @@ class TupleKind(Kind):
         self.parts = items if rest is None else (rest,)
         inner = ", ".join(kind.text for kind in items) if rest is None else f"{rest.text}, ..."
         self.text = f"tuple[{inner or '()'}]"
-        if rest is None:
-            self.size = total_size([*items], len(items) * NUMBER_CHARGE)
 
     def find(self, value: object) -> tuple[str, str, object] | None:
         """Give the first misfit inside `value`."""
@@ -200,23 +198,13 @@ class UnionKind(Kind):
     def __init__(self, parts: tuple[Kind, ...]) -> None:
         self.parts = parts
         self.text = " | ".join(kind.text for kind in parts)
-        sizes = [kind.size for kind in parts if kind.size is not None]
-        if len(sizes) == len(parts):
-            self.size = max(sizes)  # charged for the largest, so that the charge is a constant
+        plain = [kind.allowed for kind in parts if isinstance(kind, PlainKind)]
+        named = [kind.cls for kind in parts if isinstance(kind, EnumKind | ValueKind)]
+        self.types: frozenset[type] = frozenset([*named, *(cls for allowed in plain for cls in allowed)])
 
     def accepts(self, value: object) -> bool:
         """Tell whether `value` fits."""
-        return any(kind.accepts(value) for kind in self.parts)
-
-
-def total_size(kinds: list[Kind], base: int) -> int | None:
-    """Sum the constant weights, or None when one of them varies."""
-    total = base
-    for kind in kinds:
-        if kind.size is None:
-            return None
-        total += kind.size
-    return total
+        return type(value) in self.types or any(kind.accepts(value) for kind in self.parts)
 
 
 def all_accepted(kind: Kind, values: typing.Iterable[object]) -> bool:

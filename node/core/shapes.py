@@ -12,7 +12,17 @@ from typing import Any, Final
 from regrove.node.core.codec import lower, raise_items, raise_value
 from regrove.node.core.copying import take_fields
 from regrove.node.core.errors import Misuse, RegroveError
-from regrove.node.core.kinds import ANYTHING, EnumKind, Kind, PlainKind, ValueKind, kind_of
+from regrove.node.core.kinds import (
+    ANYTHING,
+    NUMBER_CHARGE,
+    EnumKind,
+    Kind,
+    PlainKind,
+    TupleKind,
+    UnionKind,
+    ValueKind,
+    kind_of,
+)
 from regrove.node.core.tables import MESSAGE_CHARGE, TABLES, Broken, Build, Lower, Split, Take, Traits, add_enum
 
 OPEN_TRAITS: Final = Traits(immutable=False, size=None, callers=True)  # a base class: its subclasses are not known
@@ -205,20 +215,25 @@ def _inside(shape: Shape) -> list[Kind]:
 
 
 def _shape_size(shape: Shape, around: tuple[type, ...]) -> int | None:
-    total = MESSAGE_CHARGE
-    for kind in shape.kinds.values():
-        size = _kind_size(kind, (*around, shape.cls))
-        if size is None:
-            return None
-        total += size
-    return total
+    sizes = [_kind_size(kind, (*around, shape.cls)) for kind in shape.kinds.values()]
+    return _total(sizes, MESSAGE_CHARGE)
 
 
 def _kind_size(kind: Kind, around: tuple[type, ...]) -> int | None:
+    """Give the constant weight of a kind, None when it varies; `around` are the classes it is inside of."""
     inner = TABLES.shapes.get(kind.cls) if isinstance(kind, ValueKind) else None
-    if inner is None:
-        return _kind_traits(kind).size
-    return None if inner.cls in around else _shape_size(inner, around)
+    if inner is not None:
+        return None if inner.cls in around else _shape_size(inner, around)
+    if isinstance(kind, UnionKind):
+        sizes = [_kind_size(part, around) for part in kind.parts]  # charged for the largest, so that it is a constant
+        return None if None in sizes else max(size for size in sizes if size is not None)
+    if isinstance(kind, TupleKind) and kind.rest is None:
+        return _total([_kind_size(part, around) for part in kind.items], NUMBER_CHARGE * len(kind.items))
+    return _kind_traits(kind).size
+
+
+def _total(sizes: list[int | None], base: int) -> int | None:
+    return None if None in sizes else base + sum(size for size in sizes if size is not None)
 
 
 # The generated functions. Field values of the expected plain type are told by one test in line.
@@ -297,7 +312,7 @@ def _generate_take(shape: Shape, traits: Traits) -> Take:
         return lambda value, _depth: (value, weight)
     general: Take = lambda value, depth: take_fields(value, depth, split, cls)  # noqa: E731
     texts = {field: _exact(kind) for field, kind in shape.kinds.items() if _exact(kind) in ("str", "bytes")}
-    numbers = [kind.size for field, kind in shape.kinds.items() if field not in texts]
+    numbers = [_kind_size(kind, (cls,)) for field, kind in shape.kinds.items() if field not in texts]
     if not traits.immutable or None in numbers:
         return general
     base = MESSAGE_CHARGE + sum(size for size in numbers if size is not None)
