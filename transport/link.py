@@ -1,0 +1,222 @@
+"""The records of a link table: one `Link` per peer, one `Session` per connection, and their figures. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+from regrove.transport.base import Peer
+from regrove.transport.credit import OPENING, OVERHEAD_BYTES, WINDOW, Window
+from regrove.transport.events import LinkStatistics
+from regrove.transport.session import Ended, Incoming, Outgoing
+from regrove.transport.wire import WireLimits
+
+MS: Final = 1_000_000
+SECOND: Final = 1_000 * MS
+
+
+@dataclass(frozen=True, slots=True)
+class LinkSettings:
+    """Limits of a link table, times in ns.
+
+    `idle` None keeps links open for ever (managers). `message_max` is the payload limit in bytes: at most half the
+    byte window, until big messages travel in pieces.
+    """
+
+    opening: Window = OPENING
+    window: Window = WINDOW
+    message_max: int = 4 * 1024 * 1024
+    welcome_limit: int = 1 * SECOND
+    hello_limit: int = 2 * SECOND
+    silent_limit: int = 2 * SECOND
+    redial_min: int = 50 * MS
+    redial_max: int = 2 * SECOND
+    quiet: int = 20 * MS  # what was taken is acknowledged at the latest after this
+    idle: int | None = 300 * SECOND
+    links_max: int = 4096  # peers known at once; more HELLOs are refused
+
+    def __post_init__(self) -> None:
+        if self.opening.messages > self.window.messages or self.opening.size > self.window.size:
+            raise ValueError(f"the opening window {self.opening} is larger than the window {self.window}")
+        if not 0 < self.message_max <= self.window.size // 2:
+            raise ValueError(
+                f"message_max = {self.message_max} must be 1 to {self.window.size // 2}, half the byte window: "
+                "raise the window, or send less at a time"
+            )
+        if self.window.size < self.message_max + OVERHEAD_BYTES or not 0 < self.redial_min <= self.redial_max:
+            raise ValueError("redial_min is more than 0 and at most redial_max")
+
+    @property
+    def limits(self) -> WireLimits:
+        """The limits of the frames."""
+        return WireLimits(self.message_max)
+
+
+class State(Enum):
+    """Of the session a link sends on."""
+
+    COLD = "cold"  # none, and none wanted yet: the first post dials
+    OPENING = "opening"  # dialled, no WELCOME yet: posts wait under the opening window
+    UP = "up"
+    DOWN = "down"  # lost: posts are UNREACHABLE until the redial
+
+
+class Link:
+    """What is known of one peer: where it is, the session to it, and what became of everything posted."""
+
+    __slots__ = (
+        "acknowledged",
+        "attempts",
+        "dials",
+        "dirty",
+        "endpoint",
+        "idle_at",
+        "key",
+        "lost",
+        "out",
+        "peer",
+        "received",
+        "received_refused",
+        "received_signals",
+        "redial_at",
+        "refused",
+        "role",
+        "sent",
+        "session",
+        "sessions",
+        "signals",
+        "silent_at",
+        "silent_told",
+        "skew",
+        "state",
+        "unknown",
+        "unresolved",
+        "used_at",
+        "wanted",
+        "welcome_at",
+    )
+
+    def __init__(self, peer: Peer, endpoint: str, key: str, role: str) -> None:
+        self.peer = peer
+        self.endpoint = endpoint  # "" for one that cannot be dialled: a client
+        self.key = key
+        self.role = role
+        self.state = State.COLD
+        self.session: Session | None = None  # the one it sends on
+        self.out: Outgoing | None = None  # set while OPENING and UP, and from the first post while COLD
+        self.unresolved: list[Ended] = []  # ended sessions with unknown items, oldest first
+        self.skew = ""
+        self.dirty = False
+        self.wanted = False  # a post was turned away since the last dial
+        self.attempts = 0  # failed dials in a row
+        self.dials = 0
+        self.sessions = 0
+        self.used_at = 0
+        self.welcome_at: int | None = None
+        self.redial_at: int | None = None
+        self.silent_at: int | None = None
+        self.idle_at: int | None = None
+        self.silent_told = False
+        # sums over the sessions that ended; the live session's are in `out`
+        self.sent = 0
+        self.acknowledged = 0
+        self.refused = 0
+        self.lost = 0
+        self.unknown = 0
+        self.signals = 0
+        self.received = 0
+        self.received_signals = 0
+        self.received_refused = 0
+
+    def __repr__(self) -> str:
+        return f"<Link {self.peer} {self.state.value} {self.endpoint or 'inbound'}>"
+
+    def close_books(self, ended: Ended, sent: int, signals: int) -> None:
+        """Add the figures of a sending half that ended."""
+        self.sent += sent
+        self.signals += signals
+        self.acknowledged += ended.acknowledged
+        self.lost += ended.never_left_count
+        self.unknown += ended.unknown
+
+    def add_books(self, other: Link) -> None:
+        """Add the sums of another link, whose live session must have ended."""
+        self.sent += other.sent
+        self.acknowledged += other.acknowledged
+        self.refused += other.refused
+        self.lost += other.lost
+        self.unknown += other.unknown
+        self.signals += other.signals
+        self.received += other.received
+        self.received_signals += other.received_signals
+        self.received_refused += other.received_refused
+        self.sessions += other.sessions
+
+    def statistics(self, into: Incoming | None) -> LinkStatistics:
+        """The figures now; `into` is the live half that receives from the peer."""
+        out = self.out
+        written = out.written if out is not None else 0
+        messages = out.messages if out is not None else 0
+        acknowledged = out.acknowledged if out is not None else 0
+        return LinkStatistics(
+            peer=self.peer,
+            state=self.state.value,
+            role=self.role,
+            sent=self.sent + messages,
+            acknowledged=self.acknowledged + acknowledged,
+            refused=self.refused,
+            lost=self.lost,
+            unknown=self.unknown,
+            in_flight=written - acknowledged,
+            waiting=messages - written,
+            signals=self.signals + (out.signals if out is not None else 0),
+            received=self.received + (into.messages if into is not None else 0),
+            received_signals=self.received_signals + (into.signals if into is not None else 0),
+            received_refused=self.received_refused,
+            sessions=self.sessions,
+            credit_messages=out.limit_messages - out.messages if out is not None else 0,
+            credit_bytes=out.limit_size - out.size if out is not None else 0,
+            skew=self.skew,
+        )
+
+
+class Session:
+    """One connection: dialled by us (`link` from the start) or by a peer (`peer` once its HELLO was welcome)."""
+
+    __slots__ = (
+        "asked",
+        "dial",
+        "grant_late",
+        "heard_at",
+        "inbound",
+        "into",
+        "link",
+        "nonce",
+        "number",
+        "peer",
+        "rights",
+        "role",
+        "up",
+        "user_id",
+    )
+
+    def __init__(self, number: int, inbound: bool, user_id: str, link: Link | None, now: int) -> None:
+        self.number = number
+        self.inbound = inbound
+        self.user_id = user_id
+        self.link = link  # whose sending half uses this session, None on a plain inbound one
+        self.peer: Peer | None = link.peer if link is not None else None
+        self.role = ""
+        self.rights = "member"
+        self.nonce = 0
+        self.dial = 0
+        self.asked: tuple[int, ...] = ()  # the ended sessions its HELLO asked about
+        self.grant_late = False  # in the list of those to be granted at the next flush
+        self.up = False
+        self.into: Incoming | None = None
+        self.heard_at = now
+
+    def __repr__(self) -> str:
+        way = "inbound" if self.inbound else "outbound"
+        return f"<Session {self.number} {way} {self.peer} {'up' if self.up else 'opening'}>"

@@ -1,0 +1,297 @@
+"""The link table: what cores, managers and clients post to their peers through, real and simulated alike. Pure.
+
+Everything posted is accounted for: acknowledged, refused (a part of that), lost, unknown, in flight or waiting; the
+sum is exact at any instant (`statistics`). Between two cores each side dials a session of its own for what it sends;
+grants, refusals and BYE return on it. A client's answers come back on the client's own session: nobody dials a client.
+
+One pass of the owner:  transport.poll()  ->  receive(now)  ->  post, signal, refuse ...  ->  flush(now)
+
+An item is a tuple `(kind, ...)`. Kinds below 16 are user items: they take credit, and their last element is the
+payload, bytes. Kinds from 16 on are signals: the same sequence, behind what was posted before, no credit (each is
+bounded by a debt its sender reserved). What is beside the payload stays below 16 KiB an item and nests at most 6 deep.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from regrove.transport.base import Peer, Transport
+from regrove.transport.credit import CreditError
+from regrove.transport.events import DialRefused, Items, LinkEvent, LinkStatistics, Refused, Verdict
+from regrove.transport.greeting import Admit, Greeting, admit_all
+from regrove.transport.handshake import Identity, read_reason, show
+from regrove.transport.lifecycle import Draw
+from regrove.transport.link import Link, LinkSettings, Session, State
+from regrove.transport.session import Incoming
+from regrove.transport.wire import BATCH, GRANT, HELLO, REFUSED, WELCOME, Frame, Item, WireError
+
+_OPENED: Final = 0  # an inbox entry: a connection with its user id
+_FRAMES: Final = 1  # frames that arrived
+_CLOSED: Final = 2  # a connection that ended, and why
+
+
+class LinkTable(Greeting):
+    """All links of one end.
+
+    `draw(kind, ordinal)` gives 64 random bits, the same for the same arguments in a simulated run. `advertise` maps a
+    scheme to the endpoint where this end listens. `info` goes into every WELCOME (plain data, small).
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        identity: Identity,
+        draw: Draw,
+        settings: LinkSettings = LinkSettings(),
+        *,
+        advertise: Mapping[str, str] | None = None,
+        key: str = "",
+        admit: Admit = admit_all,
+        info: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(transport, identity, draw, settings, advertise or {}, key, admit, info or {})
+        self.dropped = 0  # frames of sessions that are over, or of dead incarnations
+        self.garbage = 0  # frames that were none of ours
+        self._message_max = settings.message_max
+        self._inbox: list[tuple[int, int, Any]] = []
+        transport.attach(self)
+
+    # -- what the owner calls
+
+    def learn(self, peer: Peer, endpoint: str, key: str = "") -> bool:
+        """A peer lives at `endpoint`; older lives of it are over. Learnt again it is redialled at once if it was lost.
+
+        False for a life that is over or older than the known one.
+        """
+        if peer == self.identity.peer or self._is_dead(peer) or not self._retire_older(peer):
+            return False
+        link = self._links.get(peer)
+        if link is None:
+            self._add(Link(peer, endpoint, key, "core" if peer[2] >= 0 else "manager"))
+            return True
+        link.endpoint, link.key = endpoint, key
+        if link.state is State.DOWN:
+            self._dial_soon(link)
+        return True
+
+    def dial(self, endpoint: str, key: str = "") -> Peer:
+        """Dial an endpoint whose owner is not known yet, and give a stand-in to post to until `LinkUp` names the peer.
+
+        The stand-in counts as a peer: it is redialled, reported silent after 2 s, and must be forgotten if unwanted.
+        """
+        peer: Peer = (f"@{endpoint}", 0, -1, 0)
+        link = self._links.get(peer)
+        if link is None:
+            link = Link(peer, endpoint, key, "")
+            self._add(link)
+        link.key = key
+        link.wanted = True
+        if link.state is State.COLD or link.state is State.DOWN:
+            self._dial_soon(link)
+        return peer
+
+    def post(self, peer: Peer, item: Item, notify: object = None) -> Verdict:
+        """Put a user item on the link; `notify` comes back in LinkLost, Resolved or Refused. Told at once, exactly."""
+        link = self._links.get(peer)
+        if link is None:
+            return Verdict.UNREACHABLE
+        if len(item[-1]) > self._message_max:
+            return Verdict.TOO_LARGE
+        out = link.out
+        if out is None:
+            out = self._begin(link)
+            if out is None:
+                return Verdict.UNREACHABLE
+        if not out.post(item, notify):
+            return Verdict.LINK_FULL
+        if not link.dirty:
+            link.dirty = True
+            self._dirty.append(link)
+        return Verdict.OK
+
+    def signal(self, peer: Peer, item: Item) -> bool:
+        """Put a signal behind what was posted. False: unreachable, or its last element is over the message limit."""
+        link = self._links.get(peer)
+        if link is None or (type(item[-1]) is bytes and len(item[-1]) > self._message_max):
+            return False
+        out = link.out
+        if out is None:
+            out = self._begin(link)
+            if out is None:
+                return False
+        out.signal(item)
+        self._mark(link)
+        return True
+
+    def refuse(self, peer: Peer, session: int, sequence: int, reason: bytes) -> None:
+        """Tell the sender that an item it got acknowledged was not taken; counted. Nothing if the session is over."""
+        over = self._sessions.get(session)
+        if over is None or over.peer != peer or over.into is None or not over.into.refuse(sequence, reason):
+            return
+        link = self._links.get(peer)
+        if link is not None:
+            link.received_refused += 1
+        self._owe_grant(over)
+
+    def receive(self, now: int) -> list[LinkEvent]:
+        """What happened since the last call: frames that arrived, sessions that ended, times that ran out."""
+        inbox, self._inbox = self._inbox, []
+        for what, number, content in inbox:
+            session = self._sessions.get(number)
+            if what == _FRAMES:
+                if session is None:
+                    self.dropped += len(content)
+                else:
+                    self._frames(session, content, now)
+            elif what == _OPENED:
+                self._opened(number, content, now)
+            elif session is not None:
+                self._ended(session, content, now)
+        self._fire(now)
+        events, self._events = self._events, []
+        return events
+
+    def flush(self, now: int) -> None:
+        """End of the pass: dial what was posted to, send one frame a peer and the grants that are due."""
+        dirty, self._dirty = self._dirty, []
+        for link in dirty:
+            link.dirty = False
+            if link.state is State.COLD and (link.out is not None or link.wanted):
+                self._dial(link, now)
+            elif link.state is State.UP:
+                self._write(link, now)
+        granting, self._granting = self._granting, []
+        for session in granting:
+            session.grant_late = False
+            self._grant(session)
+
+    def goodbye(self, reason: str, now: int) -> None:
+        """Leave in order: what waits is flushed, every session is told BYE and closed, none is opened any more."""
+        self.flush(now)
+        self.leaving = reason
+        for session in list(self._sessions.values()):
+            if session.up:
+                self._drop(session, reason, now)
+
+    def statistics(self) -> tuple[LinkStatistics, ...]:
+        """One frozen record per peer, and one of peer ("", 0, 0, 0) that sums those forgotten."""
+        rows = [link.statistics(self._incoming(link)) for link in self._links.values()]
+        return (*rows, self._retired.statistics(None))
+
+    # -- what the transport calls (from poll): kept for `receive`, which knows the time
+
+    def on_session(self, session: int, inbound: bool, user_id: str) -> None:
+        """A connection is there; nothing follows from one that we dialled before its WELCOME."""
+        if inbound:
+            self._inbox.append((_OPENED, session, user_id))
+
+    def on_frames(self, session: int, frames: Sequence[bytes]) -> None:
+        """Frames arrived."""
+        self._inbox.append((_FRAMES, session, frames))
+
+    def on_writable(self, session: int) -> None:
+        """Frames that were not taken may go."""
+        there = self._sessions.get(session)
+        if there is not None and there.link is not None:
+            self._mark(there.link)
+        if there is not None and there.into is not None and there.into.owed:
+            self._owe_grant(there)
+
+    def on_closed(self, session: int, reason: str) -> None:
+        """A connection ended."""
+        self._inbox.append((_CLOSED, session, reason))
+
+    # -- frames
+
+    def _opened(self, number: int, user_id: str, now: int) -> None:
+        session = Session(number, inbound=True, user_id=user_id, link=None, now=now)
+        self._sessions[number] = session
+        self._arm(now + self.settings.hello_limit, "hello", session)
+
+    def _frames(self, session: Session, frames: Sequence[bytes], now: int) -> None:
+        session.heard_at = now
+        for position, data in enumerate(frames):
+            if session.number not in self._sessions:
+                self.dropped += len(frames) - position
+                return
+            try:
+                frame = self._decoder.frame(data)
+                if frame is not None:
+                    self._frame(session, frame, now)
+            except (WireError, CreditError) as error:
+                self.garbage += 1
+                self._events.append(DialRefused(self._who(session), str(error)))
+                self._drop(session, str(error), now)
+
+    def _who(self, session: Session) -> str:
+        if session.peer is not None:
+            return show(session.peer)
+        return f"key {session.user_id}" if session.user_id else f"session {session.number}"
+
+    def _frame(self, session: Session, frame: Frame, now: int) -> None:
+        if frame.type == HELLO:
+            self._hello(session, frame, now)
+        elif session.up and frame.nonce != session.nonce:
+            raise WireError(f"a frame of session {frame.nonce} came on session {session.nonce}")
+        elif frame.type == BATCH:
+            self._batch(session, frame, now)
+        elif frame.type == GRANT:
+            self._granted(session, frame)
+        elif frame.type == WELCOME:
+            self._welcome(session, frame, now)
+        else:
+            self._told_off(session, frame, now)
+
+    def _batch(self, session: Session, frame: Frame, now: int) -> None:
+        into, peer = session.into, session.peer
+        if into is None or peer is None or not session.up:
+            raise WireError("a BATCH came where nothing may be sent: no WELCOME was given")
+        into.accept(frame.first, frame.body)
+        self._events.append(Items(peer, session.number, frame.first, frame.body))
+        if into.due:
+            self._owe_grant(session)
+        elif into.grant_at is None:
+            into.grant_at = now + self.settings.quiet
+            self._arm(into.grant_at, "grant", session)
+
+    def _granted(self, session: Session, frame: Frame) -> None:
+        link = session.link
+        if link is None or link.out is None or not session.up:
+            raise WireError("a GRANT came on a session that sends nothing")
+        out = link.out
+        taken, messages, size, refusals = frame.body[:4]
+        out.acknowledge(taken)
+        for sequence, reason in refusals:
+            notify = out.refused(sequence)
+            link.refused += 1
+            self._events.append(Refused(link.peer, notify, reason, sequence))
+        self._raise(link, out, messages, size)
+
+    def _told_off(self, session: Session, frame: Frame, now: int) -> None:
+        name = "REFUSED" if frame.type == REFUSED else "BYE"
+        reason = read_reason(name, frame.body)
+        if frame.type == REFUSED and session.inbound:
+            raise WireError("a REFUSED came from the one who dialled")
+        where = show(session.peer) if session.peer is not None else self._who(session)
+        said = f"refused by {where}: {reason}" if frame.type == REFUSED else f"{where} said goodbye: {reason}"
+        self._transport.close(session.number)
+        self._ended(session, said, now)
+
+    def _incoming(self, link: Link) -> Incoming | None:
+        session = self._inbound.get(link.peer, link.session)
+        return session.into if session is not None else None
+
+    def _write(self, link: Link, now: int) -> None:
+        out, session = link.out, link.session
+        assert out is not None
+        assert session is not None
+        link.used_at = now
+        out.cut()
+        out.write(session.number, self._transport.try_send)
+
+    def _grant(self, session: Session) -> None:
+        while session.into is not None and session.into.owed:
+            frame = self._encoder.frame(GRANT, session.nonce, 0, session.into.grant_body())
+            if not self._transport.try_send(session.number, frame):
+                return

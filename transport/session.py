@@ -1,0 +1,265 @@
+"""The two halves of a session: what was sent and is not known to have arrived, and what was taken. Pure.
+
+Items get sequences 1, 2, 3 ... in the order they were posted, user items and signals alike. They leave in frames, and
+are acknowledged frame by frame: an acknowledgement that falls inside a frame, and a frame that does not begin where
+the last one ended, end the session.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from regrove.transport.credit import OVERHEAD_BYTES, ReceiveCredit, SendCredit, Window
+from regrove.transport.wire import (
+    BATCH_BYTES_MAX,
+    BATCH_ITEMS_MAX,
+    ENVELOPE_BYTES_MAX,
+    SIGNAL,
+    Encoder,
+    Item,
+    WireError,
+)
+
+RECENT_MAX: Final = 4096  # acknowledged tokens kept so that a later refusal still names one: a window
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """What an ended sending half leaves: frames without acknowledgement as (last sequence, user items until there)."""
+
+    nonce: int
+    taken: int
+    frames: tuple[tuple[int, int], ...]
+    acknowledged: int
+    written: int
+    tokens: tuple[tuple[int, object], ...]
+    never_left: tuple[object, ...]
+    never_left_count: int
+
+    @property
+    def unknown(self) -> int:
+        """How many user items left and were not acknowledged."""
+        return self.written - self.acknowledged
+
+    def resolve(self, last: int) -> tuple[int, tuple[object, ...]]:
+        """Hear the last sequence the peer took: how many of the unknown arrived, and the tokens of those that did not.
+
+        Raises WireError for a sequence that is no end of a frame.
+        """
+        users = self.acknowledged
+        end = self.taken
+        for frame_last, frame_users in self.frames:
+            if frame_last > last:
+                break
+            end, users = frame_last, frame_users
+        if end != last:
+            raise WireError(f"sequence {last} is no end of a frame that was unknown")
+        lost = tuple(token for sequence, token in self.tokens if sequence > last)
+        return users - self.acknowledged, lost
+
+
+class Outgoing(SendCredit):
+    """The sending half: credit, batches, and what is under way."""
+
+    __slots__ = (
+        "_encoder",
+        "_recent",
+        "_recent_order",
+        "_tokens",
+        "_under_way",
+        "_unsent",
+        "_waiting",
+        "_waiting_size",
+        "acknowledged",
+        "next",
+        "nonce",
+        "room_wanted",
+        "signals",
+        "taken",
+        "written",
+        "written_last",
+    )
+
+    def __init__(self, nonce: int, limit: Window, encoder: Encoder) -> None:
+        super().__init__(limit)
+        self.nonce = nonce
+        self.next = 1  # the sequence of the first item that waits
+        self.taken = 0  # the last sequence acknowledged
+        self.acknowledged = 0  # user items acknowledged
+        self.written = 0  # user items in frames the transport took
+        self.written_last = 0  # the last sequence among those
+        self.signals = 0
+        self.room_wanted = False
+        self._encoder = encoder
+        self._waiting: list[Item] = []
+        self._waiting_size = 0
+        self._unsent: deque[tuple[bytes, int, int]] = deque()
+        self._under_way: deque[tuple[int, int]] = deque()
+        self._tokens: deque[tuple[int, object]] = deque()
+        self._recent: dict[int, object] = {}
+        self._recent_order: deque[int] = deque()
+
+    @property
+    def posted(self) -> bool:
+        """Whether anything was ever put on it."""
+        return self.next > 1 or bool(self._waiting)
+
+    @property
+    def settled(self) -> bool:
+        """Whether everything posted has been acknowledged."""
+        return not (self._waiting or self._unsent or self._under_way)
+
+    def post(self, item: Item, notify: object) -> bool:
+        """Put a user item on the link, or say that it is full."""
+        size = len(item[-1])
+        waiting = self._waiting
+        if waiting and self._waiting_size + size > BATCH_BYTES_MAX:
+            self.cut()
+        if not self.take(size + OVERHEAD_BYTES):
+            self.room_wanted = True
+            return False
+        waiting.append(item)
+        if notify is not None:
+            self._tokens.append((self.next + len(waiting) - 1, notify))
+        self._waiting_size += size
+        if len(waiting) >= BATCH_ITEMS_MAX or self._waiting_size >= BATCH_BYTES_MAX:
+            self.cut()
+        return True
+
+    def signal(self, item: Item) -> None:
+        """Put a signal behind what was posted before; it takes no credit."""
+        size = len(item[-1]) if type(item[-1]) is bytes else 0
+        if self._waiting and self._waiting_size + size > BATCH_BYTES_MAX:
+            self.cut()
+        self._waiting.append(item)
+        self._waiting_size += size
+        self.signals += 1
+        if len(self._waiting) >= BATCH_ITEMS_MAX or self._waiting_size >= BATCH_BYTES_MAX:
+            self.cut()
+
+    def cut(self) -> None:
+        """Close the batch: what waits becomes one frame."""
+        items = self._waiting
+        if items:
+            frame = self._encoder.batch(self.nonce, self.next, items)
+            self.next += len(items)
+            self._unsent.append((frame, self.next - 1, self.messages))
+            items.clear()
+            self._waiting_size = 0
+
+    def write(self, session: int, try_send: Callable[[int, bytes], bool]) -> bool:
+        """Give the cut frames to the transport; False when it did not take them all."""
+        unsent = self._unsent
+        while unsent:
+            frame, last, users = unsent[0]
+            if not try_send(session, frame):
+                return False
+            unsent.popleft()
+            self._under_way.append((last, users))
+            self.written = users
+            self.written_last = last
+        return True
+
+    def acknowledge(self, taken: int) -> None:
+        """Hear the last sequence taken. Raises WireError when it is none of a frame's end, or falls back."""
+        if taken == self.taken:
+            return
+        under_way = self._under_way
+        end = self.taken
+        while under_way and under_way[0][0] <= taken:
+            end, self.acknowledged = under_way.popleft()
+        if end != taken:
+            raise WireError(f"acknowledged sequence {taken}, which is no end of a frame under way")
+        self.taken = taken
+        tokens = self._tokens
+        while tokens and tokens[0][0] <= taken:
+            self._remember(*tokens.popleft())
+
+    def _remember(self, sequence: int, token: object) -> None:
+        self._recent[sequence] = token
+        self._recent_order.append(sequence)
+        if len(self._recent_order) > RECENT_MAX:
+            self._recent.pop(self._recent_order.popleft(), None)
+
+    def refused(self, sequence: int) -> object:
+        """The token of an acknowledged item that was refused, or None. Raises WireError for one never taken."""
+        if not 0 < sequence <= self.taken:
+            raise WireError(f"refused sequence {sequence} of {self.taken} taken")
+        return self._recent.pop(sequence, None)
+
+    def end(self) -> Ended:
+        """Close the half: what left is unknown, what did not leave never will."""
+        return Ended(
+            nonce=self.nonce,
+            taken=self.taken,
+            frames=tuple(self._under_way),
+            acknowledged=self.acknowledged,
+            written=self.written,
+            tokens=tuple(pair for pair in self._tokens if pair[0] <= self.written_last),
+            never_left=tuple(token for sequence, token in self._tokens if sequence > self.written_last),
+            never_left_count=self.messages - self.written,
+        )
+
+
+class Incoming(ReceiveCredit):
+    """The receiving half: checks the sequence, counts what was taken, gathers the next grant."""
+
+    __slots__ = ("_owed", "expected", "grant_at", "nonce", "refusals", "signals")
+
+    def __init__(self, nonce: int, window: Window) -> None:
+        super().__init__(window)
+        self.nonce = nonce
+        self.expected = 1
+        self.signals = 0
+        self.refusals: list[tuple[int, bytes]] = []
+        self.grant_at: int | None = None  # when the quiet grant is due, None when nothing is owed
+        self._owed = False
+
+    @property
+    def taken(self) -> int:
+        """The last sequence taken."""
+        return self.expected - 1
+
+    @property
+    def owed(self) -> bool:
+        """Whether the sender has not heard of all that was taken or refused."""
+        return self._owed
+
+    def accept(self, first: int, items: tuple[Item, ...]) -> None:
+        """Take one frame's items. Raises WireError on a gap and CreditError over the grant."""
+        if first != self.expected:
+            raise WireError(f"gap: sequence {first} came where {self.expected} was expected")
+        users = size = 0
+        for item in items:
+            if item[0] < SIGNAL:
+                users += 1
+                size += len(item[-1])
+        self.expected = first + len(items)
+        self.signals += len(items) - users
+        self._owed = True
+        self.took(users, size + users * OVERHEAD_BYTES)
+
+    def refuse(self, sequence: int, reason: bytes) -> bool:
+        """Note that a taken item is refused; False for a sequence that was never taken here.
+
+        Raises ValueError for a reason that would not fit a frame.
+        """
+        if len(reason) > ENVELOPE_BYTES_MAX:
+            raise ValueError(f"the reason of a refusal has at most {ENVELOPE_BYTES_MAX} bytes, got {len(reason)}")
+        if not 0 < sequence < self.expected:
+            return False
+        self.refusals.append((sequence, reason))
+        self._owed = True
+        return True
+
+    def grant_body(self) -> list[object]:
+        """The body of the next GRANT; with many refusals more than one is owed, so that none outgrows a frame."""
+        messages, size = self.grant()
+        body: list[object] = [self.taken, messages, size, self.refusals[:BATCH_ITEMS_MAX]]
+        del self.refusals[:BATCH_ITEMS_MAX]
+        self.grant_at = None
+        self._owed = bool(self.refusals)
+        return body

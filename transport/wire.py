@@ -1,0 +1,200 @@
+"""The frames of a link, as bytes. Golden files for each wire version are in tests/transport/golden.
+
+    offset  size  field (big-endian)
+    0       2     magic "RG"
+    2       1     wire version the frame is written in
+    3       1     frame type; with IGNORABLE set, one who does not know it skips the frame
+    4       8     session nonce, drawn by the one who dialled
+    12      8     sequence of the first item (BATCH), else 0
+    20            body: one msgpack value
+
+HELLO, WELCOME, REFUSED and BYE keep this header in every version, and their bodies are maps whose unknown keys are
+skipped, so that two versions that do not meet can say so. No pickle, no ext types. Every limit below is checked before
+memory is spent on what it bounds; whatever is wrong with received bytes is a WireError.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import chain
+from struct import Struct
+from typing import Any, Final, NamedTuple, TypeAlias
+
+import msgpack
+
+MAGIC: Final = b"RG"
+VERSION: Final = 1  # the wire version written; also the highest understood
+VERSION_MIN: Final = 1  # the lowest understood: N talks with N-1, and 1 is the first
+
+HELLO: Final = 1
+WELCOME: Final = 2
+REFUSED: Final = 3
+BATCH: Final = 4
+GRANT: Final = 5
+BYE: Final = 6
+IGNORABLE: Final = 0x80
+FRAME_NAMES: Final[Mapping[int, str]] = {
+    HELLO: "HELLO",
+    WELCOME: "WELCOME",
+    REFUSED: "REFUSED",
+    BATCH: "BATCH",
+    GRANT: "GRANT",
+    BYE: "BYE",
+}
+
+SIGNAL: Final = 16  # item kinds below are credited user items whose last element is the payload
+
+HEADER: Final = Struct(">2sBBQQ")
+HEADER_BYTES: Final = HEADER.size
+SEQUENCE_MAX: Final = 2**63  # at a million messages a second, 292 000 years
+
+BATCH_ITEMS_MAX: Final = 64
+BATCH_BYTES_MAX: Final = 32 * 1024  # payload bytes after which a batch is closed; one larger item travels alone
+ENVELOPE_BYTES_MAX: Final = 16 * 1024  # what an item may hold beside its payload: addresses, names, numbers
+DEPTH_MAX: Final = 8  # containers inside one another, the frame's own array and the item included
+STRING_BYTES_MAX: Final = ENVELOPE_BYTES_MAX
+ARRAY_ITEMS_MAX: Final = 4096
+MAP_ITEMS_MAX: Final = 1024
+
+Item: TypeAlias = tuple[Any, ...]
+
+_CONTAINERS: Final = frozenset((tuple, dict))
+_ALLOWED: Final = frozenset((int, str, bytes, bool, type(None), float, tuple, dict))
+
+
+class WireError(Exception):
+    """Received bytes that are no frame of ours; the text says what is wrong and where."""
+
+
+class Frame(NamedTuple):
+    """One decoded frame; `body` is plain data of tuples, dicts, str, bytes, int, float, bool and None."""
+
+    version: int
+    type: int
+    nonce: int
+    first: int
+    body: Any
+
+
+@dataclass(frozen=True, slots=True)
+class WireLimits:
+    """What a frame may weigh: `message_max` bytes of payload, and with the envelopes of a batch `frame_max`."""
+
+    message_max: int = 4 * 1024 * 1024
+
+    @property
+    def frame_max(self) -> int:
+        """The largest frame in bytes; the transport drops the sender of a larger one (ZMQ_MAXMSGSIZE)."""
+        return self.message_max + BATCH_BYTES_MAX + BATCH_ITEMS_MAX * ENVELOPE_BYTES_MAX
+
+
+class Encoder:
+    """Writes frames; owns one reused msgpack Packer, so it belongs to one thread."""
+
+    __slots__ = ("_pack",)
+
+    def __init__(self) -> None:
+        self._pack = msgpack.Packer(use_bin_type=True, autoreset=True).pack
+
+    def frame(self, type_: int, nonce: int, first: int, body: Any, version: int = VERSION) -> bytes:
+        """One frame as bytes. Raises TypeError, ValueError or OverflowError for a body that is not plain data."""
+        packed: bytes = self._pack(body)
+        return HEADER.pack(MAGIC, version, type_, nonce, first) + packed
+
+    def batch(self, nonce: int, first: int, items: list[Item]) -> bytes:
+        """A BATCH of items whose sequences begin at `first`."""
+        packed: bytes = self._pack(items)
+        return HEADER.pack(MAGIC, VERSION, BATCH, nonce, first) + packed
+
+
+class Decoder:
+    """Reads frames within `limits`."""
+
+    __slots__ = ("_limits", "_options")
+
+    def __init__(self, limits: WireLimits) -> None:
+        self._limits = limits
+        self._options: dict[str, Any] = {
+            "use_list": False,
+            "raw": False,
+            "strict_map_key": True,
+            "max_bin_len": limits.message_max,
+            "max_str_len": STRING_BYTES_MAX,
+            "max_array_len": ARRAY_ITEMS_MAX,
+            "max_map_len": MAP_ITEMS_MAX,
+            "max_ext_len": 0,
+        }
+
+    def frame(self, data: bytes) -> Frame | None:
+        """The frame in `data`, or None for an unknown one that may be skipped. Raises WireError, and nothing else."""
+        size = len(data)
+        if size < HEADER_BYTES:
+            raise WireError(f"a frame has a header of {HEADER_BYTES} bytes, got {size} bytes")
+        if size > self._limits.frame_max:
+            raise WireError(f"a frame has at most {self._limits.frame_max} bytes, got {size}")
+        magic, version, type_, nonce, first = HEADER.unpack_from(data)
+        if magic != MAGIC:
+            raise WireError(f"a frame begins with {MAGIC!r}, got {magic!r}")
+        if type_ not in FRAME_NAMES:
+            if type_ & IGNORABLE:
+                return None
+            raise WireError(f"unknown frame type {type_} in wire version {version}")
+        if type_ in (BATCH, GRANT) and not VERSION_MIN <= version <= VERSION:
+            raise WireError(f"wire version {version} is outside of {VERSION_MIN} to {VERSION}")
+        if first > SEQUENCE_MAX:
+            raise WireError(f"sequence {first} is out of range")
+        return Frame(version, type_, nonce, first, self._body(data, type_))
+
+    def _body(self, data: bytes, type_: int) -> Any:
+        try:
+            body = msgpack.unpackb(memoryview(data)[HEADER_BYTES:], **self._options)
+        except (ValueError, TypeError, OverflowError, RecursionError, msgpack.UnpackException) as error:
+            raise WireError(f"the body of {FRAME_NAMES[type_]} is not plain msgpack: {error}") from None
+        if type_ == BATCH:
+            _check_batch(body)
+        elif type_ == GRANT:
+            _check_grant(body)
+        else:
+            if type(body) is not dict:
+                raise WireError(f"the body of {FRAME_NAMES[type_]} is a map, got {type(body).__name__}")
+            _check_depth((body.values(),), FRAME_NAMES[type_])
+        return body
+
+
+def _check_batch(items: Any) -> None:
+    if type(items) is not tuple or not 0 < len(items) <= BATCH_ITEMS_MAX:
+        raise WireError(f"a BATCH is an array of 1 to {BATCH_ITEMS_MAX} items")
+    for item in items:
+        if type(item) is not tuple or not item or type(item[0]) is not int:
+            raise WireError("an item of a BATCH is an array that begins with its kind, an int")
+        if item[0] < SIGNAL and (len(item) < 2 or type(item[-1]) is not bytes):
+            raise WireError(f"item kind {item[0]} ends with its payload as bytes")
+    _check_depth(items, "BATCH")
+
+
+def _check_grant(body: Any) -> None:
+    if type(body) is not tuple or len(body) < 4:
+        raise WireError("a GRANT is an array of taken, messages, bytes and refusals")
+    if not all(type(number) is int and 0 <= number <= SEQUENCE_MAX for number in body[:3]):
+        raise WireError("a GRANT begins with three sequence numbers")
+    if type(body[3]) is not tuple:
+        raise WireError("the refusals of a GRANT are an array")
+    for refusal in body[3]:
+        if type(refusal) is not tuple or len(refusal) != 2:
+            raise WireError("a refusal is an array of sequence and reason")
+        if type(refusal[0]) is not int or type(refusal[1]) is not bytes:
+            raise WireError("a refusal is an int and bytes")
+
+
+def _check_depth(level: Any, what: str) -> None:
+    """Walk the containers breadth first, at C speed per level: a legal frame ends after two or three rounds."""
+    for _ in range(DEPTH_MAX - 1):
+        flat = list(chain.from_iterable(level))
+        kinds = frozenset(map(type, flat))
+        if not kinds <= _ALLOWED:
+            raise WireError(f"{what} holds a msgpack ext type")
+        if kinds.isdisjoint(_CONTAINERS):
+            return
+        level = [part.values() if type(part) is dict else part for part in flat if type(part) in _CONTAINERS]
+    raise WireError(f"{what} nests containers more than {DEPTH_MAX} deep")
