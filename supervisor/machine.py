@@ -31,6 +31,7 @@ from regrove.supervisor.actions import (
     QueueRetry,
     Up,
 )
+from regrove.supervisor.crew import Crew
 from regrove.supervisor.events import (
     Begin,
     ChildEnded,
@@ -49,10 +50,8 @@ from regrove.supervisor.reasons import Ignored, Reason, Shutdown, StartTimedOut,
 from regrove.supervisor.report import Context, Statistics, SupervisorReport
 from regrove.supervisor.requests import Stopping
 from regrove.supervisor.shutdown import is_expected, root_cause, start_failed
-from regrove.supervisor.slots import Row, Slot, Slots
-from regrove.supervisor.spec import AnySpec, Child, DynamicSupervisor, Supervisor, start_timeout_of
-from regrove.supervisor.starting import Budget, Start
-from regrove.supervisor.stopping import Stops
+from regrove.supervisor.slots import Row, Slot
+from regrove.supervisor.spec import AnySpec, DynamicSupervisor, Supervisor, start_timeout_of
 from regrove.supervisor.strategy import restart_plan, shuts_down, verdict
 
 State: TypeAlias = Literal["new", "idle", "busy", "finished"]
@@ -65,38 +64,16 @@ class UnexpectedEventError(AssertionError):
 class Machine:
     """The decisions of one supervisor in one life; time must never run backwards."""
 
-    __slots__ = (
-        "_actions",
-        "_budget",
-        "_dynamic",
-        "_job",
-        "_last_reason",
-        "_now",
-        "_retries",
-        "_slots",
-        "_start",
-        "_stops",
-        "_tokens",
-        "_window",
-        "spec",
-        "state",
-    )
+    __slots__ = ("_crew", "_last_reason", "_retries", "_slots", "_window", "spec", "state")
 
     def __init__(self, spec: Supervisor | DynamicSupervisor) -> None:
         self.spec = spec
         self.state: State = "new"
-        self._dynamic = isinstance(spec, DynamicSupervisor)
-        self._slots = Slots(self._dynamic)
+        self._crew = Crew(spec)
+        self._slots = self._crew.slots
         self._window = Intensity(spec.intensity, spec.period)
-        self._stops = Stops(self._token)
-        self._job: Job | None = None
-        self._start = Start(self._token)
-        self._budget = Budget(self._token)
         self._retries: dict[int, Slot] = {}  # retries on their way, by token
         self._last_reason: Reason | None = None
-        self._tokens = 0
-        self._now = 0
-        self._actions: list[Action] = []
 
     def decide(self, event: Event, now_ns: int) -> list[Action]:
         """Take one event and return what is to be done, in order. `now_ns`: the injected clock, integer ns.
@@ -104,11 +81,8 @@ class Machine:
         Raises `UnexpectedEventError` for an event that is not to be given now.
         """
         if not self.awaits(event):
-            raise UnexpectedEventError(
-                f"supervisor {self.spec.id!r} is {self.state} ({self!r}) and does not take {event!r}"
-            )
-        self._now = now_ns
-        self._actions = actions = list[Action]()
+            raise UnexpectedEventError(f"{self!r} does not take {event!r} now")
+        actions = self._crew.begin_event(now_ns)
         match event:
             case Begin():
                 self._begin()
@@ -121,7 +95,7 @@ class Machine:
             case ChildEnded(key, reason):
                 self._child_ended(self._slots[key], reason)
             case LimitReached(token):
-                self._limit_reached(token)
+                self._crew.limit_reached(token)
             case Retry(token):
                 self._retry(token)
             case Request(token, request):
@@ -147,9 +121,9 @@ class Machine:
             case "idle", LimitReached() | Retry() | Request() | StopAsked():
                 return True
             case "busy", ChildStarted(key) | ChildIgnored(key) | ChildStartFailed(key):
-                return key == self.starting or key in self._stops
+                return key == self.starting or key in self._crew.stops
             case "busy", ChildEnded(key):
-                return key in self._stops or (self._start.killed and key == self.starting)
+                return key in self._crew.stops or (self._crew.start.killed and key == self.starting)
             case "busy", StopAsked(_, budget):
                 return budget is not None
             case "busy", LimitReached():
@@ -160,11 +134,11 @@ class Machine:
     @property
     def starting(self) -> int | None:
         """The key of the child whose `start` runs now: a call from it must be answered `CalledInStart`."""
-        return None if self._start.slot is None else self._start.slot.key
+        return None if self._crew.start.slot is None else self._crew.start.slot.key
 
     def refusal(self, spec: object) -> Reason | None:
         """Tell why `spec` cannot be added now, or None. For `adopt`, which may also come while busy."""
-        if self.state in ("new", "finished") or self._ending:
+        if self.state in ("new", "finished") or self._crew.ending:
             return Stopping()
         return api.start_refusal(self.spec, self._slots, spec)
 
@@ -183,9 +157,7 @@ class Machine:
 
     def arguments(self, spec: AnySpec) -> tuple[Any, ...]:
         """Give the positional arguments a child of this spec is built with; () for a supervisor."""
-        if not isinstance(spec, Child):
-            return ()
-        return (*self.spec.extra_arguments, *spec.args) if isinstance(self.spec, DynamicSupervisor) else spec.args
+        return self._crew.arguments(spec)
 
     def children(self) -> tuple[Row, ...]:
         """Show all children in start order."""
@@ -210,7 +182,7 @@ class Machine:
         )
 
     def __repr__(self) -> str:
-        return f"<machine {self.spec.id!r} {self.state} {self._job or ''} of {len(self._slots)} children>"
+        return f"<machine {self.spec.id!r} {self.state} {self._crew.job or ''} of {len(self._slots)} children>"
 
     # Own start: Up when all have started, else Finish(Shutdown(StartFailed)) once those that had are stopped.
 
@@ -223,9 +195,9 @@ class Machine:
     # Exits. One that was awaited belongs to a stop; any other is spontaneous.
 
     def _child_ended(self, slot: Slot, reason: Reason) -> None:
-        if slot.key in self._stops:
+        if slot.key in self._crew.stops:
             self._stopped(slot, reason)
-        elif slot is self._start.slot:
+        elif slot is self._crew.start.slot:
             self._child_not_started(slot, reason)
         else:
             self._exited(slot, reason)
@@ -237,7 +209,7 @@ class Machine:
             return
         if not is_clean(reason):
             self._report("child_terminated", slot, reason)
-        self._settle(slot)
+        self._crew.settle(slot)
         if self._shuts_down(slot):
             self._report("auto_shutdown", slot, reason)
             self._end(Shutdown())
@@ -261,7 +233,7 @@ class Machine:
     def _restart(self, slot: Slot, context: Context | None) -> None:
         slot.state = "stopped"
         cause = slot.last_reason
-        allowed = self._window.add(self._now)
+        allowed = self._window.add(self._crew.now_ns)
         if context is not None:
             self._report(context, slot, cause)
         if not allowed:
@@ -280,169 +252,116 @@ class Machine:
         """A retry that is still on its way serves this attempt too: never two for one child."""
         slot.state = "restarting"
         if slot.retry is None:
-            slot.retry = self._token()
+            slot.retry = self._crew.token()
             self._retries[slot.retry] = slot
-            self._do(QueueRetry(slot.retry))
+            self._crew.do(QueueRetry(slot.retry))
 
     # Requests: each is answered once, unless the supervisor ends before.
 
     def _serve(self, token: object, request: object) -> None:
         match api.decide(self.spec, self._slots, request):
             case api.Reply(value):
-                self._do(Answer(token, value))
+                self._crew.do(Answer(token, value))
             case api.Add(spec):
                 self._run(Job(AddChild(token), starts=deque([self._slots.add(spec).key])))
             case api.Start(slot):
                 self._run(Job(RestartOne(token), starts=deque([slot.key])))
             case api.Stop(slot):
                 if not slot.alive:
-                    self._settle(slot)
+                    self._crew.settle(slot)
                 self._run(Job(StopOne(token), stops=[slot.key] if slot.alive else []))
             case api.Delete(slot):
                 self._slots.remove(slot)
-                self._do(Answer(token, True))
+                self._crew.do(Answer(token, True))
 
     # Own stop: in reverse order one at a time, a dynamic supervisor's all together; then Finish.
 
-    @property
-    def _ending(self) -> bool:
-        return self._job is not None and isinstance(self._job.purpose, End)
-
     def _stop_asked(self, reason: Reason, budget: float | None) -> None:
         if budget is not None:
-            shorter = self._budget.shorten(budget, self._now)
-            self._actions += shorter
-            if shorter:
-                self._actions += self._stops.hurry(self._slots, budget)
-        if not self._ending:
+            self._crew.hurry(budget)
+        if not self._crew.ending:
             self._end(reason)
 
     def _end(self, reason: Reason) -> None:
-        stops: list[int] = []
-        for slot in self._slots:
-            if slot.state == "restarting":
-                slot.state = "stopped"
-            elif slot.alive and slot.key not in self._stops:
-                stops.append(slot.key)
-        self._run(Job(End(reason), stops=stops))
+        self._run(Job(End(reason), stops=self._crew.all_to_stop()))
 
-    def _limit_reached(self, token: int) -> None:
-        if token == self._budget.token:
-            self._kill_the_rest()
-        else:
-            self._actions += self._start.limit(token) or self._stops.limit(token)
-
-    def _kill_the_rest(self) -> None:
-        if self._job is not None:
-            self._job.stops.clear()
-            self._abort_start()
-            self._actions += self._stops.kill_all(slot for slot in self._slots.backwards() if slot.alive)
-
-    # The job at hand: stops, then starts, one after the other; a loop, never a recursion.
+    # The job at hand, carried out by the crew; and what follows when it is through.
 
     def _run(self, job: Job) -> None:
-        self._job = job
+        self._crew.job = job
         self.state = "busy"
-        self._advance()
+        self._go_on()
 
-    def _advance(self) -> None:
-        while self._job is not None and not self._stops:
-            if self._job.stops:
-                self._stop_next(self._job)
-            elif self._start.slot is not None:
-                return
-            elif self._job.starts:
-                slot = self._slots[self._job.starts.popleft()]
-                self._actions += self._start.begin(slot, self.arguments(slot.spec))
-            else:
-                self._complete(self._job)
+    def _go_on(self) -> None:
+        job = self._crew.advance()
+        if job is not None:
+            self._complete(job)
 
     def _complete(self, job: Job) -> None:
-        self._job = None
         self.state = "idle"
         match job.purpose:
             case Boot():
-                self._do(Up())
+                self._crew.do(Up())
             case StopOne(token):
-                self._do(Answer(token, True))
+                self._crew.do(Answer(token, True))
             case End(reason):
                 self.state = "finished"
-                self._actions += self._budget.disarm()
-                self._do(Finish(reason))
+                self._crew.actions += self._crew.budget.disarm()
+                self._crew.do(Finish(reason))
             case Regrow() | AddChild() | RestartOne():
                 pass
             case _:
                 assert_never(job.purpose)
 
-    # One stop. A child whose start was aborted is stopped like one that runs.
-
-    def _stop_next(self, job: Job) -> None:
-        keys = [job.stops.pop()]
-        if self._dynamic:
-            keys += reversed(job.stops)
-            job.stops.clear()
-        if self.starting in keys:
-            self._abort_start()
-        slots = [self._slots[key] for key in keys if key in self._slots and key not in self._stops]
-        self._actions += self._stops.begin([slot for slot in slots if slot.alive], self._budget.left(self._now))
-
     def _stopped(self, slot: Slot, reason: Reason) -> None:
-        self._actions += self._stops.ended(slot.key)
+        self._crew.actions += self._crew.stops.ended(slot.key)
         slot.last_reason = reason
         if not is_expected(slot.spec.shutdown, slot.spec.restart, reason):
             self._last_reason = reason
             self._report("shutdown_error", slot, reason)
-        self._settle(slot)
-        self._advance()
-
-    def _settle(self, slot: Slot) -> None:
-        """The child is down: a static one stays listed, a temporary or dynamic one is gone."""
-        if self._dynamic or slot.temporary:
-            self._slots.remove(slot)
-        else:
-            slot.state = "stopped"
-            self._slots.unplace(slot)
+        self._crew.settle(slot)
+        self._go_on()
 
     # One start.
 
     def _child_started(self, slot: Slot, address: object) -> None:
         self._slots.place(slot, address)
-        if slot.key in self._stops or self._start.killed:
+        if slot.key in self._crew.stops or self._crew.start.killed:
             return  # its end is on the way and will be awaited
-        self._actions += self._start.over()
+        self._crew.actions += self._crew.start.over()
         slot.state = "running"
-        if self._job is not None and isinstance(self._job.purpose, AddChild | RestartOne):
-            self._do(Answer(self._job.purpose.token, address))
-        self._advance()
+        if self._crew.job is not None and isinstance(self._crew.job.purpose, AddChild | RestartOne):
+            self._crew.do(Answer(self._crew.job.purpose.token, address))
+        self._go_on()
 
     def _child_not_started(self, slot: Slot, reason: Reason | None) -> None:
         """`reason` is None for a start that ignored."""
-        if slot.key in self._stops:
+        if slot.key in self._crew.stops:
             self._stopped(slot, Shutdown() if reason is None else reason)
             return
-        if self._start.killed and reason is not None:
+        if self._crew.start.killed and reason is not None:
             reason = StartTimedOut(start_timeout_of(slot.spec) or 0.0)
-        self._actions += self._start.over()
+        self._crew.actions += self._crew.start.over()
         if reason is None:
             self._start_ignored(slot)
         else:
             self._start_failed(slot, reason)
-        self._advance()
+        self._go_on()
 
     def _start_ignored(self, slot: Slot) -> None:
         slot.last_reason = Ignored()
-        self._settle(slot)
-        if self._job is not None and isinstance(self._job.purpose, AddChild | RestartOne):
-            self._do(Answer(self._job.purpose.token, None))
+        self._crew.settle(slot)
+        if self._crew.job is not None and isinstance(self._crew.job.purpose, AddChild | RestartOne):
+            self._crew.do(Answer(self._crew.job.purpose.token, None))
 
     def _start_failed(self, slot: Slot, reason: Reason) -> None:
         self._last_reason = slot.last_reason = reason
         self._report("start_error", slot, reason)
-        job = self._job
+        job = self._crew.job
         assert job is not None, "a start runs in a job only"
         match job.purpose:
             case Boot():
-                self._settle(slot)
+                self._crew.settle(slot)
                 self._end(Shutdown(start_failed(slot.spec.id, reason)))
             case Regrow():
                 for key in job.starts:
@@ -451,32 +370,16 @@ class Machine:
                 self._queue_retry(slot)
             case AddChild(token):
                 self._slots.remove(slot)
-                self._do(Answer(token, start_failed(slot.spec.id, reason)))
+                self._crew.do(Answer(token, start_failed(slot.spec.id, reason)))
             case RestartOne(token):
-                self._settle(slot)
-                self._do(Answer(token, start_failed(slot.spec.id, reason)))
+                self._crew.settle(slot)
+                self._crew.do(Answer(token, start_failed(slot.spec.id, reason)))
             case End() | StopOne():
-                self._settle(slot)
+                self._crew.settle(slot)
             case _:
                 assert_never(job.purpose)
 
-    def _abort_start(self) -> None:
-        """Whatever comes of the start that runs, its child is to be stopped now."""
-        slot, killed = self._start.slot, self._start.killed
-        self._actions += self._start.over()
-        if slot is not None and killed:
-            self._stops.wait_for_killed(slot)
-
-    # Small verbs.
-
-    def _do(self, action: Action) -> None:
-        self._actions.append(action)
-
-    def _token(self) -> int:
-        self._tokens += 1
-        return self._tokens
-
     def _report(self, context: Context, slot: Slot, reason: object) -> None:
-        used, left = self._window.used(self._now), self._window.left(self._now)
+        used, left = self._window.used(self._crew.now_ns), self._window.left(self._crew.now_ns)
         report = SupervisorReport(self.spec.id, context, reason, slot.spec.id, slot.key, used, left, self._window.total)
-        self._do(Emit(report))
+        self._crew.do(Emit(report))
