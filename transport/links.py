@@ -75,6 +75,12 @@ class LinkTable(Greeting):
             self._dial_soon(link)
         return True
 
+    def warm(self, peer: Peer) -> None:
+        """Dial a known peer before anything is posted to it, so that the link is up when it is first needed."""
+        link = self._links.get(peer)
+        if link is not None and link.state is State.COLD:
+            self._dial_soon(link)
+
     def dial(self, endpoint: str, key: str = "") -> Peer:
         """Dial an endpoint whose owner is not known yet, and give a stand-in to post to until `LinkUp` names the peer.
 
