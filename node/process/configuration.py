@@ -48,7 +48,7 @@ class NodeConfig:
     """Everything a manager is started with. Times in seconds, sizes in bytes; texts empty when not given.
 
     `data_ports` is a range of tcp ports or None (the kernel chooses); `memory` is the limit of one core or None;
-    `import_path` are folders put first on the import path of the cores, before the working folder.
+    `keys` is the file with the key pair of the cluster's tcp links beyond loopback. `import_path` are folders put first on the import path of the cores, before the working folder.
     """
 
     app: str
@@ -68,6 +68,7 @@ class NodeConfig:
     core_restarts: str = "3/30s"
     log_format: str = "auto"
     log_level: str = "info"
+    keys: str = ""
     memory: int | None = None
     debug: bool = False
     insecure: bool = False
@@ -139,6 +140,7 @@ READERS: Final[Mapping[str, Callable[[object], Any]]] = MappingProxyType(
         "core_restarts": values.restarts,
         "log_format": values.choice("auto", "json", "console"),
         "log_level": values.choice("debug", "info", "warning", "error"),
+        "keys": values.text,
         "memory": values.size,
         "debug": values.flag,
         "insecure": values.flag,
@@ -254,7 +256,7 @@ def _fill_defaults(found: dict[str, Any], origins: dict[str, str], environ: Mapp
         origins["data_dir"] = "default: under state_dir"
     if found.get("join") and "listen" not in found and all(is_loopback(host) for host in found["join"]):
         found["listen"], origins["listen"] = "127.0.0.1:0", "default: join is on loopback"
-    for key in ("runtime_dir", "state_dir", "data_dir"):
+    for key in ("runtime_dir", "state_dir", "data_dir", *(["keys"] if found.get("keys") else [])):
         found[key] = os.path.abspath(os.path.expanduser(found[key]))
 
 
@@ -270,6 +272,9 @@ def _check_together(config: NodeConfig, origins: Mapping[str, str]) -> None:
         refuse("advertise", "it says how others reach --listen", "give --listen HOST:PORT too")
     if config.listen and not config.advertise and _any_host(config.listen):
         refuse("listen", "it is every interface, which others cannot dial", "give --advertise HOST:PORT too")
+    beyond = config.listen and not (is_loopback(config.listen) and all(map(is_loopback, config.join)))
+    if beyond and not config.keys and not config.insecure:
+        refuse("listen", "links beyond loopback need keys", "give --keys FILE, or --insecure to go without")
     if sum(count for _, count in config.roles) > config.cores:
         refuse("roles", f"there are only {config.cores} cores", "raise --cores or lower the counts")
     if config.data_ports is not None and config.data_ports[1] - config.data_ports[0] + 1 < config.cores:

@@ -1,7 +1,7 @@
 """Finding the application that a reference names: `module:attribute`, or `path/to/file.py:attribute`.
 
-Every failure is one ApplicationError that says what was not found, where it was looked for, and which names are near. An
-exception of the application's own code is shown with its own traceback.
+Every failure is one ApplicationError that says what was not found, where it was looked for, and which names are near.
+An exception of the application's own code is shown with its own traceback.
 """
 
 from __future__ import annotations

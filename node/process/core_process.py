@@ -1,0 +1,227 @@
+"""One core as an operating-system process: `python -P -m regrove.node.process.core_process FD`.
+
+Born of the manager with one inherited descriptor, its end of a socketpair. It dies with its manager: by the parent's
+death signal, by the pipe's end, and because it checks its parent after arming the first of these.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Final
+
+from regrove.node.core.application import Application
+from regrove.node.core.bounds import Bounds
+from regrove.node.core.core import Core, CoreSettings
+from regrove.node.core.errors import Misuse
+from regrove.node.core.messages import schema_digest
+from regrove.node.core.randomness import key_of, mix
+from regrove.node.io.edge import Edge, EdgeLimits
+from regrove.node.io.poller import Poller
+from regrove.node.process import guard
+from regrove.node.process.boot import EXIT_FAILED, EXIT_ORPHANED, EXIT_REFUSED, BootParameters
+from regrove.node.process.children import NODE_SIGNALS, PR_SET_PDEATHSIG, prctl
+from regrove.node.process.core_loop import CoreLoop, LogLevel
+from regrove.node.process.framing import FrameReader, pack
+from regrove.node.process.keyring import KeyPair
+from regrove.node.process.loading import load_application
+from regrove.node.process.logs import Line, core_logger
+from regrove.node.process.pipe import Pipe
+from regrove.supervisor.spec import Supervisor
+from regrove.transport.base import TransportError
+from regrove.transport.credit import Window
+from regrove.transport.handshake import Identity
+from regrove.transport.link import LinkSettings
+from regrove.transport.links import LinkTable
+from regrove.transport.zeromq import ZeromqTransport
+
+BOOT_LIMIT_S: Final = 10.0  # what the manager takes to write the first frame
+
+
+def main(descriptor: int) -> int:
+    """Run a core until it ends; returns the exit code of the process."""
+    for number in NODE_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, NODE_SIGNALS)
+    connection = socket.socket(fileno=descriptor)
+    connection.set_inheritable(False)
+    prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    parameters = _read_boot(connection)
+    if parameters is None or os.getppid() != parameters.manager_pid:
+        return EXIT_ORPHANED
+    guard.claim(f"core {parameters.core} of {parameters.config.name}")
+    try:
+        application, tree = _load(parameters)
+    except Misuse as problem:
+        connection.sendall(pack(["reported", "refused", str(problem)]))
+        return EXIT_REFUSED
+    except Exception as problem:
+        text = f"tree(place) of the application raised {type(problem).__name__}: {problem} ({_site(problem)})"
+        connection.sendall(pack(["reported", "refused", text]))
+        return EXIT_REFUSED
+    try:
+        return _drive(parameters, application, tree, connection)
+    except TransportError as problem:
+        connection.setblocking(True)
+        connection.sendall(pack(["reported", "failed", str(problem)]))
+        return EXIT_FAILED
+
+
+def _read_boot(connection: socket.socket) -> BootParameters | None:
+    """The first frame; None when the manager went away before it wrote it."""
+    connection.settimeout(BOOT_LIMIT_S)
+    reader = FrameReader(limit=1024 * 1024)
+    try:
+        while data := connection.recv(1):  # not one byte past the frame: what follows is the pipe's
+            for frame in reader.feed(data):
+                return BootParameters.from_plain(frame[1])
+    except OSError:
+        return None
+    return None
+
+
+def _load(parameters: BootParameters) -> tuple[Application, Supervisor]:
+    """The application and its tree on this core; raises Misuse, or whatever its own code raises."""
+    config = parameters.config
+    application = load_application(config.app, config.import_path)
+    settings = core_settings(parameters, application.bounds, 0)
+    application.bounds.check_memory(config.cores - 1, config.memory)
+    return application, application.build(settings.place)
+
+
+def core_settings(parameters: BootParameters, bounds: Bounds, seed: int) -> CoreSettings:
+    """Who this core is."""
+    config = parameters.config
+    return CoreSettings(
+        home=parameters.home,
+        cores=config.cores,
+        role=config.role_of(parameters.core),
+        settings=MappingProxyType(dict(config.settings)),
+        bounds=bounds,
+        seed=seed,
+    )
+
+
+def _drive(parameters: BootParameters, application: Application, tree: Supervisor, connection: socket.socket) -> int:
+    config, bounds = parameters.config, application.bounds
+    poller = Poller()
+    keys = KeyPair(parameters.public_key, parameters.secret_key) if parameters.public_key else None
+    transport = ZeromqTransport(curve=keys.curve() if keys is not None else None)
+    endpoints, remote = _listen(parameters, transport)
+    seed = int.from_bytes(os.urandom(8), "little")
+    identity = Identity(
+        cluster=config.cluster,
+        peer=parameters.home,
+        application=application.name,
+        version=application.version,
+        digest=_digest(),
+    )
+    links = LinkTable(
+        transport,
+        identity,
+        lambda kind, ordinal: mix(key_of(seed, kind), ordinal),
+        link_settings(bounds),
+        advertise=endpoints,
+        key=parameters.public_key,
+    )
+    edge = Edge(poller, config.data_dir, edge_limits(bounds))
+    level = LogLevel(config.log_level)
+    lines = _Lines()
+    logger = core_logger(
+        lines.send,
+        lambda: level.name,
+        time.time_ns,
+        node=config.name,
+        core=parameters.core,
+        life=parameters.incarnation,
+    )
+    core = Core(core_settings(parameters, bounds, seed), tree, links, logger)
+    loop = CoreLoop(core, edge, transport, links, poller, level)
+    pipe = Pipe(connection, poller, loop.on_frame, loop.on_manager_gone)
+    lines.pipe = pipe
+    loop.attach(pipe)
+    pipe.send(["bound", parameters.endpoint, remote, parameters.public_key, application.name, application.version])
+    try:
+        return loop.run()
+    finally:
+        edge.close()
+
+
+def _listen(parameters: BootParameters, transport: ZeromqTransport) -> tuple[Mapping[str, str], str]:
+    """Bind; returns what peers dial by scheme, and the tcp endpoint by itself. Raises TransportError."""
+    endpoints = {"ipc": transport.listen(parameters.endpoint)}
+    remote = ""
+    if parameters.listen:
+        remote = transport.listen(parameters.listen)
+        if parameters.advertise:
+            remote = f"tcp://{parameters.advertise}:{remote.rpartition(':')[2]}"
+        endpoints["tcp"] = remote
+    return endpoints, remote
+
+
+def link_settings(bounds: Bounds) -> LinkSettings:
+    """The limits of a core's links."""
+    return LinkSettings(
+        opening=Window(bounds.opening_messages, bounds.opening_bytes),
+        window=Window(bounds.link_messages, bounds.link_bytes),
+        message_max=bounds.message_bytes,
+        links_max=bounds.links,
+    )
+
+
+def edge_limits(bounds: Bounds) -> EdgeLimits:
+    """The limits of a core's I/O."""
+    return EdgeLimits(
+        streams=bounds.streams,
+        accept_backlog=bounds.accept_backlog,
+        offload_threads=bounds.offload_threads,
+        offload_processes=bounds.offload_processes,
+        offload_queue=bounds.offload_queue,
+    )
+
+
+class _Lines:
+    """Log lines on their way to the manager: dropped and counted while too much waits in the pipe."""
+
+    __slots__ = ("dropped", "pipe")
+
+    def __init__(self) -> None:
+        self.pipe: Pipe | None = None
+        self.dropped = 0
+
+    def send(self, line: Line) -> None:
+        if self.pipe is None:
+            return
+        if self.dropped:
+            gap: dict[str, Any] = {"at": line["at"], "level": "warning", "event": "log lines dropped"}
+            gap |= {"lines": self.dropped, "node": line.get("node"), "core": line.get("core")}
+            if self.pipe.send_spare(["log", gap]):
+                self.dropped = 0
+        if not self.pipe.send_spare(["log", line]):
+            self.dropped += 1
+
+
+def _digest() -> str:
+    """The schema digest of every message class the application has brought along."""
+    from regrove.node.core.messages import TABLES
+
+    classes = [cls for cls, shape in TABLES.shapes.items() if not shape.lenient]
+    return f"{schema_digest(classes):016x}"
+
+
+def _site(error: BaseException) -> str:
+    trace = error.__traceback__
+    if trace is None:
+        return "unknown place"
+    while trace.tb_next is not None:
+        trace = trace.tb_next
+    return f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}"
+
+
+if __name__ == "__main__":
+    sys.exit(main(int(sys.argv[1])))

@@ -1,0 +1,230 @@
+"""The control plane between managers: links to the managers of other nodes, and to clients that ask where to dial.
+
+Each manager dials every other; on a link that comes up it tells its whole state. Join addresses are dialled for ever;
+that nobody answers there, or that it is oneself, is said once.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+from regrove.node.cluster.views import Shared
+from regrove.node.cluster.wire import PlaneError, decode_shared, encode_call_info, encode_shared
+from regrove.node.process.manager_events import Event, Note, PeerLost, PeerTold
+from regrove.transport.base import Peer, Transport
+from regrove.transport.events import DialRefused, Items, LinkEvent, LinkLost, LinkUp, PeerSilent, Room, Verdict
+from regrove.transport.links import LinkTable
+
+REDIAL_NS: Final = 1_000_000_000  # between two tries of a join address that does not answer
+
+
+class Peering:
+    """Feeds `on_event` with what other managers say; `greeting` gives the whole state for a new link."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        table: LinkTable,
+        joins: tuple[str, ...],
+        key: str,
+        on_event: Callable[[Event], None],
+        on_note: Callable[[Note], None],
+        greeting: Callable[[], Iterator[Shared]],
+        call_info: Callable[[], dict[str, Any]],
+    ) -> None:
+        self._transport = transport
+        self._table = table
+        self._key = key
+        self._on_event = on_event
+        self._on_note = on_note
+        self._greeting = greeting
+        self._call_info = call_info
+        self._managers: dict[str, Peer] = {}  # by node: the life last heard of
+        self._up: dict[Peer, None] = {}
+        self._clients: dict[Peer, None] = {}
+        self._behind: dict[Peer, None] = {}  # links that were full: told the whole state again once there is room
+        self._joins: dict[str, Peer | None] = dict.fromkeys(joins)  # address -> who answered there
+        self._stand_ins: dict[Peer, str] = {}
+        self._said: dict[str, None] = {}
+        self._redial_at: int | None = time.monotonic_ns() if joins else None
+        self._told_clients: dict[str, Any] = {}
+
+    # -- the loop's side --------------------------------------------------------------------------------------------
+
+    def receive(self, now: int) -> bool:
+        """Take what has arrived; True when there is more."""
+        more = self._transport.poll()
+        for event in self._table.receive(now):
+            self._event(event)
+        if self._redial_at is not None and now >= self._redial_at:
+            self._redial(now)
+        return more
+
+    def flush(self, now: int) -> None:
+        """Send what was said since the last pass, and changes of call-info to clients."""
+        if self._clients:
+            info = self._call_info()
+            if info != self._told_clients:
+                self._told_clients = info
+                for peer in self._clients:
+                    self._table.signal(peer, encode_call_info(info))
+        self._table.flush(now)
+
+    def deadline(self) -> int | None:
+        """When `receive` is due without input."""
+        times = (self._table.deadline(), self._redial_at)
+        return min((at for at in times if at is not None), default=None)
+
+    def pending(self) -> bool:
+        """Ask last before a sleep."""
+        return self._transport.pending()
+
+    def close(self, now: int) -> None:
+        """Say goodbye to every manager and client."""
+        self._table.goodbye("the node ends", now)
+        self._transport.destroy(linger=0.2)
+
+    # -- what the decisions ask -------------------------------------------------------------------------------------
+
+    def share(self, node: str | None, item: Shared) -> None:
+        """Tell the manager of `node`, or all."""
+        encoded = encode_shared(item)
+        for name in sorted(self._managers) if node is None else [node]:
+            peer = self._managers.get(name)
+            if peer is not None:
+                self._post(peer, encoded)
+
+    def dial(self, address: str) -> None:
+        """Open a link to a manager that was heard of; once per address, until it answers or fails."""
+        if address not in self._joins:
+            self._begin(address)
+
+    def forget(self, node: str, incarnation: int, why: str) -> None:
+        """That life of a node is over."""
+        peer = self._managers.get(node)
+        if peer is not None and peer[1] == incarnation:
+            self._drop(peer)
+            self._table.forget(peer, why)
+
+    # -- events -----------------------------------------------------------------------------------------------------
+
+    def _event(self, event: LinkEvent) -> None:
+        match event:
+            case Items(peer=peer, session=session, first=first, items=items):
+                self._items(peer, session, first, items)
+            case LinkUp():
+                self._link_up(event)
+            case LinkLost(peer=peer, reason=reason):
+                self._link_lost(peer, reason)
+            case Room(peer=peer):
+                if self._behind.pop(peer, 0) is None:
+                    self._greet(peer)
+            case PeerSilent(peer=peer):
+                self._silent(peer)
+            case DialRefused(who=who, reason=reason):
+                self._once(f"refused {who}: {reason}", Note("warning", "link refused", {"who": who, "reason": reason}))
+            case _:
+                pass  # Resolved, Refused: a control item is repeated whole, so a lost one is mended by the next
+
+    def _items(self, peer: Peer, session: int, first: int, items: tuple[tuple[Any, ...], ...]) -> None:
+        for sequence, item in enumerate(items, first):
+            try:
+                shared = decode_shared(item)
+                self._check_speaker(peer, shared)
+            except PlaneError as problem:
+                self._table.refuse(peer, session, sequence, str(problem).encode())
+                fields: dict[str, object] = {"peer": peer[0], "problem": str(problem)}
+                self._once(f"{peer[0]}: {problem}", Note("warning", "control item refused", fields))
+                continue
+            known = self._managers.get(peer[0])
+            if known is None or known[1] <= peer[1]:
+                self._managers[peer[0]] = peer
+            self._on_event(PeerTold(shared))
+
+    def _check_speaker(self, peer: Peer, shared: Shared) -> None:
+        incarnation = getattr(shared, "incarnation", None) or getattr(shared, "node_incarnation", None)
+        if (shared.node, incarnation) != peer[:2] or peer in self._clients:
+            raise PlaneError(f"{peer[0]} spoke for {shared.node}, incarnation {incarnation}")
+
+    def _link_up(self, event: LinkUp) -> None:
+        peer = event.peer
+        if event.role == "client":
+            self._clients[peer] = None
+            self._table.signal(peer, encode_call_info(self._call_info()))
+            return
+        if event.dialled is not None:
+            address = self._stand_ins.pop(event.dialled, None)
+            if address in self._joins:
+                self._joins[address] = peer
+        if event.role != "manager":
+            fields: dict[str, object] = {"peer": peer[0], "role": event.role}
+            self._once(f"{peer} is no manager", Note("warning", "joined address is no manager", fields))
+            return
+        self._managers[peer[0]] = peer
+        self._up[peer] = None
+        self._greet(peer)
+
+    def _link_lost(self, peer: Peer, reason: str) -> None:
+        if peer in self._clients:
+            del self._clients[peer]
+            return
+        address = self._stand_ins.get(peer)
+        if address is not None:
+            self._join_failed(peer, address, reason)
+        elif peer in self._up:
+            self._drop(peer)
+            self._on_event(PeerLost(peer[0], peer[1], reason))
+
+    def _silent(self, peer: Peer) -> None:
+        """Nothing came back: what was joined by address is dialled by address again, whoever lives there now."""
+        address = self._stand_ins.pop(peer, None)
+        if address is not None:
+            self._table.forget(peer, "silent")
+        self._drop(peer)
+
+    def _drop(self, peer: Peer) -> None:
+        self._up.pop(peer, None)
+        self._behind.pop(peer, None)
+        for address, who in self._joins.items():
+            if who == peer:
+                self._joins[address] = None
+                self._redial_at = self._redial_at or time.monotonic_ns() + REDIAL_NS
+
+    # -- dialling ---------------------------------------------------------------------------------------------------
+
+    def _redial(self, now: int) -> None:
+        waiting = [address for address, who in self._joins.items() if who is None]
+        for address in waiting:
+            self._begin(address)
+        self._redial_at = now + REDIAL_NS if waiting else None
+
+    def _begin(self, address: str) -> None:
+        if address not in self._stand_ins.values():
+            self._stand_ins[self._table.dial(f"tcp://{address}", self._key)] = address
+
+    def _join_failed(self, stand_in: Peer, address: str, reason: str) -> None:
+        if "myself" in reason:
+            # One list of --join addresses serves every node of a cluster: one's own address in it is expected.
+            self._stand_ins.pop(stand_in, None)
+            self._joins.pop(address, None)
+            self._table.forget(stand_in, reason)
+            return
+        fields: dict[str, object] = {"address": address, "reason": reason}
+        self._once(f"join {address}", Note("info", "join waits", fields))
+
+    def _once(self, key: str, note: Note) -> None:
+        if key not in self._said and len(self._said) < 1000:
+            self._said[key] = None
+            self._on_note(note)
+
+    # -- posting ----------------------------------------------------------------------------------------------------
+
+    def _greet(self, peer: Peer) -> None:
+        for item in self._greeting():
+            self._post(peer, encode_shared(item))
+
+    def _post(self, peer: Peer, encoded: tuple[int, bytes]) -> None:
+        if self._table.post(peer, encoded) == Verdict.LINK_FULL:
+            self._behind[peer] = None
