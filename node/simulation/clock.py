@@ -42,10 +42,11 @@ def written(ns: int) -> str:
 class Clock:
     """The present instant and what is still to happen. Nothing moves it but `step`."""
 
-    __slots__ = ("_heap", "_sequence", "now")
+    __slots__ = ("_heap", "_limit", "_sequence", "now")
 
     def __init__(self) -> None:
         self.now = 0
+        self._limit = 0
         self._sequence = 0
         self._heap: list[tuple[int, int, int, Callable[[Any], None], Any]] = []
 
@@ -58,14 +59,20 @@ class Clock:
         """When the next thing happens, None when nothing is left."""
         return self._heap[0][0] if self._heap else None
 
+    def free_until(self, time: int) -> bool:
+        """Whether nothing else happens up to and including `time`, within the run under way."""
+        return time <= self._limit and (not self._heap or self._heap[0][0] > time)
+
     def step(self) -> None:
         """Move to the next thing and do it."""
+        self._limit = 0
         self.now, _, _, action, argument = heappop(self._heap)
         action(argument)
 
     def run_until(self, limit: int) -> None:
         """Do all that is due up to and including `limit`, then stand there."""
         heap = self._heap
+        self._limit = limit
         while True:
             if not heap or heap[0][0] > limit:
                 break

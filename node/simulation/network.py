@@ -52,13 +52,14 @@ class Way:
 class Half:
     """One end of a connection, in one transport, under its session number there."""
 
-    __slots__ = ("connection", "number", "open", "out", "owner")
+    __slots__ = ("connection", "early", "number", "open", "out", "owner")
 
     def __init__(self, connection: Connection, owner: SimulatedTransport, number: int) -> None:
         self.connection = connection
         self.owner = owner
         self.number = number
         self.open = True
+        self.early: list[bytes] | None = []  # sent before the connect came through; None from then on
         self.out: Way
 
 
@@ -78,10 +79,11 @@ class Connection:
 class SimulatedTransport:
     """The `Transport` of one life of one core. `wake` is called when `poll` would have something to hand over."""
 
-    def __init__(self, network: Network, node: str, core: str, wake: Callable[[], None]) -> None:
+    def __init__(self, network: Network, node: str, core: str, wake: Callable[[], None], index: int = 0) -> None:
         self.network = network
         self.node = node
         self.core = core  # `n0@sim/1`: the place, the same in every life
+        self.index = index
         self.wake = wake
         self.dead = False
         self.dropped = 0  # frames for sessions that were closed here
@@ -103,7 +105,7 @@ class SimulatedTransport:
         self._endpoints.append(endpoint)
         return endpoint
 
-    def open(self, endpoint: str, server_key: str = "") -> int:  # noqa: ARG002 - the port's signature
+    def open(self, endpoint: str, server_key: str = "") -> int:
         """Begin a connection; `on_session` or `on_closed` follows."""
         if not endpoint.startswith(SCHEME):
             raise TransportError(f"{endpoint!r} is no endpoint of a simulated world: write sim://name")
@@ -123,7 +125,10 @@ class SimulatedTransport:
             return False
         if half.connection.over or not half.open:
             return False
-        self.network.carry(half.out, frame, self.last_event())
+        if half.early is not None:
+            half.early.append(frame)
+        else:
+            self.network.carry(half.out, frame, self.last_event())
         return True
 
     def close(self, session: int) -> None:
@@ -172,7 +177,7 @@ class SimulatedTransport:
         """Return the ends that are open, in order of opening."""
         return list(self._halves.values())
 
-    def destroy(self, linger: float = 0.0) -> None:  # noqa: ARG002 - the port's signature
+    def destroy(self, linger: float = 0.0) -> None:
         """Close everything; what was sent before still arrives."""
         if self.dead:
             return
@@ -260,6 +265,23 @@ class Network:
             if source in (near.node, near.core) and target in (far.node, far.core):
                 yield way
 
+    def strike(self, source: str, target: str) -> int | None:
+        """Lose what is under way from a place to a place: by resets, in the hostile profile the frames alone.
+
+        Returns how many frames that lost, None when no connection stands between them.
+        """
+        ways = [way for way in self._between(source, target) if not way.connection.over]
+        if not ways:
+            return None
+        if not self.hostile:
+            return self.reset_between(source, target)
+        lost = sum(len(way.wire) for way in ways)
+        self.lost += lost
+        for way in ways:
+            way.wire.clear()
+            way.parents.clear()
+        return lost
+
     def reset_between(self, source: str, target: str) -> int:
         """Reset every connection that carries frames from a place to a place; return how many frames that lost."""
         before = self.lost
@@ -322,10 +344,14 @@ class Network:
         connection.out = near.out = Way(connection, near, far, out, table)
         connection.back = far.out = Way(connection, far, near, back, table)
         self._ways[near.out] = self._ways[far.out] = None
+        far.early = None
         door.arrived(far, None, "in", 0)
 
     def _through(self, half: Half) -> None:
         if half.open and not half.connection.over:
+            early, half.early = half.early or [], None
+            for frame in early:
+                self.carry(half.out, frame, half.owner.last_event())
             half.owner.arrived(half, None, "out", 0)
 
     # --- frames ---

@@ -105,6 +105,16 @@ def test_a_dial_to_nobody_is_refused() -> None:
     assert world.a.closed == ["refused: nobody listens at sim://nobody"]
 
 
+def test_what_is_sent_before_the_connect_is_through_goes_first() -> None:
+    world = World()
+    session = world.a.transport.open("sim://b")
+    assert world.a.transport.try_send(session, b"hello")
+    world.run()
+    world.a.transport.try_send(session, b"more")
+    world.run()
+    assert world.b.frames == [b"hello", b"more"]
+
+
 @pytest.mark.parametrize("endpoint", ["tcp://127.0.0.1:1", "sim://", "sim://b"])
 def test_a_bad_endpoint_is_refused_with_the_reason(endpoint: str) -> None:
     with pytest.raises(TransportError, match="sim://"):

@@ -1,0 +1,268 @@
+"""The driver of one simulated core: the twin of the core process's loop, on virtual time.
+
+A pass costs 5 us and 1 us a callback, times the core's slowness; its `step` runs at its start, its `finish` when that
+time is over, so a crash in between loses what the pass would have sent. A paused core runs no pass; its mail waits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+from regrove.node.core.address import Home
+from regrove.node.core.core import Core, CoreSettings
+from regrove.node.core.ports import ControlInput, Inputs, Started
+from regrove.node.simulation.clock import MICROSECOND, SECOND
+from regrove.node.simulation.edge import SimulatedEdge
+from regrove.node.simulation.network import SCHEME, SimulatedTransport
+from regrove.node.simulation.seeds import key_of
+from regrove.node.simulation.tracing import CoreTracer, TracedLinks
+from regrove.transport.credit import Window
+from regrove.transport.handshake import Identity
+from regrove.transport.link import LinkSettings, State
+
+if TYPE_CHECKING:
+    from regrove.node.simulation.node import SimulatedNode
+
+PASS_COST: Final = 5 * MICROSECOND
+CALLBACK_COST: Final = 1 * MICROSECOND
+LINKS_LIMIT: Final = 5 * SECOND  # a tree waits so long for the links to its peers, then starts without
+EPOCH: Final = 1_767_225_600 * SECOND  # the wall clock starts at 2026-01-01 00:00 UTC
+CLUSTER: Final = "sim"
+
+
+class Life:
+    """One life of one core: the process. `started` when its whole tree has."""
+
+    __slots__ = (
+        "begin_by", "control", "core", "dead", "edge", "extra", "finish_at", "home", "links", "pass_at", "peers",
+        "place", "started", "stopped", "transport", "tree_begun", "world",
+    )  # fmt: skip
+
+    def __init__(self, place: SimulatedCore, home: Home) -> None:
+        self.place = place
+        self.world = world = place.node.world
+        self.home = home
+        self.dead = False
+        self.started = False
+        self.stopped = False
+        self.tree_begun = False
+        self.peers: tuple[Home, ...] | None = None
+        self.begin_by = 0
+        self.pass_at: int | None = None  # when the next pass is due
+        self.finish_at: int | None = None  # set while a pass runs
+        self.extra = 0  # ns that the next pass takes longer
+        self.control: list[ControlInput] = []
+        node = place.node
+        self.transport = SimulatedTransport(world.network, node.name, place.name, self.wake, place.index)
+        self.transport.last_event = place.last_event
+        self.links = self._make_links()
+        self.edge = SimulatedEdge(
+            node.name, place.index, world.clock, world.draws, world.tcp, node.disk, world.application.bounds,
+            world.resolve_host, self.wake, world.roots,
+        )  # fmt: skip
+        settings = CoreSettings(
+            home=home,
+            cores=len(node.cores),
+            settings=world.settings,
+            bounds=world.application.bounds,
+            seed=world.seed,
+            strict=True,
+            buggify=world.buggify,
+            sometimes=world.sometimes,
+        )
+        logger = world.log.bind(node=node.name, core=place.index)
+        self.core = Core(settings, world.application.build(settings.place), self.links, logger, place.tracer)
+
+    def _make_links(self) -> TracedLinks:
+        world, bounds = self.world, self.world.application.bounds
+        endpoint = self.transport.listen(f"{SCHEME}{self.home.node}/{self.home.core}.{self.home.core_incarnation}"
+                                         f".{self.home.node_incarnation}")  # fmt: skip
+        key = key_of(world.seed, "links", str(self.home))
+        settings = LinkSettings(
+            opening=Window(bounds.opening_messages, bounds.opening_bytes),
+            window=Window(bounds.link_messages, bounds.link_bytes),
+            message_max=bounds.message_bytes,
+        )
+        application = world.application
+        identity = Identity(CLUSTER, self.home, "core", application.name, application.version)
+        links = TracedLinks(
+            self.transport,
+            identity,
+            lambda kind, ordinal: key_of(key, kind, ordinal),
+            settings,
+            advertise={"sim": endpoint},
+        )
+        links.note = self.place.tracer.note
+        return links
+
+    @property
+    def endpoint(self) -> str:
+        """Where its peers dial it."""
+        return self.links.advertise["sim"]
+
+    # --- passes ---
+
+    def wake(self) -> None:
+        """There is an input: a pass as soon as the one under way is over."""
+        if self.finish_at is None:
+            self.due(self.world.clock.now)
+
+    def due(self, time: int) -> None:
+        """Have a pass at `time`, or sooner if one is planned sooner."""
+        if self.dead or (self.pass_at is not None and self.pass_at <= time):
+            return
+        self.pass_at = time
+        self.world.clock.at(time, self.place.rank.at(time), self._pass, time)
+
+    def _pass(self, time: int) -> None:
+        if self.dead or self.pass_at != time or self.place.paused:
+            return
+        self.pass_at = None
+        core, clock = self.core, self.world.clock
+        control, self.control = self.control, []
+        self.transport.poll()
+        before = core.counters.callbacks
+        core.step(time, Inputs(control, self.edge.collect(), EPOCH + time + self.place.drift))
+        if self.peers is not None and not self.tree_begun:
+            self._begin_tree()
+        callbacks = core.counters.callbacks - before
+        self.world.callbacks += callbacks
+        cost = (PASS_COST + callbacks * CALLBACK_COST) * self.place.slowness + self.extra
+        self.extra = 0
+        end = self.finish_at = time + cost
+        if clock.free_until(end):
+            clock.now = end
+            self._finish(end)
+        else:
+            clock.at(end, self.place.rank.at(end), self._finish, end)
+
+    def _finish(self, end: int) -> None:
+        if self.dead:
+            return
+        if self.place.paused:
+            self.place.on_resume.append(lambda: self._finish(self.world.clock.now))
+            return
+        outputs = self.core.finish(end)
+        self.finish_at = None
+        if outputs.io:
+            self.edge.submit(outputs.io)
+        for item in outputs.control:
+            if isinstance(item, Started):
+                self.started = True
+            self.place.node.reported(self, item)
+        if outputs.busy or self.control or self.transport.pending() or self.edge.pending or self._may_begin():
+            self.due(end)
+        elif outputs.deadline is not None:
+            self.due(max(outputs.deadline, end))
+
+    # --- the beginning and the end ---
+
+    def tell(self, item: ControlInput) -> None:
+        """A control input has come through the manager's pipe."""
+        self.control.append(item)
+        self.wake()
+
+    def go(self, peers: tuple[Home, ...]) -> None:
+        """Start the tree once the links to `peers` are up."""
+        self.peers = peers
+        self.begin_by = self.world.clock.now + LINKS_LIMIT
+        self.due(self.begin_by)
+        self.wake()
+
+    def _begin_tree(self) -> None:
+        assert self.peers is not None
+        for peer in self.peers:
+            self.links.want(peer)
+        if self._may_begin():
+            self.tree_begun = True
+            self.core.boot()
+
+    def _may_begin(self) -> bool:
+        if self.peers is None or self.tree_begun:
+            return False
+        if self.world.clock.now >= self.begin_by:
+            return True
+        rows = {row.peer: row.state for row in self.links.statistics()}
+        missing = [peer for peer in self.peers if rows.get(peer) != State.UP.value]
+        return not [peer for peer in missing if peer in rows]
+
+    def kill(self) -> None:
+        """SIGKILL: memory is gone, the kernel closes what was open."""
+        if not self.dead:
+            self.dead = True
+            self.transport.crash()
+            self.edge.die()
+
+    def leave(self) -> None:
+        """The process ends in order: links say goodbye, then it is gone."""
+        if not self.dead:
+            self.links.goodbye("the core has stopped", self.world.clock.now)
+            self.dead = True
+            self.transport.destroy()
+            self.edge.die()
+
+    def __repr__(self) -> str:
+        return f"<life {self.home}{' dead' if self.dead else ''}>"
+
+
+class SimulatedCore:
+    """One core of a simulated node over all its lives; `life` is the present one, None while there is none."""
+
+    def __init__(self, node: SimulatedNode, index: int) -> None:
+        self.node = node
+        self.index = index
+        self.name = f"{node.name}/{index}"
+        self.short = f"{node.short}/{index}"
+        world = node.world
+        self.life: Life | None = None
+        self.pauses = 0
+        self.slowness = 1
+        self.drift = 0
+        self.on_resume: list[Callable[[], Any]] = []
+        self.rank = world.draws.lane("pass", self.name)
+        self.tracer = CoreTracer(world.trace, world.clock, self.name)
+
+    @property
+    def alive(self) -> bool:
+        """Whether a process runs for this core."""
+        return self.life is not None and not self.life.dead
+
+    @property
+    def paused(self) -> bool:
+        """Whether its process, or its whole node, is stopped."""
+        return self.pauses > 0 or self.node.pauses > 0
+
+    @property
+    def incarnation(self) -> int:
+        """Which life of this core runs, or ran last; 0 before the first."""
+        return 0 if self.life is None else self.life.home.core_incarnation
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """The counters of the present life."""
+        return {} if self.life is None else self.life.core.counters.snapshot()
+
+    def last_event(self) -> int:
+        """The last traced event: the cause of what is sent now."""
+        return self.node.world.trace.sequence
+
+    def deliver(self, item: ControlInput, home: Home) -> None:
+        """Hand a control input to the life it is meant for."""
+        life = self.life
+        if life is not None and not life.dead and life.home == home:
+            life.tell(item)
+
+    def resumed(self) -> None:
+        """Go on after a pause."""
+        if self.paused:
+            return
+        waiting, self.on_resume = self.on_resume, []
+        for action in waiting:
+            action()
+        if self.life is not None and not self.life.dead and self.life.finish_at is None:
+            self.life.pass_at = None
+            self.life.wake()
+
+    def __repr__(self) -> str:
+        return f"<core {self.short} incarnation={self.incarnation}{'' if self.alive else ' down'}>"

@@ -1,0 +1,182 @@
+"""What a simulated core tells the trace, and the logs it writes: for people, outside every digest."""
+
+from __future__ import annotations
+
+import traceback
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final
+from zlib import crc32
+
+from regrove.node.core.address import Home
+from regrove.node.core.isolate import Cell
+from regrove.node.core.mailbox import Sent
+from regrove.node.core.messages import decode, encode
+from regrove.node.core.outcomes import Outcome
+from regrove.node.simulation.clock import Clock
+from regrove.node.simulation.trace import Trace
+from regrove.supervisor.reasons import Reason
+from regrove.transport.events import LinkEvent, LinkLost, Resolved
+from regrove.transport.link import State
+from regrove.transport.links import LinkTable
+
+LOG_LINES: Final = 2_000
+_WORDS: Final = {type(sent.reason).__name__: sent.value for sent in Sent if sent is not Sent.OK}
+
+
+def digest_of(value: object) -> int:
+    """Digest what a callback gets: codec bytes where it travels, class names where it holds what never does."""
+    if isinstance(value, Outcome) or not _travels(value):
+        return _digest_of_parts(value)
+    return crc32(encode(value))
+
+
+def _travels(value: object) -> bool:
+    try:
+        encode(value)
+    except Exception:
+        return False
+    return True
+
+
+def _digest_of_parts(value: object) -> int:
+    digest = crc32(type(value).__name__.encode())
+    for name in ("value", "data", "reason", "path", "names", "outcomes", "peer"):
+        part = getattr(value, name, None)
+        if isinstance(part, Reason):
+            digest = crc32(type(part).__name__.encode(), digest)
+        elif isinstance(part, bytes):
+            digest = crc32(part, digest)
+        elif isinstance(part, tuple) and part and isinstance(part[0], Outcome):
+            for outcome in part:
+                digest = crc32(b"%d" % _digest_of_parts(outcome), digest)
+        elif part is not None and _travels(part):
+            digest = crc32(encode(part), digest)
+    return digest
+
+
+class CoreTracer:
+    """The `Tracer` of one core, over all its lives."""
+
+    __slots__ = ("_clock", "_trace", "arrivals", "place")
+
+    def __init__(self, trace: Trace, clock: Clock, place: str) -> None:
+        self._trace = trace
+        self._clock = clock
+        self.place = place
+        self.arrivals: dict[tuple[str, int], deque[int]] = {}  # events of batches that wait to be read, by peer
+
+    def handle(self, now: int, cell: Cell, message: Any, cause: int) -> int:
+        """A message is about to be handled."""
+        digest = digest_of(message)
+        name = type(message).__name__
+        return self._trace.emit(self._clock.now, cause, self.place, cell.path, cell.incarnation, "handle", digest, name)
+
+    def callback(self, now: int, cell: Cell, kind: str, argument: Any, cause: int) -> int:
+        """Another callback is about to run."""
+        return self._trace.emit(
+            self._clock.now, cause, self.place, cell.path, cell.incarnation, kind, digest_of(argument),
+            type(argument).__name__,
+        )  # fmt: skip
+
+    def start(self, now: int, cell: Cell, cause: int) -> int:
+        """The constructor and `start` are about to run."""
+        return self._trace.emit(self._clock.now, cause, self.place, cell.path, cell.incarnation, "start", 0)
+
+    def frame(self, now: int, peer: Home, items: tuple[Any, ...]) -> int:
+        """Items arrived on a link: the arrival of their frame is their cause."""
+        waiting = self.arrivals.get((peer.node, peer.core))
+        return waiting.popleft() if waiting else 0
+
+    def event(self, now: int, cell: Cell, kind: str, detail: str | None, cause: int) -> int:
+        """Something happened to an isolate or supervisor."""
+        text = detail or ""
+        digest = crc32(text.encode())
+        return self._trace.emit(self._clock.now, cause, self.place, cell.path, cell.incarnation, kind, digest, text)
+
+    def note(self, kind: str, text: str = "", cause: int = 0, path: str = "") -> int:
+        """Something happened to the core itself; the text is a word or two and is digested."""
+        return self._trace.emit(self._clock.now, cause, self.place, path, 0, kind, crc32(text.encode()), text)
+
+
+class TracedLinks(LinkTable):
+    """A link table that notes in the trace what reached nobody."""
+
+    note: Callable[[str, str], int]
+
+    def want(self, peer: tuple[str, int, int, int]) -> None:
+        """Have a learnt peer dialled at the next flush, without a post: links in a node come up before trees."""
+        link = self._links.get(peer)
+        if link is not None and link.endpoint and link.state is not State.UP:
+            link.wanted = True
+            self._mark(link)
+
+    def refuse(self, peer: tuple[str, int, int, int], session: int, sequence: int, reason: bytes) -> None:
+        """Tell the sender that an item was not taken."""
+        super().refuse(peer, session, sequence, reason)
+        name = type(decode(reason)).__name__
+        self.note("undelivered", f"{_WORDS.get(name, name.upper())} from {peer[0]}/{peer[2]}")
+
+    def receive(self, now: int) -> list[LinkEvent]:
+        """Take what happened since the last call."""
+        events = super().receive(now)
+        for event in events:
+            if isinstance(event, LinkLost):
+                for word, count in (("UNKNOWN", event.count), ("UNREACHABLE", event.never_left_count)):
+                    for _ in range(count):
+                        self.note("undelivered", f"{word} to {event.peer[0]}/{event.peer[2]}")
+            elif isinstance(event, Resolved):
+                for _ in range(event.lost):
+                    self.note("undelivered", f"LOST to {event.peer[0]}/{event.peer[2]}")
+        return events
+
+
+class Log:
+    """The logger of a simulated world: keeps the last lines, prints nothing. Bound fields as in structlog."""
+
+    def __init__(self, clock: Clock, lines: deque[dict[str, Any]] | None = None, **bound: Any) -> None:
+        self._clock = clock
+        self._bound = bound
+        self.lines: deque[dict[str, Any]] = deque(maxlen=LOG_LINES) if lines is None else lines
+
+    def bind(self, **fields: Any) -> Log:
+        """Give a logger that adds `fields` to each line."""
+        return Log(self._clock, self.lines, **{**self._bound, **fields})
+
+    def new(self, **fields: Any) -> Log:
+        """Give a logger with `fields` only."""
+        return Log(self._clock, self.lines, **fields)
+
+    def debug(self, event: str, *args: Any, **fields: Any) -> None:
+        """Keep a line."""
+        self._keep("debug", event, args, fields)
+
+    def info(self, event: str, *args: Any, **fields: Any) -> None:
+        """Keep a line."""
+        self._keep("info", event, args, fields)
+
+    def warning(self, event: str, *args: Any, **fields: Any) -> None:
+        """Keep a line."""
+        self._keep("warning", event, args, fields)
+
+    def error(self, event: str, *args: Any, **fields: Any) -> None:
+        """Keep a line."""
+        self._keep("error", event, args, fields)
+
+    def critical(self, event: str, *args: Any, **fields: Any) -> None:
+        """Keep a line."""
+        self._keep("critical", event, args, fields)
+
+    msg = info
+    warn = warning
+    fatal = critical
+    exception = error
+
+    def _keep(self, level: str, event: str, args: tuple[Any, ...], fields: dict[str, Any]) -> None:
+        line = {"time": self._clock.now, "level": level, "event": event, **self._bound, **fields}
+        if args:
+            line["arguments"] = args
+        error = line.pop("exc_info", None)
+        if isinstance(error, BaseException):
+            line["traceback"] = "".join(traceback.format_exception(error))
+        self.lines.append(line)

@@ -1,0 +1,161 @@
+"""A whole cluster in one thread: nodes, cores, links, disks and the world outside, on one clock.
+
+Nothing moves but `run_until`. All that happens goes through the clock's heap, so the same seed, application and calls
+give the same execution, event for event.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, Final
+from zlib import crc32
+
+from regrove.node.core.application import Application
+from regrove.node.core.errors import Misuse, RegroveError
+from regrove.node.process.budget import RestartBudget
+from regrove.node.simulation.clock import SECOND, Clock, written
+from regrove.node.simulation.faults import PROFILES, Faults, Layout, Plan
+from regrove.node.simulation.network import Network, Way
+from regrove.node.simulation.node import ControlLinks, SimulatedNode
+from regrove.node.simulation.seeds import MASK, Draws, Ratio, holds
+from regrove.node.simulation.stage import Stage
+from regrove.node.simulation.streams import Tcp
+from regrove.node.simulation.trace import Trace
+from regrove.node.simulation.tracing import Log
+from regrove.transport.wire import BATCH
+
+LIVELOCK: Final = 20_000_000  # callbacks between two steps of a test: a storm that no check gets through
+BUGGIFY_ON: Final = Ratio(1, 4)  # how many of an application's buggify points a seed switches on
+BUGGIFY_HITS: Final = Ratio(1, 4)  # how often one that is on strikes
+
+
+class Livelock(RegroveError):
+    """Many callbacks ran and no check of the test made progress."""
+
+
+class World:
+    """All that is simulated. `sim` of the tests stands on one of these."""
+
+    def __init__(
+        self,
+        application: Application,
+        nodes: int,
+        cores: int,
+        seed: int,
+        faults: Faults,
+        profile: str,
+        settings: Mapping[str, str] | None,
+        budget: RestartBudget,
+    ) -> None:
+        if not isinstance(application, Application):
+            raise Misuse(f'Simulation takes an Application("name", tree=...), got {application!r}')
+        for name, count in (("nodes", nodes), ("cores", cores)):
+            if type(count) is not int or count < 1:
+                raise Misuse(f"Simulation({name}={count!r}): {name} is an int of at least 1")
+        if type(seed) is not int:
+            raise Misuse(f"Simulation(seed={seed!r}): a seed is an int")
+        if profile not in PROFILES:
+            raise Misuse(f"Simulation(profile={profile!r}): the profiles are {', '.join(PROFILES)}")
+        self.application = application
+        self.seed = seed & MASK
+        self.settings = MappingProxyType(_checked_settings(settings))
+        self.roots = tuple(value for value in self.settings.values() if value.startswith("/"))
+        self.budget = budget
+        self.clock = Clock()
+        self.draws = Draws(self.seed)
+        self.trace = Trace()
+        self.log = Log(self.clock)
+        self.plan = Plan.of(faults, Layout(nodes, cores), self.draws)
+        self.network = Network(self.clock, self.draws, self.plan, profile)
+        self.network.emit = self._frame
+        self.tcp = Tcp(self.clock, self.draws, self.network.path_open)
+        self.control = ControlLinks(self)
+        self.callbacks = 0
+        self.progress = 0  # the number of callbacks when a check last made progress
+        self.held: dict[str, bool] = {}  # what `sometimes` saw
+        self._points: dict[tuple[str, str], bool] = {}
+        self.nodes: list[SimulatedNode] = []
+        for index in range(nodes):
+            self.nodes.append(SimulatedNode(self, index, cores))
+        self._arrivals = {core.name: core.tracer.arrivals for node in self.nodes for core in node.cores}
+        self.stage = Stage(self)
+        for node in self.nodes:
+            node.boot()
+
+    # --- time ---
+
+    def later(self, delay: int, kind: str, name: str, action: Callable[[Any], None], argument: Any = None) -> None:
+        """Do something after `delay` ns; its rank among what shares the instant is keyed by kind and name."""
+        self.clock.at(self.clock.now + delay, self.draws.draw(f"rank.{kind}", name), action, argument)
+
+    def run_until(self, time: int) -> None:
+        """Let time pass up to `time`. Raises Livelock."""
+        clock = self.clock
+        while clock.now < time:
+            clock.run_until(min(time, clock.now + SECOND))
+            self.check_progress()
+
+    def step(self) -> bool:
+        """Let the next thing happen; False when nothing is left."""
+        if self.clock.next_time() is None:
+            return False
+        self.clock.step()
+        self.check_progress()
+        return True
+
+    def check_progress(self) -> None:
+        """Raise Livelock when too much ran since a check last made progress."""
+        if self.callbacks - self.progress > LIVELOCK:
+            busy = max(
+                (core for node in self.nodes for core in node.cores if core.life is not None),
+                key=lambda core: core.counters["callbacks"],
+            )
+            raise Livelock(
+                f"{self.callbacks - self.progress} callbacks ran up to {written(self.clock.now)} without progress of "
+                f"any check; the busiest core is {busy!r}: look there for a loop of Continue or of retries"
+            )
+
+    def note(self, path: str, kind: str, text: str = "", cause: int = 0) -> int:
+        """Trace something that happened to a node, a link or the test."""
+        return self.trace.emit(self.clock.now, cause, path, "", 0, kind, crc32(text.encode()), text)
+
+    def _frame(self, way: Way, frame: bytes, parent: int) -> int:
+        source, target = way.source.owner, way.target.owner
+        event = self.trace.emit(self.clock.now, parent, target.core, source.core, 0, "frame", crc32(frame), "")
+        if frame[3] == BATCH:
+            arrivals = self._arrivals.get(target.core)
+            if arrivals is not None and source.node:
+                arrivals.setdefault((source.node, source.index), deque()).append(event)
+        return event
+
+    # --- what cores ask of their world ---
+
+    def resolve_host(self, host: str) -> str | None:
+        """The node behind a host name: `n0`, `n0@sim`."""
+        for node in self.nodes:
+            if host in (node.name, node.short):
+                return node.name
+        return None
+
+    def buggify(self, path: str, point: str) -> bool:
+        """Whether a buggify point strikes: a seed switches a quarter of them on, each strikes a quarter of times."""
+        if not self.plan.kinds or self.plan.calm:
+            return False
+        on = self._points.get(("", point))
+        if on is None:
+            on = self._points[("", point)] = holds(self.draws.draw("buggify.on", point), 0, BUGGIFY_ON)
+        return on and holds(self.draws.draw("buggify", path, point), 0, BUGGIFY_HITS)
+
+    def sometimes(self, name: str, condition: bool) -> None:
+        """Note that a state a campaign must reach was, or was not, seen."""
+        self.held[name] = condition or self.held.get(name, False)
+
+
+def _checked_settings(settings: Mapping[str, str] | None) -> dict[str, str]:
+    found = dict(settings or {})
+    for key, value in found.items():
+        if not isinstance(key, str) or not isinstance(value, str):
+            raise Misuse(f"settings are texts, as `--set KEY=VALUE` gives them: got {key!r}: {value!r}")
+    return found
