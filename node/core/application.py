@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from regrove.node.core.bounds import Bounds
 from regrove.node.core.errors import Misuse
-from regrove.supervisor.spec import DynamicSupervisor, Supervisor
+from regrove.supervisor.spec import DynamicSupervisor, Supervisor, validate_tree
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +43,14 @@ class Application:
             raise Misuse(f"Application({self.name!r}): bounds is a Bounds(...), got {self.bounds!r}")
 
     def build(self, place: Place) -> Supervisor:
-        """Build the tree for `place`; raises Misuse when `tree` returns anything but a Supervisor."""
+        """Build the tree for `place`; raises Misuse when `tree` returns anything but a Supervisor, and SpecError."""
         root = self.tree(place)
         if isinstance(root, DynamicSupervisor) or not isinstance(root, Supervisor):
             raise Misuse(
                 f"the tree of application {self.name!r} is {root!r}; "
                 'return Supervisor("root", [Child(...), ...]) from tree(place)'
             )
-        return root
+        return validate_tree(root)
 
 
 def key_to_core(key: str | bytes | int, cores: int) -> int:

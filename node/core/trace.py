@@ -1,4 +1,4 @@
-"""What a core tells a tracer: one vocabulary for simulated and live cores. A real node runs without one unless asked."""
+"""What a core tells a tracer: one vocabulary for simulated and live cores. A real node runs without one."""
 
 from __future__ import annotations
 
@@ -29,4 +29,4 @@ class Tracer(Protocol):
         """Items arrived on a link."""
 
     def event(self, now: int, cell: Cell, kind: str, detail: str | None, cause: int) -> int:
-        """Something happened to an isolate or supervisor: `started`, `end` (detail: the reason's class), `supervise`."""
+        """Something happened to an isolate or supervisor: `started`, `end` (detail: class of the reason), ..."""

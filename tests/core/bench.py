@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from regrove import Child, Supervisor
+from regrove import DONE, RECEIVE, Child, Supervisor
 from regrove.node.core.address import Address, Home
 from regrove.node.core.bounds import Bounds
 from regrove.node.core.core import Core, CoreSettings
@@ -120,23 +120,35 @@ class Bench:
 
 
 class Script(Isolate):
-    """An isolate that does what functions sent to it say, and records the rest. `log` outlives it."""
+    """Does what the function under the message's name says, and records everything else in `log`."""
 
-    def __init__(self, log: list[Any] | None = None, start: Callable[[Any, Any], Any] | None = None) -> None:
-        self.log: list[Any] = [] if log is None else log
-        self.at_start = start
+    def __init__(self, log: list[Any], steps: dict[str, Callable[..., Any]]) -> None:
+        self.log = log
+        self.steps = steps
+        self.kept: Any = None  # whatever a step wants to remember
+
+    def _do(self, name: str, ctx: Any, argument: Any) -> Any:
+        step = self.steps.get(name)
+        if step is None:
+            self.log.append(argument)
+            return RECEIVE
+        effect = step(self, ctx, argument)
+        return RECEIVE if effect is None else effect
 
     def start(self, ctx: Any) -> Any:
-        from regrove import RECEIVE
-
-        return RECEIVE if self.at_start is None else self.at_start(self, ctx)
+        return self._do("start", ctx, "start") if "start" in self.steps else RECEIVE
 
     def handle(self, ctx: Any, message: Any) -> Any:
-        from regrove import RECEIVE
+        return self._do(message if isinstance(message, str) else type(message).__name__, ctx, message)
 
-        if isinstance(message, tuple) and len(message) == 2 and message[0] == "do":
-            return self.steps[message[1]](self, ctx)
-        self.log.append(message)
-        return RECEIVE
+    def stop(self, ctx: Any, reason: Any) -> Any:
+        return self._do("stop", ctx, reason) if "stop" in self.steps else DONE
 
-    steps: dict[str, Callable[[Any, Any], Any]] = {}  # noqa: RUF012 - set by each test on a subclass
+    def then(self, ctx: Any, outcome: Any) -> Any:
+        return self._do("then", ctx, outcome)
+
+
+def script(log: list[Any] | None = None, **steps: Callable[..., Any]) -> Callable[[], Script]:
+    """A factory of `Script`: `script(log, go=lambda self, ctx, message: Call("b", "x"))`. None means RECEIVE."""
+    record: list[Any] = [] if log is None else log
+    return lambda: Script(record, steps)
