@@ -182,7 +182,9 @@ class Machine:
         )
 
     def __repr__(self) -> str:
-        return f"<machine {self.spec.id!r} {self.state} {self._crew.job or ''} of {len(self._slots)} children>"
+        job = self._crew.job
+        doing = "" if job is None else f" with {job}"
+        return f"<machine {self.spec.id!r} {self.state}{doing}, {len(self._slots)} children>"
 
     # Own start: Up when all have started, else Finish(Shutdown(StartFailed)) once those that had are stopped.
 

@@ -81,24 +81,35 @@ class Playbook:
         while (event := self._next()) is not None:
             for action in self.machine.decide(event, self.now):
                 self._carry_out(action)
+            self.check()
         return self.trace[seen:]
+
+    def check(self) -> None:
+        """Look at everything after each event: for tests that have invariants."""
 
     def ends(self, id: str, reason: Reason = BOOM) -> Event:
         """Let a child die now; the event is for `give`, so that several can die before anything is served."""
-        key = self.key(id)
-        assert key in self.lives, f"{id} does not run"
+        return self.key_ends(self.key(id), reason)
+
+    def key_ends(self, key: int, reason: Reason) -> Event:
+        assert key in self.lives, f"{key} does not live"
+        assert key not in self.starting, f"{key} is in its start"
         del self.lives[key]
         return ChildEnded(key, reason)
 
     def started(self, id: str) -> Event:
         """Let a start that hangs succeed now; the event is for `give`."""
-        key = self.key(id)
+        return self.key_started(self.key(id))
+
+    def key_started(self, key: int) -> Event:
         del self.starting[key]
         return ChildStarted(key, self.lives[key])
 
     def fails(self, id: str, reason: Reason = BAD_START) -> Event:
         """Let a start that hangs fail now; the event is for `give`."""
-        key = self.key(id)
+        return self.key_fails(self.key(id), reason)
+
+    def key_fails(self, key: int, reason: Reason = BAD_START) -> Event:
         del self.starting[key], self.lives[key]
         return ChildStartFailed(key, reason)
 
