@@ -51,8 +51,9 @@ def check(
     rows = [(row["core"], row["role"] or None, row["supervisors"], row["children"]) for row in shape["cores"]]
     click.echo("\n".join(table(("core", "role", "supervisors", "children"), rows)))
     click.echo("at their bounds, one core takes at most")
-    rows = [(part, size(count)) for part, count in shape["memory"].items()]
-    click.echo("\n".join(f"  {line}" for line in table(("part", "memory"), [*rows, ("sum", size(shape["sum"]))])[1:]))
+    parts = [*shape["memory"].items(), ("sum", shape["sum"])]
+    lines = table(("part", "memory"), [(part, size(count)) for part, count in parts])[1:]
+    click.echo("\n".join(f"  {line}" for line in lines))
     if shape["limit"] is not None:
         click.echo(f"  of {size(shape['limit'])} it may have")
     return 0

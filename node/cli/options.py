@@ -22,7 +22,12 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON (
 node_option = click.option("--node", metavar="NAME", help="The node of this machine to speak to.")
 connect_option = click.option("--connect", metavar="HOST:PORT", help="The --listen address of a node to speak to.")
 timeout_option = click.option(
-    "--timeout", metavar="SECONDS", type=click.FloatRange(min=0.0), default=5.0, show_default=True, help="How long to wait."
+    "--timeout",
+    metavar="SECONDS",
+    type=click.FloatRange(min=0.0),
+    default=5.0,
+    show_default=True,
+    help="How long to wait.",
 )
 
 

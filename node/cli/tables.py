@@ -29,35 +29,26 @@ def size(count: object) -> str:
 
 def plural(count: int, word: str) -> str:
     """`1 core`, `2 cores`."""
-    return f"{count} {word}" if count == 1 else f"{count} {word}s"
+    words = {"child": "children"}
+    return f"{count} {word}" if count == 1 else f"{count} {words.get(word, word + 's')}"
 
 
 def status_lines(status: Mapping[str, Any]) -> list[str]:
     """`regrove status` for people: the node, each core, and why a core is not, or is no longer, what it was."""
-    lines = [f"{status['node']} is {status['state']}  (manager pid {status['manager']['pid']})"]
-    rows = [
-        (
-            core["core"],
-            core["state"],
-            core["pid"],
-            core["restarts"],
-            core["isolates"],
-            size(core["rss"]),
-        )
-        for core in status["cores"]
-    ]
-    lines += [f"  {line}" for line in table(("core", "state", "pid", "restarts", "isolates", "memory"), rows)]
-    for core in status["cores"]:
-        if core["last_exit"]:
-            lines.append(f"  core {core['core']}: the life before ended because {show_exit(core['last_exit'])}")
+    lines = [f"{status['node']} is {status['state']} (manager pid {status['manager']['pid']})"]
+    headings = ("core", "state", "pid", "restarts", "isolates", "memory")
+    rows = [(*(core[key] for key in headings[:-1]), size(core["rss"])) for core in status["cores"]]
+    lines += [f"  {line}" for line in table(headings, rows)]
+    lines += [f"  core {core['core']} {_history(core)}" for core in status["cores"] if core["last_exit"]]
     return lines
 
 
-def show_exit(last: object) -> str:
-    """Why a core's former life ended, in one line."""
-    if not isinstance(last, Mapping):
-        return str(last)
-    return ", ".join(f"{key} {value}" for key, value in last.items() if value not in (None, ""))
+def _history(core: Mapping[str, Any]) -> str:
+    if core["state"] == "quarantined":
+        return f"is quarantined after {plural(core['restarts'], 'restart')}: {core['last_exit']}"
+    if core["restarts"]:
+        return f"was restarted {plural(core['restarts'], 'time')}; the last life before this one: {core['last_exit']}"
+    return f"ended: {core['last_exit']}"
 
 
 def tree_lines(node: str, cores: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -65,16 +56,30 @@ def tree_lines(node: str, cores: Sequence[Mapping[str, Any]]) -> list[str]:
     lines = [node]
     for core in cores:
         lines.append(f"  core {core['core']}")
+        width = max((_indent(row["path"]) + len(_leaf(row["path"])) for row in core["rows"]), default=0)
         for row in core["rows"]:
-            path = str(row.get("path", row.get("id", "?")))
-            indent = "    " + "  " * path.count("/")
-            lines.append(f"{indent}{path.rpartition('/')[2]}{_row_details(row)}")
+            name = f"{' ' * _indent(row['path'])}{_leaf(row['path'])}"
+            lines.append(f"    {name.ljust(width)}  {_row_details(row)}")
     return lines
 
 
+def _indent(path: str) -> int:
+    return 2 * path.count("/")
+
+
+def _leaf(path: str) -> str:
+    return path.rpartition("/")[2]
+
+
 def _row_details(row: Mapping[str, Any]) -> str:
-    parts = [str(row[key]) for key in ("kind", "state") if row.get(key)]
-    if row.get("name"):
-        parts.append(f"name={row['name']}")
-    parts += [f"{key}={row[key]}" for key in ("strategy", "incarnation", "mailbox", "handled") if row.get(key)]
-    return f"  {'  '.join(parts)}" if parts else ""
+    if row["kind"] == "supervisor":
+        parts = [str(row["strategy"]), f"{row['running']} of {plural(row['children'], 'child')} running"]
+        parts += [f"{plural(row['restarts_total'], 'restart')} of its children"] if row["restarts_total"] else []
+    else:
+        parts = [str(row.get("type") or "not running"), str(row["state"])]
+        parts += [f"waits for {row['waits_for']} at {row['blocked_at']}"] if row.get("waits_for") else []
+        parts += [f"{row['handled']} handled"] if "handled" in row else []
+        parts += [f"{row['mailbox']} of {row['capacity']} in its mailbox"] if row.get("mailbox") else []
+    parts += [plural(row["restarts"], "restart")] if row.get("restarts") else []
+    parts += [f"last ended: {row['last_reason']}"] if row.get("last_reason") else []
+    return ", ".join(parts)

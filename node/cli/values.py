@@ -2,7 +2,7 @@
 
 JSON shapes (docs/shapes.md, version 1): a JSON value stands for itself; what JSON lacks is an object with one `$` key
     {"$message": "bank:Add", "amount": 1} · {"$enum": "bank:Colour.RED"} · {"$tuple": [..]} · {"$bytes": base64}
-    {"$name": "ledger", "node": .., "core": ..} · {"$dict": [[key, value], ..]} for keys that are no texts or begin with $
+    {"$name": "ledger", "node": .., "core": ..} · {"$dict": [[key, value], ..]} when a key is no text or begins with $
 and, in answers only, {"$address": text} and {"$other": repr}. A class is called only if it is a message class or an
 enum: a module named by the user is imported, nothing else of it runs.
 """
@@ -24,7 +24,8 @@ from typing import Any, Final
 from regrove.node.cli.literals import MAX_DEPTH, Build, Items, Literal, Member, Plain, parse
 from regrove.node.core.address import Address, Name
 from regrove.node.core.errors import Misuse
-from regrove.node.core.messages import is_message
+from regrove.node.core.messages import check
+from regrove.node.core.tables import TABLES
 
 OURS: Final[Mapping[str, type]] = {"Name": Name}
 INT_MIN, INT_MAX = -(2**63), 2**64 - 1  # what msgpack carries
@@ -73,6 +74,11 @@ def to_json(value: object) -> Any:
             return _object_to_json(value)
 
 
+def is_message(kind: object) -> bool:
+    """Tell whether a value of this class travels field by field: a message class, or one of ours such as `Name`."""
+    return isinstance(kind, type) and kind in TABLES.shapes
+
+
 def import_module(name: str) -> ModuleType:
     """Import a module the user named, with the working directory first on the path. Raises BadValue."""
     folder = os.getcwd()
@@ -97,6 +103,10 @@ def _no_constant(text: str) -> float:
     raise BadValue(f"the input holds {text}, which is not JSON; leave it out")
 
 
+def _is_enum(kind: object) -> bool:
+    return isinstance(kind, type) and issubclass(kind, enum.Enum)
+
+
 def _reference(kind: type) -> str:
     return f"{kind.__module__}:{kind.__qualname__}"
 
@@ -114,28 +124,29 @@ def _look_up(module: str | None, name: str, what: str) -> Any:
 
 def _offer(module: str, what: str) -> str:
     contents = vars(importlib.import_module(module))
-    fits = is_message if what == "message" else lambda kind: isinstance(kind, type) and issubclass(kind, enum.Enum)
-    names = sorted(name for name, value in contents.items() if isinstance(value, type) and fits(value))
+    fits = is_message if what == "message" else _is_enum
+    names = sorted(name for name, value in contents.items() if fits(value))
     return f"it has {', '.join(names[:12])}" if names else f"it has no {what} class"
 
 
 def _call(kind: Any, module: str | None, name: str, args: list[object], kwargs: dict[str, object]) -> object:
-    if not isinstance(kind, type) or not (is_message(kind) or kind in OURS.values()):
+    if not is_message(kind):
         shown = f"{module}:{name}" if module else name
         raise BadValue(f"{shown} is not a message class, so it is not called; put @message on it, or name another")
     try:
-        return kind(*args, **kwargs)
+        built: object = kind(*args, **kwargs)
+        check(built)
+        return built
     except (TypeError, Misuse) as problem:
         raise BadValue(f"{name}: {problem}; its fields are {_fields(kind)}") from None
 
 
 def _fields(kind: type) -> str:
-    fields = getattr(kind, "__match_args__", None) or getattr(kind, "_fields", ())
-    return ", ".join(fields) or "none"
+    return ", ".join(TABLES.fields.get(kind, ())) or "none"
 
 
 def _member(kind: Any, path: str, member: str) -> object:
-    if not (isinstance(kind, type) and issubclass(kind, enum.Enum)):
+    if not _is_enum(kind):
         raise BadValue(f"{path} is not an enum; messages are written with parentheses: {path}(...)")
     try:
         return kind[member]
@@ -148,7 +159,8 @@ def _build(literal: Literal, module: str | None) -> object:
         case Plain(value):
             return _checked(value)
         case Items(kind, elements):
-            return kind(_build(element, module) for element in elements)  # a dict takes its pairs
+            built: list[Any] = [_build(element, module) for element in elements]
+            return kind(built)  # a dict takes its pairs
         case Member(own, name, member):
             place = own or module
             return _member(_look_up(place, name, "enum"), f"{place}:{name}", member)
@@ -205,7 +217,9 @@ def _from_object(document: dict[str, object], path: str, depth: int) -> object:
         case "$dict", list():
             return dict(_pair(element, f"{path}[{n}]", depth + 1) for n, element in enumerate(content))
         case _:
-            raise BadValue(f"{path} holds {mark!r} with a {type(content).__name__}; see docs/shapes.md, for example {_SHAPE}")
+            raise BadValue(
+                f"{path} holds {mark!r} with a {type(content).__name__}; see docs/shapes.md, for example {_SHAPE}"
+            )
 
 
 def _split(reference: str, path: str) -> tuple[str, str]:
@@ -239,7 +253,7 @@ def _dict_to_json(value: Mapping[object, object]) -> Any:
 
 def _object_to_json(value: object) -> Any:
     kind = type(value)
-    fields = getattr(kind, "__match_args__", None)
-    if fields is None:
+    if not is_message(kind):
         return {"$other": repr(value)}
-    return {"$message": _reference(kind), **{field: to_json(getattr(value, field)) for field in fields}}
+    fields = {field: to_json(getattr(value, field)) for field in TABLES.fields[kind]}
+    return {"$message": TABLES.names[kind], **fields}

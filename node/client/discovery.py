@@ -11,7 +11,7 @@ from regrove.node.process.folders import NodeFolder, find_nodes, runtime_roots
 
 
 def find_node(name: str | None, environ: Mapping[str, str] | None = None) -> NodeFolder:
-    """The running node of that name (the host may be left out), or the only one; raises NoNode that lists the choice."""
+    """The running node of that name (the host may be left out), or the only one; raises NoNode, with the choice."""
     environ = os.environ if environ is None else environ
     running = find_nodes(environ)
     if name is None:

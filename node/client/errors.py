@@ -92,26 +92,6 @@ class UsedAfterFork(Misuse):
         super().__init__("this cluster was made by the parent process: call regrove.connect(...) again in the child")
 
 
-class BlockingInHandler(Misuse):
-    """A blocking client call was made inside a handler; it would stop every isolate of the core."""
-
-    def __init__(self, operation: str) -> None:
-        super().__init__(
-            f"{operation} blocks, and this is a handler: return Call(to, request) instead, "
-            "or Offload a function that makes its own connection"
-        )
-
-
-class BlockingInLoop(Misuse):
-    """A blocking client call was made on the thread of a running asyncio loop."""
-
-    def __init__(self, operation: str) -> None:
-        super().__init__(
-            f"{operation} blocks, and this thread runs an asyncio loop: use `async with regrove.connect_async(...)`, "
-            "or await asyncio.to_thread(...)"
-        )
-
-
 def show_target(target: object) -> str:
     """Name a target for people: its name with the pins, or its address."""
     name = getattr(target, "name", target)

@@ -73,4 +73,4 @@ def _importable(module: ModuleType) -> str:
             "this application stands in an interactive session (notebook, prompt or standard input), which other "
             "processes cannot import; put it into a file, say counting.py, and write regrove.start('counting:app')"
         )
-    return os.path.abspath(file)
+    return str(os.path.abspath(file))

@@ -21,7 +21,6 @@ from typing import IO, Any, Final
 
 from regrove.node.client.cluster import Cluster, connect
 from regrove.node.client.errors import NodeDidNotStart
-from regrove.node.client.guards import refuse_in_handler, refuse_in_loop
 from regrove.node.client.naming import reference_of
 from regrove.node.client.supervising import SupervisorClient
 from regrove.node.core.address import Address, Name
@@ -29,6 +28,7 @@ from regrove.node.core.errors import Misuse, RegroveError
 from regrove.node.core.mailbox import Sent
 from regrove.node.process.configuration import NodeConfig, resolve
 from regrove.node.process.control import ControlClient
+from regrove.node.process.guard import refuse_inside_handler
 from regrove.node.process.launch import Launched, NodeFailed, launch
 
 START_TIMEOUT: Final = 60.0  # seconds until every tree is up: fresh Python processes import the application
@@ -54,8 +54,7 @@ def start(
     (default: one that goes with the node). `log`: where its log goes (default: kept for `node.log()`). `options`: the
     other keys of a configuration, such as `join=[...]` or `drain_limit="2s"`. Raises NodeDidNotStart, or Misuse.
     """
-    refuse_in_handler("regrove.start")
-    refuse_in_loop("regrove.start")
+    refuse_inside_handler("regrove.start", 'at the top of a script, put it under `if __name__ == "__main__":`')
     reference = reference_of(application)
     folder = Path(tempfile.mkdtemp(prefix="regrove-"))
     try:
@@ -100,11 +99,11 @@ def _tail(folder: Path) -> str:
         return ""
 
 
-def _end(launched: Launched, folder: Path, timeout: float | None) -> int:
-    """End the node, then its folder; what a finalizer may call when nobody called `stop`."""
-    code = launched.stop(timeout)
-    shutil.rmtree(folder, ignore_errors=True)
-    return code
+def _end(launched: Launched, folder: Path, owner: int) -> None:
+    """End the node and its folder when nobody called `stop`; in the child of a fork they are not ours."""
+    if os.getpid() == owner:
+        launched.stop(1.0)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 class StartedNode:
@@ -119,7 +118,7 @@ class StartedNode:
         self._cluster: Cluster | None = None
         self._log = ""
         self._code: int | None = None
-        self._end = weakref.finalize(self, _end, launched, folder, 1.0)
+        self._end = weakref.finalize(self, _end, launched, folder, os.getpid())
 
     # -- the cluster it is --------------------------------------------------------------------------------------------
 

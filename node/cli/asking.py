@@ -1,0 +1,53 @@
+"""`regrove call`: one request to a named isolate, one answer printed."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from regrove.node.cli.options import UsageProblem, connect_option, json_option, node_option, print_json, timeout_option
+
+
+@click.command()
+@click.argument("target", metavar="NAME[@NODE]")
+@click.argument("request_text", metavar="REQUEST")
+@node_option
+@connect_option
+@timeout_option
+@click.option("--core", type=click.IntRange(0), help="The core that holds the name, when not the lowest one.")
+@click.option("--cluster", metavar="NAME", help="The name of the cluster behind --connect, when not the default.")
+@json_option
+def call(
+    target: str,
+    request_text: str,
+    node: str | None,
+    connect: str | None,
+    timeout: float,
+    core: int | None,
+    cluster: str | None,
+    as_json: bool,
+) -> int:
+    """Send REQUEST to the isolate registered as NAME and print its answer.
+
+    REQUEST is a literal such as 'bank:Add(amount=1)', a plain value such as '[1, 2]', or - to read JSON from stdin.
+    It is parsed, never evaluated; the modules it names are imported, the working folder first.
+    """
+    from regrove.node.cli.values import from_json, from_text, to_json
+    from regrove.node.client.cluster import connect as connect_to
+    from regrove.node.core.address import Name
+
+    if node is not None and connect is not None:
+        raise UsageProblem("--node and --connect both say where; give one of them")
+    name, _, where = target.partition("@")
+    if not name:
+        raise UsageProblem(f"{target!r} names no isolate; write NAME or NAME@NODE, for example ledger@shop")
+    request = from_json(sys.stdin.read()) if request_text == "-" else from_text(request_text)
+    door = f"tcp://{connect.removeprefix('tcp://')}" if connect is not None else node
+    with connect_to(door, timeout=timeout, cluster=cluster) as reached:
+        answer = reached.call(Name(name, where or None, core), request, timeout=timeout)
+    if as_json:
+        print_json(to_json(answer))
+    else:
+        click.echo(repr(answer))
+    return 0

@@ -1,0 +1,117 @@
+"""`regrove up`: several nodes of this machine as children of one command, their output line by line behind their names."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Mapping
+from types import FrameType
+from typing import IO, Any
+
+import click
+
+from regrove.node.process.configuration import NodeConfig, resolve
+from regrove.node.process.launch import Launched, NodeFailed, launch
+from regrove.node.process.machine import usable_cores
+
+
+class Cluster:
+    """The nodes of one `regrove up`. The first one listens where the others join."""
+
+    def __init__(self, app: str, nodes: int, name: str, settings: Mapping[str, str], flags: Mapping[str, Any]) -> None:
+        self._app = app
+        self._names = [f"{name}{number}@localhost" for number in range(1, nodes + 1)]
+        self._settings = dict(settings)
+        self._flags = dict(flags)
+        self._width = max(len(name.partition("@")[0]) for name in self._names)
+        self._nodes: list[Launched] = []
+        self._readers: list[threading.Thread] = []
+        self._asked = 0  # how often it was asked to stop
+        self._changed = threading.Event()
+
+    def run(self) -> int:
+        """Start the nodes one after the other, wait until all have ended, and answer the worst exit code."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._on_signal)
+        join: list[str] = []
+        try:
+            for name in self._names:
+                if self._asked:
+                    break
+                node = self._start(name, join)
+                self._nodes.append(node)
+                join = [self._nodes[0].listen]
+        except NodeFailed as problem:
+            self._say("up", str(problem))
+            self._stop()
+            return problem.code or 1
+        if not self._asked:
+            names = ", ".join(self._names)
+            self._say("up", f"{names} are up; try `regrove members --node {self._names[0]}`; Ctrl-C stops them")
+        return self._wait()
+
+    def _start(self, name: str, join: list[str]) -> Launched:
+        config = self._config(name, join)
+        reading, writing = os.pipe()
+        try:
+            with os.fdopen(writing, "wb") as target:
+                node = launch(config, stderr=target, stdout=target)
+        finally:
+            thread = threading.Thread(target=self._copy, args=(name, os.fdopen(reading, errors="replace")), daemon=True)
+            thread.start()
+            self._readers.append(thread)
+        threading.Thread(target=self._watch, args=(node,), daemon=True).start()
+        return node
+
+    def _config(self, name: str, join: list[str]) -> NodeConfig:
+        cores = self._flags.get("cores") or max(1, usable_cores() // len(self._names))
+        console = "console" if sys.stdout.isatty() else "json"
+        flags = {
+            **self._flags,
+            "app": self._app,
+            "name": name,
+            "cores": cores,
+            "listen": "127.0.0.1:0",
+            "join": join,
+            "settings": self._settings,
+            "log_format": self._flags.get("log_format") or console,
+        }
+        return resolve(flags).config
+
+    def _copy(self, name: str, stream: IO[str]) -> None:
+        short = name.partition("@")[0]
+        with stream:
+            for line in stream:
+                self._say(short, line.rstrip("\n"))
+
+    def _say(self, who: str, text: str) -> None:
+        click.echo(f"{who.ljust(self._width)} | {text}")
+
+    def _watch(self, node: Launched) -> None:
+        node.process.wait()
+        self._changed.set()
+
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        self._asked += 1
+        self._changed.set()
+
+    def _wait(self) -> int:
+        stopping = 0
+        while any(node.process.poll() is None for node in self._nodes):
+            self._changed.wait()
+            self._changed.clear()
+            if self._asked > stopping:
+                stopping = self._asked
+                self._stop(now=stopping > 1)
+        for thread in self._readers:
+            thread.join(1.0)
+        return max((abs(node.process.wait()) for node in self._nodes), default=0)
+
+    def _stop(self, now: bool = False) -> None:
+        for node in self._nodes:
+            if now:
+                node.process.kill()
+            else:
+                node.lifeline.close()  # the manager leaves in order when its parent's end closes
