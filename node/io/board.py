@@ -11,11 +11,11 @@ import os
 from typing import Final, Protocol
 
 from regrove.node.core.ports import IoDone
-from regrove.node.core.reasons import OsError
+from regrove.node.core.reasons import NotOwner, OsError
 
 NO_TOKEN: Final = -1  # tokens are never negative
 # What a request under way on a stream or listener ends with when its owner closes that.
-CLOSED: Final = OsError("ECANCELED", "it was closed by its owner with this request under way")
+CLOSED: Final = NotOwner()
 
 
 class Holder(Protocol):

@@ -15,7 +15,7 @@ from regrove.node.io.contract import CHECKS, Bench
 def bench(tmp_path: Path) -> Iterator[Bench]:
     poller = Poller()
     edge = Edge(poller, tmp_path / "data")
-    yield Bench(edge, lambda: poller.wait(50_000_000), patience=400)
+    yield Bench(edge, lambda: poller.wait(50_000_000))
     edge.close()
     poller.close()
 
