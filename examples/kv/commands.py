@@ -97,7 +97,7 @@ SUBCOMMANDS: Final[Mapping[str, Mapping[bytes, int]]] = MappingProxyType(
     {
         "client": {b"id": 2, b"getname": 2, b"setname": 3, b"setinfo": 4, b"info": 2},
         "config": {b"get": -3},
-        "command": {b"count": 2, b"docs": -2, b"info": -2, b"list": -2, b"getkeys": -3},
+        "command": {b"count": 2, b"docs": -2, b"info": -2, b"list": -2, b"getkeys": -4},
     }
 )
 

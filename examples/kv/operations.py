@@ -77,7 +77,7 @@ def _options(words: Words) -> dict[bytes, bytes] | None:
         if word in (b"nx", b"xx", b"get", b"keepttl"):
             options[word] = b""
         elif word in (b"ex", b"px", b"exat", b"pxat") and position < len(words):
-            if any(unit in options for unit in (b"ex", b"px", b"exat", b"pxat")):
+            if any(unit in options for unit in (b"ex", b"px", b"exat", b"pxat") if unit != word):
                 return None
             options[word] = words[position]
             position += 1

@@ -47,10 +47,11 @@ class Share:
 class Round:
     """`shares` is what is still to be asked; `ready` gives the answers that are whole so far, in order."""
 
-    __slots__ = ("_asked", "_cores", "_merges", "_place", "_sent", "_session", "_units", "shares")
+    __slots__ = ("_asked", "_cores", "_merges", "_place", "_protocol", "_sent", "_session", "_units", "shares")
 
     def __init__(self, session: Session, cores: int, place: Place) -> None:
         self._session = session
+        self._protocol = session.protocol  # of this round: a HELLO that changes it ends the round
         self._cores = cores
         self._place = place
         self._units: list[bytes | None] = []
@@ -90,9 +91,8 @@ class Round:
 
     def _here(self, spec: Spec, words: Command) -> bool:
         """Answer a command of the connection itself; True when the round ends with it."""
-        before = self._session.protocol
-        self._units.append(self._session.answer(spec.name, words))
-        return self._session.closing or self._session.protocol != before
+        self._units.append(in_protocol(self._session.answer(spec.name, words), self._protocol))
+        return self._session.closing or self._session.protocol != self._protocol
 
     def _spread(self, spec: Spec, words: Command) -> None:
         match spec.route:
@@ -142,7 +142,7 @@ class Round:
         def fold(units: list[bytes]) -> bytes:
             shards = [[int(part) for part in unit.split(b"\r\n")[2::2]] for unit in units]
             text = info_text(shards, self._cores, self._session.sync, words[1:]).encode()
-            if self._session.protocol == 3:
+            if self._protocol == 3:
                 return b"=%d\r\ntxt:%b\r\n" % (len(text) + 4, text)
             return bulk(text)
 
@@ -162,7 +162,7 @@ class Round:
     def answered(self, core: int, replies: tuple[bytes, ...]) -> None:
         """Take a shard's answers to the first commands of its share; the others stay to be asked."""
         share = self.shares[core]
-        protocol = self._session.protocol
+        protocol = self._protocol
         for unit, reply in zip(share.units, replies, strict=False):
             self._units[unit] = in_protocol(reply, protocol)
         del share.units[: len(replies)]
@@ -232,7 +232,7 @@ def _all_ok(units: list[bytes]) -> bytes:
 
 def parse_scan(words: Command) -> tuple[int, int, bytes, bytes] | bytes:
     """Return cursor, count, pattern and type of SCAN, or the error to answer."""
-    cursor = int(words[1]) if words[1].isdigit() and len(words[1]) <= 20 else -1
+    cursor = int(words[1] or b"0") if len(words[1]) <= 20 and (words[1] or b"0").isdigit() else -1
     if not 0 <= cursor < 2**64:
         return error("ERR invalid cursor")
     count, pattern, kind = 10, b"*", b""
