@@ -107,6 +107,7 @@ class Greeting(Lifecycle):
             link = Link(peer, hello.endpoint, hello.key, hello.identity.role)
             self._add(link)
         session.peer, session.role, session.rights = peer, hello.identity.role, admission.rights
+        session.identity = hello.identity
         session.dial, session.up = hello.dial, True
         session.into = Incoming(session.nonce, self.settings.window)
         self._inbound[peer] = session
@@ -129,7 +130,8 @@ class Greeting(Lifecycle):
 
     def _accept_duplex(self, link: Link, session: Session, hello: Hello, now: int) -> None:
         """What goes to a client leaves on the session it dialled, under the credit its HELLO gives."""
-        link.out = Outgoing(session.nonce, Window(*hello.grant), self._encoder)
+        message_max = self.settings.message_max
+        link.out = Outgoing(session.nonce, Window(*hello.grant), self._encoder, message_max)
         session.link = link
         skew = self.identity.skew(hello.identity)
         event = LinkUp(link.peer, session.role, hello.identity, {}, None, session.rights, skew)
@@ -180,6 +182,15 @@ class Greeting(Lifecycle):
             self._events.append(Room(link.peer))
 
     # -- peers and their lives
+
+    def readmit(self, now: int) -> None:
+        """The allow-list changed: end the sessions of keys that it does not let in any more."""
+        for session in list(self._inbound.values()):
+            identity = session.identity
+            assert identity is not None
+            refusal = self._admit(session.user_id, identity).refusal
+            if refusal:
+                self._drop(session, refusal, now)
 
     def _rename(self, link: Link, session: Session, peer: Peer, now: int) -> None:
         """A stand-in turned out to be `peer`: its link takes the place of the one we may have had."""

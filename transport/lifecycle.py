@@ -138,7 +138,9 @@ class Lifecycle:
 
     def _outgoing(self) -> Outgoing:
         self._dials += 1
-        return Outgoing(self._draw("session", self._dials), self.settings.opening, self._encoder)
+        return Outgoing(
+            self._draw("session", self._dials), self.settings.opening, self._encoder, self.settings.message_max
+        )
 
     def _mark(self, link: Link) -> None:
         if not link.dirty:

@@ -9,6 +9,7 @@ from typing import Final
 from regrove.transport.base import Peer
 from regrove.transport.credit import OPENING, OVERHEAD_BYTES, WINDOW, Window
 from regrove.transport.events import LinkStatistics
+from regrove.transport.handshake import Identity
 from regrove.transport.session import Ended, Incoming, Outgoing
 from regrove.transport.wire import WireLimits
 
@@ -189,6 +190,7 @@ class Session:
         "dial",
         "grant_late",
         "heard_at",
+        "identity",
         "inbound",
         "into",
         "link",
@@ -209,6 +211,7 @@ class Session:
         self.peer: Peer | None = link.peer if link is not None else None
         self.role = ""
         self.rights = "member"
+        self.identity: Identity | None = None  # as its HELLO said
         self.nonce = 0
         self.dial = 0
         self.asked: tuple[int, ...] = ()  # the ended sessions its HELLO asked about

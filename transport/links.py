@@ -102,19 +102,15 @@ class LinkTable(Greeting):
         link = self._links.get(peer)
         if link is None:
             return Verdict.UNREACHABLE
-        if len(item[-1]) > self._message_max:
-            return Verdict.TOO_LARGE
         out = link.out
         if out is None:
             out = self._begin(link)
             if out is None:
                 return Verdict.UNREACHABLE
-        if not out.post(item, notify):
-            return Verdict.LINK_FULL
         if not link.dirty:
             link.dirty = True
             self._dirty.append(link)
-        return Verdict.OK
+        return out.post(item, notify)
 
     def signal(self, peer: Peer, item: Item) -> bool:
         """Put a signal behind what was posted. False: unreachable, or its last element is over the message limit."""

@@ -13,15 +13,20 @@ from dataclasses import dataclass
 from typing import Final
 
 from regrove.transport.credit import OVERHEAD_BYTES, ReceiveCredit, SendCredit, Window
+from regrove.transport.events import Verdict
 from regrove.transport.wire import (
     BATCH_BYTES_MAX,
     BATCH_ITEMS_MAX,
     ENVELOPE_BYTES_MAX,
-    SIGNAL,
     Encoder,
     Item,
     WireError,
+    payloads,
 )
+
+_OK: Final = Verdict.OK
+_LINK_FULL: Final = Verdict.LINK_FULL
+_TOO_LARGE: Final = Verdict.TOO_LARGE
 
 RECENT_MAX: Final = 4096  # acknowledged tokens kept so that a later refusal still names one: a window
 
@@ -65,7 +70,9 @@ class Outgoing(SendCredit):
     """The sending half: credit, batches, and what is under way."""
 
     __slots__ = (
+        "_batch_max",
         "_encoder",
+        "_message_max",
         "_recent",
         "_recent_order",
         "_tokens",
@@ -83,8 +90,10 @@ class Outgoing(SendCredit):
         "written_last",
     )
 
-    def __init__(self, nonce: int, limit: Window, encoder: Encoder) -> None:
+    def __init__(self, nonce: int, limit: Window, encoder: Encoder, message_max: int) -> None:
         super().__init__(limit)
+        self._message_max = message_max
+        self._batch_max = min(BATCH_BYTES_MAX, message_max)
         self.nonce = nonce
         self.next = 1  # the sequence of the first item that waits
         self.taken = 0  # the last sequence acknowledged
@@ -112,22 +121,31 @@ class Outgoing(SendCredit):
         """Whether everything posted has been acknowledged."""
         return not (self._waiting or self._unsent or self._under_way)
 
-    def post(self, item: Item, notify: object) -> bool:
-        """Put a user item on the link, or say that it is full."""
-        size = len(item[-1])
+    def post(self, item: Item, notify: object) -> Verdict:
+        """Put a user item on the link, or say why not: LINK_FULL, TOO_LARGE."""
+        length = len(item[-1])
         waiting = self._waiting
-        if waiting and self._waiting_size + size > BATCH_BYTES_MAX:
+        waiting_size = self._waiting_size + length
+        if waiting_size > self._batch_max:
+            if length > self._message_max:
+                return _TOO_LARGE
             self.cut()
-        if not self.take(size + OVERHEAD_BYTES):
+            waiting_size = length
+        # SendCredit.take, written out: a call would be a tenth of a post
+        size = self.size + length + OVERHEAD_BYTES
+        if self.messages >= self.limit_messages or size > self.limit_size:
             self.room_wanted = True
-            return False
+            return _LINK_FULL
+        self.messages += 1
+        self.size = size
         waiting.append(item)
         if notify is not None:
             self._tokens.append((self.next + len(waiting) - 1, notify))
-        self._waiting_size += size
-        if len(waiting) >= BATCH_ITEMS_MAX or self._waiting_size >= BATCH_BYTES_MAX:
+        if len(waiting) >= BATCH_ITEMS_MAX or waiting_size >= BATCH_BYTES_MAX:
             self.cut()
-        return True
+        else:
+            self._waiting_size = waiting_size
+        return _OK
 
     def signal(self, item: Item) -> None:
         """Put a signal behind what was posted before; it takes no credit."""
@@ -232,15 +250,12 @@ class Incoming(ReceiveCredit):
         """Take one frame's items. Raises WireError on a gap and CreditError over the grant."""
         if first != self.expected:
             raise WireError(f"gap: sequence {first} came where {self.expected} was expected")
-        users = size = 0
-        for item in items:
-            if item[0] < SIGNAL:
-                users += 1
-                size += len(item[-1])
+        users = payloads(items)
+        count = len(users)
         self.expected = first + len(items)
-        self.signals += len(items) - users
+        self.signals += len(items) - count
         self._owed = True
-        self.took(users, size + users * OVERHEAD_BYTES)
+        self.took(count, sum(map(len, users)) + count * OVERHEAD_BYTES)
 
     def refuse(self, sequence: int, reason: bytes) -> bool:
         """Note that a taken item is refused; False for a sequence that was never taken here.

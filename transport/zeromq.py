@@ -21,7 +21,7 @@ import zmq
 
 from regrove.transport import endpoints
 from regrove.transport.base import Handler, TransportError
-from regrove.transport.keys import Curve, zap_answer
+from regrove.transport.keys import Curve, KeyPair, zap_answer
 from regrove.transport.wire import WireLimits
 
 POLL_CAP: Final = 256  # frames taken from one socket before the others have their turn
@@ -53,6 +53,12 @@ class ZeromqSettings:
     handshake_ms: int = 2_000
     sockets_max: int = 3 * 4096  # a session is a DEALER and the two ends of its monitor
     tcp_silence_ms: int = 10_000  # unacknowledged bytes or keepalives on tcp end the connection after this
+
+
+def make_pair() -> KeyPair:
+    """Draw a new CURVE pair."""
+    public, secret = zmq.curve_keypair()
+    return KeyPair(public.decode(), secret.decode())
 
 
 class _Socket:
@@ -295,7 +301,7 @@ class ZeromqTransport:
         if endpoint.startswith("tcp://") and self._curve is not None:
             self._serve_zap(self._curve)
             socket.setsockopt(zmq.CURVE_SERVER, 1)
-            socket.setsockopt_string(zmq.CURVE_SECRETKEY, self._curve.secret)
+            socket.setsockopt_string(zmq.CURVE_SECRETKEY, self._curve.pair.secret)
             socket.setsockopt(zmq.ZAP_DOMAIN, ZAP_DOMAIN)
         router = _Router(self, socket)
         try:
@@ -457,8 +463,8 @@ class ZeromqTransport:
         if not server_key:
             raise TransportError(f"{endpoint} can only be dialled with its public key: add it with regrove keys add")
         socket.setsockopt_string(zmq.CURVE_SERVERKEY, server_key)
-        socket.setsockopt_string(zmq.CURVE_PUBLICKEY, self._curve.public)
-        socket.setsockopt_string(zmq.CURVE_SECRETKEY, self._curve.secret)
+        socket.setsockopt_string(zmq.CURVE_PUBLICKEY, self._curve.pair.public)
+        socket.setsockopt_string(zmq.CURVE_SECRETKEY, self._curve.pair.secret)
 
     def _serve_zap(self, curve: Curve) -> None:
         if self._zap is None:
