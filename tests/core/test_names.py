@@ -133,7 +133,11 @@ def test_members_of_a_group_get_what_is_published_until_they_leave_or_end() -> N
 
 
 def test_changes_are_told_to_the_manager_once_a_pass() -> None:
-    bench = Bench(Child("a", script(go=lambda s, ctx, _: [ctx.register("x"), ctx.join("g")] and None)))
+    def both(self: Any, ctx: Any, _: Any) -> None:
+        ctx.register("x")
+        ctx.join("g")
+
+    bench = Bench(Child("a", script(go=both)))
     before = len(bench.control)
     bench.tell("root/a", "go")
     cell = bench.cell("root/a")

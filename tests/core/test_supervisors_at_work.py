@@ -43,10 +43,14 @@ def fail(self: Any, ctx: Any, _: Any) -> Any:
 
 
 def noting(log: list[Any], name: str, **steps: Any) -> Any:
+    def stop(self: Any, ctx: Any, _: Any) -> Any:
+        log.append(f"stop {name}")
+        return DONE
+
     return script(
         log,
         start=lambda s, ctx, _: log.append(f"start {name}"),
-        stop=lambda s, ctx, _: log.append(f"stop {name}") or DONE,
+        stop=stop,
         fail=fail,
         **steps,
     )
