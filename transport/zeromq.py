@@ -486,9 +486,3 @@ def _property(frame: zmq.Frame, name: str) -> str:
         return str(frame.get(name))
     except zmq.ZMQError:
         return ""  # no such property: nothing was proved on this connection
-
-
-def new_key_pair() -> tuple[str, str]:
-    """A fresh CURVE key pair: public and secret, Z85."""
-    public, secret = zmq.curve_keypair()
-    return public.decode(), secret.decode()

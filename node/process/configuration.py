@@ -48,7 +48,8 @@ class NodeConfig:
     """Everything a manager is started with. Times in seconds, sizes in bytes; texts empty when not given.
 
     `data_ports` is a range of tcp ports or None (the kernel chooses); `memory` is the limit of one core or None;
-    `keys` is the file with the key pair of the cluster's tcp links beyond loopback. `import_path` are folders put first on the import path of the cores, before the working folder.
+    `keys` is the file with the key pair of the cluster's tcp links beyond loopback; `import_path` are folders put first
+    on the import path of the cores (empty: the working folder).
     """
 
     app: str
@@ -108,6 +109,7 @@ class Resolved:
 
     config: NodeConfig
     origins: Mapping[str, str]
+    file: Path | None = None
 
     def rows(self) -> list[dict[str, Any]]:
         """For `regrove config`: key, value and origin, in the order of the fields."""
@@ -168,7 +170,17 @@ def resolve(
     _fill_defaults(found, origins, environ)
     config = NodeConfig(**found)
     _check_together(config, origins)
-    return Resolved(config, MappingProxyType(origins))
+    path = file if file is not None else environ.get("REGROVE_CONFIG") or None
+    return Resolved(config, MappingProxyType(origins), None if path is None else Path(path))
+
+
+def reread_log_level(resolved: Resolved) -> str:
+    """The log level as the file has it now, unless it came from elsewhere; raises ConfigError."""
+    key = "log_level"
+    if resolved.file is None or resolved.origins.get(key, "default") not in ("default", str(resolved.file)):
+        return resolved.config.log_level
+    raw = _toml(resolved.file).get(key)
+    return "info" if raw is None else str(_read(key, _Raw(raw, str(resolved.file))))
 
 
 def _gather(flags: Mapping[str, object], environ: Mapping[str, str], file: str | Path | None) -> dict[str, _Raw]:

@@ -135,13 +135,17 @@ class CoreLoop:
         self._poller.prompt()
 
     def _linked_with(self, cores: list[int]) -> bool:
+        """Dial the node's other cores and tell whether all of them are there; a core that is gone is not waited for."""
         own = self._core.home
-        up: dict[int, bool] = {}
+        linked = True
         for row in self._links.statistics():
             peer: Peer = row.peer
-            if peer[0] == own.node and peer[1] == own.node_incarnation:
-                up[peer[2]] = row.state == "up"
-        return all(up.get(core, True) for core in cores)
+            if peer[:2] == own[:2] and peer[2] in cores and row.state != "up":
+                linked = False
+                if row.state == "cold":
+                    self._links.warm(peer)
+                    self._poller.prompt()  # it is dialled at the end of the next pass
+        return linked
 
     # -- reports ----------------------------------------------------------------------------------------------------
 

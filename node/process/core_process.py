@@ -21,6 +21,7 @@ from regrove.node.core.core import Core, CoreSettings
 from regrove.node.core.errors import Misuse
 from regrove.node.core.messages import schema_digest
 from regrove.node.core.randomness import key_of, mix
+from regrove.node.core.tables import TABLES
 from regrove.node.io.edge import Edge, EdgeLimits
 from regrove.node.io.poller import Poller
 from regrove.node.process import guard
@@ -28,7 +29,7 @@ from regrove.node.process.boot import EXIT_FAILED, EXIT_ORPHANED, EXIT_REFUSED, 
 from regrove.node.process.children import NODE_SIGNALS, PR_SET_PDEATHSIG, prctl
 from regrove.node.process.core_loop import CoreLoop, LogLevel
 from regrove.node.process.framing import FrameReader, pack
-from regrove.node.process.keyring import KeyPair
+from regrove.node.process.keyring import shared
 from regrove.node.process.loading import load_application
 from regrove.node.process.logs import Line, core_logger
 from regrove.node.process.pipe import Pipe
@@ -36,6 +37,7 @@ from regrove.supervisor.spec import Supervisor
 from regrove.transport.base import TransportError
 from regrove.transport.credit import Window
 from regrove.transport.handshake import Identity
+from regrove.transport.keys import KeyPair
 from regrove.transport.link import LinkSettings
 from regrove.transport.links import LinkTable
 from regrove.transport.zeromq import ZeromqTransport
@@ -111,7 +113,7 @@ def _drive(parameters: BootParameters, application: Application, tree: Superviso
     config, bounds = parameters.config, application.bounds
     poller = Poller()
     keys = KeyPair(parameters.public_key, parameters.secret_key) if parameters.public_key else None
-    transport = ZeromqTransport(curve=keys.curve() if keys is not None else None)
+    transport = ZeromqTransport(curve=shared(keys) if keys is not None else None)
     endpoints, remote = _listen(parameters, transport)
     seed = int.from_bytes(os.urandom(8), "little")
     identity = Identity(
@@ -208,8 +210,6 @@ class _Lines:
 
 def _digest() -> str:
     """The schema digest of every message class the application has brought along."""
-    from regrove.node.core.messages import TABLES
-
     classes = [cls for cls, shape in TABLES.shapes.items() if not shape.lenient]
     return f"{schema_digest(classes):016x}"
 

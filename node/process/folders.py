@@ -104,6 +104,8 @@ def runtime_roots(environ: Mapping[str, str]) -> list[tuple[Path, str]]:
 
 def default_state_root(environ: Mapping[str, str]) -> tuple[Path, str]:
     """Where keys and data outlive the node, and why there."""
+    if environ.get("REGROVE_STATE_DIR"):
+        return Path(environ["REGROVE_STATE_DIR"]), "REGROVE_STATE_DIR"
     if environ.get("STATE_DIRECTORY"):
         return Path(environ["STATE_DIRECTORY"].split(":")[0]), "STATE_DIRECTORY"
     if environ.get("XDG_STATE_HOME"):

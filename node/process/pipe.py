@@ -75,6 +75,11 @@ class Pipe:
         self._out.clear()
         self._out_bytes = 0
 
+    def drain(self) -> None:
+        """Take what has arrived, to the end if the other end is gone."""
+        while not self._ended and self._read():
+            pass
+
     def flush(self, limit: float) -> None:
         """Block until all is written, at most `limit` seconds: for the last words of a process."""
         if self._ended:
@@ -126,24 +131,23 @@ class Pipe:
         if events & (select.EPOLLIN | select.EPOLLHUP | select.EPOLLERR) and not self._ended:
             self._read()
 
-    def _read(self) -> None:
+    def _read(self) -> bool:
+        """Take what is there; False when there is nothing more for now."""
         try:
             data = self._socket.recv(READ_BYTES)
             frames = self._reader.feed(data)
         except BlockingIOError:
-            return
-        except OSError as problem:
+            return False
+        except (OSError, FramingError) as problem:
             self._end(str(problem))
-            return
-        except FramingError as problem:
-            self._end(str(problem))
-            return
+            return False
         for frame in frames:
             self._on_frame(frame)
             if self._ended:
-                return
+                return False
         if not data:
             self._end("the other end closed")
+        return bool(data)
 
     def _end(self, why: str) -> None:
         if not self._ended:

@@ -1,0 +1,107 @@
+"""The commands of the control socket, as the manager answers them."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from regrove.node.core.ports import AskTree
+from regrove.node.process.budget import SECOND
+from regrove.node.process.channel import input_frame, plain
+from regrove.node.process.control_server import Request
+from regrove.node.process.manager_events import StopAsked
+from regrove.node.process.status import resident_bytes, status_shape
+
+if TYPE_CHECKING:
+    from regrove.node.process.manager import Manager
+
+TREE_LIMIT_NS: Final = 2 * SECOND  # a core that does not answer by then is named as missing
+
+
+@dataclass(slots=True)
+class _TreeQuery:
+    """A `tree` under way: the cores that still owe their rows."""
+
+    request: Request
+    waiting: dict[int, None]
+    missing: list[dict[str, Any]]
+    rows: dict[int, dict[str, Any]] = field(default_factory=dict)
+
+
+class Commands:
+    """Answers one request after the other; only `tree` waits for others."""
+
+    def __init__(self, manager: Manager) -> None:
+        self._manager = manager
+        self._queries: dict[int, _TreeQuery] = {}
+        self._last = 0
+
+    def take(self, request: Request) -> None:
+        """Answer `request`, now or when the cores have."""
+        manager = self._manager
+        state = manager.state
+        match request.command:
+            case "ping":
+                own = {"node": manager.config.name, "incarnation": manager.incarnation}
+                request.reply({**own, "pid": os.getpid(), "state": state.state})
+            case "status":
+                request.reply(status_shape(state, manager.crew.vitals, resident_bytes))
+            case "members":
+                request.reply(state.members.shape())
+            case "call-info":
+                request.reply(manager.call_info())
+            case "config":
+                request.reply({"values": plain(manager.resolved.rows())})
+            case "events":
+                request.follow()
+            case "stop":
+                self._stop(request)
+            case "tree":
+                self._tree(request)
+            case other:
+                request.refuse(f"{other} is not served here", "use the regrove the node was started with")
+
+    def tree_arrived(self, number: int, core: int, rows: list[Any]) -> None:
+        """A core's rows."""
+        query = self._queries.get(number)
+        if query is None or core not in query.waiting:
+            return
+        del query.waiting[core]
+        slot = self._manager.state.cores[core]
+        query.rows[core] = {"core": core, "incarnation": slot.incarnation, "rows": rows}
+        if not query.waiting:
+            self._finish(number)
+
+    def _stop(self, request: Request) -> None:
+        now = bool(request.arguments.get("now", False))
+        limit = 0.0 if now else self._manager.config.drain_limit
+        request.reply({"stopping": True, "limit": limit})
+        self._manager.put(StopAsked("regrove stop --now" if now else "regrove stop", now=now))
+
+    def _tree(self, request: Request) -> None:
+        self._last += 1
+        number = self._last
+        waiting: dict[int, None] = {}
+        missing: list[dict[str, Any]] = []
+        for slot in self._manager.state.cores:
+            if slot.state in ("starting", "up", "stopping"):
+                waiting[slot.core] = None
+                self._manager.crew.send(slot.core, input_frame(AskTree(number)))
+            else:
+                why = f"{slot.state}, last exit: {slot.last_exit}" if slot.last_exit else slot.state
+                missing.append({"core": slot.core, "why": why})
+        self._queries[number] = _TreeQuery(request, waiting, missing)
+        if waiting:
+            self._manager.poller.alarm(TREE_LIMIT_NS, lambda: self._finish(number))
+        else:
+            self._finish(number)
+
+    def _finish(self, number: int) -> None:
+        query = self._queries.pop(number, None)
+        if query is None:
+            return
+        late = [{"core": core, "why": "did not answer within 2 s"} for core in query.waiting]
+        cores = [query.rows[core] for core in sorted(query.rows)]
+        missing = sorted([*query.missing, *late], key=lambda row: int(row["core"]))
+        query.request.reply({"node": self._manager.config.name, "cores": cores, "missing": missing})

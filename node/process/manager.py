@@ -1,0 +1,273 @@
+"""The manager of a node: the parent process. It carries out what `ManagerState` decides, and runs no user code.
+
+One loop, one poller: signals, the control socket, each core's pipe and pidfd, links to other managers. Whatever may
+block (writing the log) has a thread and a bounded queue of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Any, Final, assert_never
+
+from regrove.node.cluster.views import Shared
+from regrove.node.core.randomness import key_of
+from regrove.node.io.poller import Poller
+from regrove.node.process.budget import SECOND
+from regrove.node.process.channel import input_frame, read_groups
+from regrove.node.process.children import Children
+from regrove.node.process.commands import Commands
+from regrove.node.process.configuration import Resolved
+from regrove.node.process.control_server import ControlServer
+from regrove.node.process.core_slot import ManagerSettings
+from regrove.node.process.crew import CoreCrew
+from regrove.node.process.folders import NodeFolder
+from regrove.node.process.logs import LEVELS, Line, LogWriter
+from regrove.node.process.manager_events import (
+    Action,
+    Begin,
+    CoreBound,
+    CoreEnded,
+    CoreNamed,
+    CoreReported,
+    CoreStarted,
+    Dial,
+    Event,
+    Finish,
+    Go,
+    Kill,
+    Note,
+    Ready,
+    Share,
+    Spawn,
+    StopAsked,
+    Tell,
+    Tick,
+)
+from regrove.node.process.manager_state import ManagerState
+from regrove.node.process.peering import Peering
+from regrove.node.process.signals import Signals, has_terminal
+from regrove.node.process.status import call_info
+
+EVENTS_PER_PASS: Final = 10_000  # a bound on what one wake decides before links and signals are looked at again
+
+
+class Manager:
+    """Runs a node from `Begin` to `Finish`. `on_ready()` is called once, when every tree is up."""
+
+    def __init__(
+        self,
+        resolved: Resolved,
+        folder: NodeFolder,
+        incarnation: int,
+        address: str,
+        poller: Poller,
+        log: LogWriter,
+    ) -> None:
+        config = resolved.config
+        self.resolved = resolved
+        self.config = config
+        self.incarnation = incarnation
+        self._poller = poller
+        self._log = log
+        self.on_ready: Callable[[], None] = _nobody_waits
+        self._events: deque[Event] = deque()
+        seed = int.from_bytes(os.urandom(8), "little")
+        settings = ManagerSettings(
+            node=config.name,
+            incarnation=incarnation,
+            cores=config.cores,
+            budget=config.budget,
+            drain_limit=int(config.drain_limit * SECOND),
+            address=address,
+            draw=lambda core, strikes: key_of(seed, core, strikes),
+        )
+        self.state = ManagerState(settings)
+        self.application = ""
+        self.log_level = config.log_level
+        self._children = Children(poller, self._child_ended)
+        self._crew: CoreCrew | None = None
+        self._peering: Peering | None = None
+        self._commands = Commands(self)
+        hello = {"node": config.name, "incarnation": incarnation, "pid": os.getpid()}
+        self._control = ControlServer(poller, folder.control, hello, self._commands.take)
+        self._signals = Signals(poller, self._signal)
+
+    @property
+    def crew(self) -> CoreCrew:
+        """The core processes; set by `attach`."""
+        assert self._crew is not None
+        return self._crew
+
+    @property
+    def poller(self) -> Poller:
+        """Where alarms may be set."""
+        return self._poller
+
+    def attach(self, crew: CoreCrew, peering: Peering | None) -> None:
+        """Give what needs the node's sockets; once, before `run`."""
+        self._crew = crew
+        self._peering = peering
+
+    @property
+    def children(self) -> Children:
+        """The core processes as children."""
+        return self._children
+
+    # -- events from the parts --------------------------------------------------------------------------------------
+
+    def put(self, event: Event) -> None:
+        """Decide on `event` in this pass."""
+        self._events.append(event)
+
+    def note(self, note: Note) -> None:
+        """A line for the log, an event for those who follow."""
+        line: Line = {"at": time.time_ns(), "level": note.level, "event": note.event, "node": self.config.name}
+        line.update(note.fields)
+        if LEVELS[note.level] >= LEVELS[self.log_level]:
+            self._log.put(line)
+        self._control.publish(line)
+
+    def core_said(self, core: int, incarnation: int, frame: Any) -> None:
+        """A frame from a core's pipe."""
+        match frame:
+            case ["log", dict(line)]:
+                self._log.put(line)
+            case ["beat", dict(beat)]:
+                self.crew.beat(core, beat)
+            case ["bound", endpoint, remote, key, application, _version]:
+                self.application = application
+                self.put(CoreBound(core, incarnation, endpoint, remote, key))
+            case ["started"]:
+                self.put(CoreStarted(core, incarnation))
+            case ["reported", kind, text]:
+                self.put(CoreReported(core, incarnation, kind, text))
+            case ["named", names, groups]:
+                self.put(CoreNamed(core, incarnation, tuple(names), read_groups(groups)))
+            case ["tree", request, rows]:
+                self._commands.tree_arrived(request, core, rows)
+            case _:
+                self.note(Note("error", "core spoke nonsense", {"core": core, "frame": repr(frame)[:200]}))
+                self._children.kill(core)
+
+    def core_failed(self, core: int, incarnation: int, why: str) -> None:
+        """A core could not even be started."""
+        self.put(CoreEnded(core, incarnation, why))
+
+    def greeting(self) -> Iterator[Shared]:
+        """The whole state, for a manager that was just linked."""
+        yield self.state.view()
+        yield from self.state.names.rows(self.config.name)
+
+    def call_info(self) -> dict[str, Any]:
+        """What clients dial."""
+        return call_info(self.state, self.config.cluster, self.application)
+
+    def lifeline_cut(self, _why: str) -> None:
+        """The program that started this node is gone, or let it go."""
+        self.put(StopAsked("the program that started it has ended"))
+
+    def _child_ended(self, core: int, incarnation: int, how: str) -> None:
+        self.crew.drain(core)  # what it said last explains its end
+        self.put(CoreEnded(core, incarnation, how))
+
+    def _signal(self, number: int) -> None:
+        if number == signal.SIGCHLD:
+            self._children.reap_strays()
+        elif number == signal.SIGHUP and not has_terminal():
+            self.reload()
+        else:
+            name = signal.Signals(number).name
+            self.put(StopAsked(name, now=self.state.stopping))
+
+    def reload(self) -> None:
+        """SIGHUP without a terminal: the log level is read again from where it came."""
+        from regrove.node.process.configuration import ConfigError, reread_log_level
+
+        try:
+            self.log_level = reread_log_level(self.resolved)
+        except ConfigError as problem:
+            self.note(Note("error", "reload refused", {"problem": str(problem)}))
+            return
+        self.crew.send_all(["level", self.log_level])
+        self.note(Note("info", "reloaded", {"log_level": self.log_level}))
+
+    # -- the loop ---------------------------------------------------------------------------------------------------
+
+    def run(self) -> Finish:
+        """Until the decisions say Finish; then nothing of the node runs any more."""
+        self.put(Begin())
+        try:
+            while self.state.finished is None:
+                self._pass()
+        finally:
+            self._close()
+        assert self.state.finished is not None
+        return self.state.finished
+
+    def _pass(self) -> None:
+        now = time.monotonic_ns()
+        more = self._peering.receive(now) if self._peering is not None else False
+        due = self.state.deadline()
+        if due is not None and due <= now:
+            self.put(Tick())
+        for _ in range(EVENTS_PER_PASS):
+            if not self._events or self.state.finished is not None:
+                break
+            for action in self.state.decide(now, self._events.popleft()):
+                self._carry_out(action)
+        if self.state.finished is not None:
+            return
+        self._rest(more)
+
+    def _rest(self, more: bool) -> None:
+        times = [self.state.deadline()]
+        if self._peering is not None:
+            self._peering.flush(time.monotonic_ns())
+            times.append(self._peering.deadline())
+            more = more or self._peering.pending()
+        if more or self._events:
+            self._poller.wait(0)
+            return
+        due = min((at for at in times if at is not None), default=None)
+        self._poller.wait(None if due is None else max(0, due - time.monotonic_ns()))
+
+    def _carry_out(self, action: Action) -> None:
+        match action:
+            case Spawn(core, incarnation):
+                self.crew.spawn(core, incarnation)
+            case Tell(core, item):
+                self.crew.send(core, input_frame(item))
+            case Go(core, peers):
+                self.crew.send(core, ["go", peers])
+            case Kill(core):
+                self._children.kill(core)
+            case Share(node, item):
+                if self._peering is not None:
+                    self._peering.share(node, item)
+            case Dial(address):
+                if self._peering is not None:
+                    self._peering.dial(address)
+            case Note():
+                self.note(action)
+            case Ready():
+                self.on_ready()
+            case Finish():
+                pass  # the loop sees `state.finished`
+            case _:
+                assert_never(action)
+
+    def _close(self) -> None:
+        self._children.kill_all()
+        if self._peering is not None:
+            self._peering.close(time.monotonic_ns())
+        self._control.close()
+        self.crew.close()
+        self._signals.close()
+
+
+def _nobody_waits() -> None:
+    """A node in the foreground tells its log that it is up, and nobody else."""

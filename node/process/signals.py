@@ -1,0 +1,56 @@
+"""Signals of a process as events of its poller: no Python code runs in a handler."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+from collections.abc import Callable
+from types import FrameType
+from typing import Any, Final
+
+from regrove.node.io.poller import Poller
+
+WATCHED: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD)
+
+
+class Signals:
+    """From construction to `close` each watched signal is handed to `on_signal(number)`; main thread only."""
+
+    def __init__(self, poller: Poller, on_signal: Callable[[int], None]) -> None:
+        self._poller = poller
+        self._on_signal = on_signal
+        self._reader, self._writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._wakeup = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
+        self._handlers: list[tuple[int, Any]] = [(number, signal.signal(number, _noted)) for number in WATCHED]
+        poller.register(self._reader, select.EPOLLIN, self._ready)
+
+    def close(self) -> None:
+        """Put everything back as it was."""
+        for number, handler in self._handlers:
+            signal.signal(number, handler)
+        signal.set_wakeup_fd(self._wakeup)
+        self._poller.unregister(self._reader)
+        os.close(self._reader)
+        os.close(self._writer)
+
+    def _ready(self, _events: int) -> None:
+        try:
+            data = os.read(self._reader, 4096)
+        except BlockingIOError:
+            return
+        for number in data:
+            self._on_signal(number)
+
+
+def has_terminal() -> bool:
+    """Tell whether this process has a controlling terminal: then SIGHUP says that it is gone."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC))
+    except OSError:
+        return False
+    return True
+
+
+def _noted(_number: int, _frame: FrameType | None) -> None:
+    """The wakeup descriptor has it; a handler must exist so that the default does not."""
