@@ -25,7 +25,7 @@ def project() -> dict[str, Any]:
 
 def modules_in(folder: Path, package: str) -> dict[str, Path]:
     """Give every module below a real folder, by its path in an installation; links are not followed."""
-    found = {}
+    found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
         if path.is_symlink() or path.name == "__pycache__":
             continue
