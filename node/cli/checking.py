@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from typing import Any
 
 import click
@@ -70,7 +71,7 @@ def _check(config: Any, peers: int) -> dict[str, Any]:
     rows = []
     for core in range(config.cores):
         place = Place(config.name, core, config.cores, config.role_of(core), settings)
-        supervisors, children = _count(application.build(place))
+        supervisors, children = _count(_build(application, place))
         rows.append({"core": core, "role": place.role, "supervisors": supervisors, "children": children})
     linked = config.cores - 1 + peers
     application.bounds.check_memory(linked, config.memory)
@@ -83,6 +84,23 @@ def _check(config: Any, peers: int) -> dict[str, Any]:
         "sum": sum(memory.values()),
         "limit": config.memory,
     }
+
+
+def _build(application: Any, place: Any) -> Any:
+    """The tree of one core; whatever the application's own code raises is its author's to mend."""
+    from regrove.node.core.errors import Misuse, RegroveError
+    from regrove.supervisor.rules import SpecError
+
+    try:
+        return application.build(place)
+    except (RegroveError, SpecError) as problem:
+        raise Misuse(f"the tree of core {place.core} is invalid: {problem}") from problem
+    except Exception as problem:
+        frame = traceback.extract_tb(problem.__traceback__)[-1]
+        raise Misuse(
+            f"tree(place) of {application.name} raised {type(problem).__name__}: {problem} on core {place.core}, "
+            f"at {frame.filename}:{frame.lineno}; mend it there"
+        ) from problem
 
 
 def _count(root: Any) -> tuple[int, int]:

@@ -44,7 +44,16 @@ def run(command: click.Command, arguments: Sequence[str]) -> int:
         return complain(str(problem), code_of(problem))
     except Exception as problem:
         _traceback_if_asked()
-        return complain(_bug(problem), BUG)
+        return _leaf(problem) or complain(_bug(problem), BUG)
+
+
+def _leaf(problem: Exception) -> int | None:
+    """Errors of `supervisor/` and `transport/`, which know nothing of ours above them, say what to mend as well."""
+    from regrove.supervisor.rules import SpecError
+    from regrove.transport.base import TransportError
+    from regrove.transport.keys import KeyProblem
+
+    return complain(str(problem), FAILED) if isinstance(problem, SpecError | TransportError | KeyProblem) else None
 
 
 def complain(text: str, code: int) -> int:
@@ -56,10 +65,13 @@ def complain(text: str, code: int) -> int:
 def code_of(problem: RegroveError) -> int:
     """The exit code of an error of ours."""
     from regrove.node.cli.literals import LiteralError
+    from regrove.node.cli.values import BadValue
     from regrove.node.client.errors import NoNode, NotConnected
+    from regrove.node.process.configuration import ConfigError
+    from regrove.node.process.loading import ApplicationError
 
     match problem:
-        case LiteralError():
+        case LiteralError() | BadValue() | ConfigError() | ApplicationError():
             return USAGE
         case NoNode() | NotConnected():
             return UNAVAILABLE

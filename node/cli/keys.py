@@ -18,12 +18,14 @@ def keygen(file: Path, as_json: bool) -> int:
     Copy FILE to every machine of the cluster and to its clients: `regrove start --keys FILE`, `connect(keys=FILE)`.
     """
     from regrove.node.core.errors import Misuse
-    from regrove.node.process.keyring import make_keys, read_keys
+    from regrove.transport.keys import KeyProblem, store_pair
+    from regrove.transport.zeromq import make_pair
 
-    if file.exists():
-        raise Misuse(f"{file} exists and is not replaced; give another name, or remove it first")
-    make_keys(file)
-    pair = read_keys(file)
+    pair = make_pair()
+    try:
+        store_pair(pair, file)
+    except KeyProblem as problem:
+        raise Misuse(str(problem)) from None
     if as_json:
         print_json({"file": str(file), "public": pair.public})
     else:

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from regrove.node.cli.options import settings_from
+from regrove.node.cli.options import control, json_option, node_option, print_json, settings_from
 
 _HELP_SET = "A setting of the application (place.settings); more KEY=VALUE pairs may follow the last one."
 

@@ -1,4 +1,4 @@
-"""`regrove up`: several nodes of this machine as children of one command, their output line by line behind their names."""
+"""`regrove up`: several nodes of this machine as children of one command, each line behind its node's name."""
 
 from __future__ import annotations
 

@@ -25,8 +25,9 @@ from regrove.node.core.errors import Misuse
 from regrove.node.process import values
 from regrove.node.process.configuration import is_loopback
 from regrove.node.process.control import ControlClient, ControlError
-from regrove.node.process.keyring import KeyPair, loopback_keys, read_keys
+from regrove.node.process.keyring import loopback_keys, read_keys, shared
 from regrove.transport.handshake import Identity
+from regrove.transport.keys import KeyPair
 from regrove.transport.links import LinkTable
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def _keys_of(config: dict[str, Any]) -> KeyPair | None:
         return None
     if config.get("keys"):
         return read_keys(Path(config["keys"]))
-    return loopback_keys({"REGROVE_STATE_DIR": str(config["state_dir"])})
+    return loopback_keys()
 
 
 def _dial_listen(where: str, cluster: str, keys: str | None, insecure: bool) -> Bridge:
@@ -106,4 +107,4 @@ def _links(transport: ZeromqTransport, cluster: str) -> LinkTable:
 def _transport(keys: KeyPair | None) -> ZeromqTransport:
     from regrove.transport.zeromq import ZeromqTransport  # zmq only where a socket is opened
 
-    return ZeromqTransport(curve=None if keys is None else keys.curve())
+    return ZeromqTransport(curve=None if keys is None else shared(keys))

@@ -1,0 +1,200 @@
+"""The command line without a node: help, usage errors, exit codes, and one sentence with its mend for each error."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from regrove.node.cli import main
+from regrove.node.cli.group import COMMANDS
+
+APP = """
+from regrove import Application, Bounds, Child, Isolate, Supervisor
+
+class Worker(Isolate):
+    pass
+
+def tree(place):
+    return Supervisor("root", [Child(f"w{n}", Worker) for n in range(int(place.settings.get("workers", "1")))])
+
+def twins(place):
+    return Supervisor("root", [Child("w", Worker), Child("w", Worker)])
+
+app = Application("checked", tree=tree)
+twin = Application("twins", tree=twins)
+"""
+
+
+@pytest.fixture(autouse=True)
+def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No node of this machine is seen, and the working folder holds an application."""
+    for name in ("RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR", "REGROVE_DEBUG", "REGROVE_CONFIG"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("REGROVE_RUNTIME_DIR", str(tmp_path / "run"))
+    (tmp_path / "app_of_check.py").write_text(APP)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+
+
+Captured = pytest.CaptureFixture[str]
+
+
+def complaint(capsys: Captured, *arguments: str) -> tuple[int, str]:
+    code = main(arguments)
+    return code, capsys.readouterr().err
+
+
+def test_help_lists_every_command_and_imports_none_of_them(tmp_path: Path) -> None:
+    script = (
+        "import sys; from regrove.node.cli import main; code = main(['--help']); "
+        "heavy = [name for name in ('zmq', 'structlog', 'asyncio', 'msgpack.fallback', 'regrove.node.cli.running') "
+        "if name in sys.modules]; print('heavy', heavy); sys.exit(code)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.rstrip().endswith("heavy []")
+    assert all(f"  {name} " in done.stdout for name in COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_a_help(command: str, capsys: Captured) -> None:
+    assert main([command, "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith(f"Usage: regrove {command} ")
+
+
+def test_no_command_shows_the_help_and_counts_as_usage_error(capsys: Captured) -> None:
+    assert main([]) == 64
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["bogus"], "no such command 'bogus'; see `regrove --help`"),
+        (["status", "--bogus"], "--bogus"),
+        (["call", "x"], "missing argument 'REQUEST'; see `regrove call --help`"),
+        (["call", "@shop", "1"], "'@shop' names no isolate; write NAME or NAME@NODE, for example ledger@shop; see "),
+        (
+            ["call", "x", "1", "--node", "a", "--connect", "b:1"],
+            "--node and --connect both say where; give one of them",
+        ),
+        (["call", "x", "bank:Add("], "the text ends where a value should stand at character 10"),
+        (["call", "x", "nowhere_at_all:Add()"], "there is no module 'nowhere_at_all'"),
+        (["start", "a:b", "--set", "port"], "'port' is not KEY=VALUE; write --set port=6380, or leave it out"),
+        (["start", "a:b", "--set", "a=1", "a=2"], "--set gives 'a' twice; give each setting once"),
+        (["start", "a:b", "--set", "a=1", "b"], "'b' is not KEY=VALUE"),
+        (["start", "a:b", "--cores", "0"], "cores = '0' (from --cores): it is a whole number from 1 to 1024"),
+        (["start"], "the application is missing; write for example `regrove start shop:app`"),
+        (
+            ["start", "a:b", "--config", "none.toml"],
+            "there is no such file; give the path of a TOML file with --config",
+        ),
+        (["check", "app_of_check:nothing"], "module app_of_check has no 'nothing'; did you mean app_of_check:app"),
+        (["check", "no_such_module:app"], "there is no module 'no_such_module'"),
+        (["up", "a:b", "-n", "0"], "invalid value for '-n' / '--nodes': 0 is not in the range 1<=x<=64"),
+    ],
+)
+def test_usage_errors_exit_64_with_one_sentence_and_its_mend(arguments: list[str], text: str, capsys: Captured) -> None:
+    code, err = complaint(capsys, *arguments)
+    assert code == 64
+    assert err.startswith("regrove: ")
+    assert text in err
+    assert "Traceback" not in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", [["tree"], ["members"], ["links"], ["stop"], ["call", "x", "1"]])
+def test_without_a_node_commands_say_where_they_looked_and_exit_69(command: list[str], capsys: Captured) -> None:
+    code, err = complaint(capsys, *command)
+    assert code == 69
+    assert err.startswith("regrove: no node runs here (searched ")
+    assert "start one with `regrove start module:app`" in err
+
+
+def test_status_without_a_node_is_down(capsys: Captured) -> None:
+    code, err = complaint(capsys, "status", "--node", "shop@here")
+    assert code == 2
+    assert err.startswith("regrove: no node named shop@here runs here")
+
+
+def test_nobody_behind_connect_is_said_with_the_address(capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(Path.cwd() / "state"))
+    code, err = complaint(capsys, "call", "x", "1", "--connect", "127.0.0.1:1", "--timeout", "0.3")
+    assert code == 69
+    assert err.startswith("regrove: no connection to tcp://127.0.0.1:1: ")
+    assert "(waited 0.3 s)" in err
+
+
+def test_check_counts_supervisors_and_children_and_prints_the_sum_of_the_bounds(capsys: Captured) -> None:
+    assert main(["check", "app_of_check:app", "--cores", "2", "--set", "workers=3"]) == 0
+    out = capsys.readouterr().out.splitlines()
+    assert out[0] == "checked: 2 trees built, every spec is valid"
+    assert out[1].split() == ["core", "role", "supervisors", "children"]
+    assert out[2].split() == ["0", "-", "1", "3"]
+    assert out[3].split() == ["1", "-", "1", "3"]
+    assert out[-1].split()[0] == "sum"
+
+
+def test_check_as_json_has_the_documented_shape(capsys: Captured) -> None:
+    assert main(["check", "app_of_check:app", "--cores", "1", "--json", "--memory", "2G"]) == 0
+    shape = json.loads(capsys.readouterr().out)
+    assert set(shape) == {"application", "version", "cores", "memory", "sum", "limit"}
+    assert shape["cores"] == [{"core": 0, "role": "", "supervisors": 1, "children": 1}]
+    assert shape["sum"] == sum(shape["memory"].values())
+    assert shape["limit"] == 2 << 30
+
+
+def test_check_refuses_bounds_over_the_memory_limit_with_the_sum(capsys: Captured) -> None:
+    code, err = complaint(capsys, "check", "app_of_check:app", "--cores", "1", "--memory", "100M")
+    assert code == 1
+    assert "do not fit the memory limit of 100 MiB a core: interpreter 64 MiB + " in err
+
+
+def test_check_refuses_an_invalid_spec_with_the_rule(capsys: Captured) -> None:
+    code, err = complaint(capsys, "check", "app_of_check:twin", "--cores", "1")
+    assert code == 1
+    assert "'w'" in err
+    assert "Traceback" not in err
+
+
+def test_keygen_makes_a_private_file_and_never_replaces_one(capsys: Captured, tmp_path: Path) -> None:
+    file = tmp_path / "cluster.key"
+    assert main(["keygen", str(file)]) == 0
+    assert file.stat().st_mode & 0o777 == 0o600
+    before = file.read_bytes()
+    code, err = complaint(capsys, "keygen", str(file))
+    assert code == 1
+    assert "is there already: name another file" in err
+    assert file.read_bytes() == before
+
+
+def test_a_bug_of_ours_is_called_one_and_its_traceback_is_shown_on_demand(
+    capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_arguments: object) -> None:
+        raise KeyError("lost")
+
+    monkeypatch.setattr("regrove.node.process.configuration.resolve", broken)
+    code, err = complaint(capsys, "check", "app_of_check:app")
+    assert code == 70
+    assert err.startswith("regrove: this is a bug of regrove, not yours: KeyError: 'lost' (regrove ")
+    assert "REGROVE_DEBUG=1" in err
+    assert "Traceback" not in err
+    monkeypatch.setenv("REGROVE_DEBUG", "1")
+    assert "Traceback" in complaint(capsys, "check", "app_of_check:app")[1]
+
+
+def test_a_reader_that_went_away_is_no_bug(tmp_path: Path) -> None:
+    script = "import sys; from regrove.node.cli import main; sys.exit(main(['start', '--help']))"
+    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    err = process.stderr.read()
+    process.stderr.close()
+    process.wait(30)
+    assert err == b""
