@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+import ast
+import inspect
+from collections.abc import Callable
 
 import pytest
 
-from regrove.node.io import Edge, Poller
+from regrove.node.io import contract
 from regrove.node.io.contract import CHECKS, Bench
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    poller = Poller()
-    edge = Edge(poller, tmp_path / "data")
-    yield Bench(edge, lambda: poller.wait(50_000_000))
-    edge.close()
-    poller.close()
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 def test_the_real_edge_keeps_the_contract(check: Callable[[Bench], None], bench: Bench) -> None:
     check(bench)
+
+
+def test_every_check_of_the_contract_is_in_the_list() -> None:
+    source = ast.parse(inspect.getsource(contract))
+    checks = [
+        node.name
+        for node in source.body
+        if isinstance(node, ast.FunctionDef) and [argument.arg for argument in node.args.args] == ["bench"]
+    ]
+    assert checks == [check.__name__ for check in CHECKS]
