@@ -63,9 +63,9 @@ class Clock:
         """Whether nothing else happens up to and including `time`, within the run under way."""
         return time <= self._limit and (not self._heap or self._heap[0][0] > time)
 
-    def step(self) -> None:
-        """Move to the next thing and do it."""
-        self._limit = 0
+    def step(self, limit: int = 0) -> None:
+        """Move to the next thing and do it; it may go on by itself up to `limit`."""
+        self._limit = limit
         self.now, _, _, action, argument = heappop(self._heap)
         action(argument)
 

@@ -11,12 +11,18 @@ from typing import TYPE_CHECKING, Any, Final
 
 from regrove.node.core.address import Home
 from regrove.node.core.core import Core, CoreSettings
+from regrove.node.core.effects import Target
+from regrove.node.core.isolate import Cell
+from regrove.node.core.mailbox import OK, Sent
+from regrove.node.core.messages import check, encode
 from regrove.node.core.ports import ControlInput, Inputs, Started
+from regrove.node.core.remote import SEND
 from regrove.node.simulation.clock import MICROSECOND, SECOND
 from regrove.node.simulation.edge import SimulatedEdge
 from regrove.node.simulation.network import SCHEME, SimulatedTransport
 from regrove.node.simulation.seeds import key_of
 from regrove.node.simulation.tracing import CoreTracer, TracedLinks
+from regrove.supervisor.reasons import Killed
 from regrove.transport.credit import Window
 from regrove.transport.handshake import Identity
 from regrove.transport.link import LinkSettings, State
@@ -26,7 +32,7 @@ if TYPE_CHECKING:
 
 PASS_COST: Final = 5 * MICROSECOND
 CALLBACK_COST: Final = 1 * MICROSECOND
-LINKS_LIMIT: Final = 5 * SECOND  # a tree waits so long for the links to its peers, then starts without
+LINKS_LIMIT: Final = 2 * SECOND  # a tree waits so long for the links to its peers, then starts without
 EPOCH: Final = 1_767_225_600 * SECOND  # the wall clock starts at 2026-01-01 00:00 UTC
 CLUSTER: Final = "sim"
 
@@ -83,6 +89,7 @@ class Life:
             opening=Window(bounds.opening_messages, bounds.opening_bytes),
             window=Window(bounds.link_messages, bounds.link_bytes),
             message_max=bounds.message_bytes,
+            links_max=bounds.links,
         )
         application = world.application
         identity = Identity(CLUSTER, self.home, "core", application.name, application.version)
@@ -156,6 +163,31 @@ class Life:
         elif outputs.deadline is not None:
             self.due(max(outputs.deadline, end))
 
+    # --- what a test does to it ---
+
+    def send(self, to: Target, message: object) -> Sent:
+        """Send a message from this core, from outside its tree."""
+        core = self.core
+        where = core.registry.resolve(to)
+        if isinstance(where, Cell):
+            sent = core.inject(where.address, message)
+        elif isinstance(where, tuple):
+            check(message)
+            sent = core.links.post(where[0], (SEND, where[1], where[2], encode(message)))
+            core.counters.sent += sent is OK
+        else:
+            sent = where
+        self.wake()
+        return sent
+
+    def end_isolate(self, cell: Cell) -> None:
+        """Kill an isolate or a supervisor."""
+        if cell.supervising is not None:
+            self.core.supervising.kill(cell.supervising)
+        else:
+            self.core.signals.kill(cell, Killed())
+        self.wake()
+
     # --- the beginning and the end ---
 
     def tell(self, item: ControlInput) -> None:
@@ -173,7 +205,7 @@ class Life:
     def _begin_tree(self) -> None:
         assert self.peers is not None
         for peer in self.peers:
-            self.links.want(peer)
+            self.links.warm(peer)
         if self._may_begin():
             self.tree_begun = True
             self.core.boot()

@@ -107,6 +107,12 @@ class SimulatedEdge:
         return bool(self._done)
 
     @property
+    def working(self) -> int:
+        """How many file operations and offloads are under way."""
+        pools = self._pools.values()
+        return len(self._half_done) + sum(pool.running + len(pool.queue) for pool in pools)
+
+    @property
     def under_way(self) -> int:
         """How many requests are open, waits for somebody's bytes included."""
         return len(self._open_tokens)

@@ -159,7 +159,9 @@ def pause(often: tuple[int, int] = (1, 8), lasts: tuple[Span, Span] = ("50ms", "
 
 def crash(on: str = "core", often: tuple[int, int] = (1, 8), lasts: tuple[Span, Span] = ("200ms", "3s")) -> Kind:
     """Kill a core (its manager replaces it), or with `on="node"` a node that loses power and is back after `lasts`."""
-    return Kind(CRASH_CORE if _place(on) == "core" else CRASH_NODE, Ratio(*often), _span(lasts), on=on)
+    if _place(on) == "core":
+        return Kind(CRASH_CORE, Ratio(*often), (0, 0))
+    return Kind(CRASH_NODE, Ratio(*often), _span(lasts), on="node")
 
 
 def loss(noise: tuple[int, int] = (1, 2000), often: tuple[int, int] = (1, 10)) -> Kind:

@@ -19,6 +19,10 @@ class Edge(Protocol):
         """The node's name."""
 
     @property
+    def core(self) -> int:
+        """The core's index on its node."""
+
+    @property
     def tcp(self) -> Tcp:
         """All tcp of the world."""
 

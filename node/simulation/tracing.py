@@ -17,7 +17,6 @@ from regrove.node.simulation.clock import Clock
 from regrove.node.simulation.trace import Trace
 from regrove.supervisor.reasons import Reason
 from regrove.transport.events import LinkEvent, LinkLost, Resolved
-from regrove.transport.link import State
 from regrove.transport.links import LinkTable
 
 LOG_LINES: Final = 2_000
@@ -103,13 +102,6 @@ class TracedLinks(LinkTable):
     """A link table that notes in the trace what reached nobody."""
 
     note: Callable[[str, str], int]
-
-    def want(self, peer: tuple[str, int, int, int]) -> None:
-        """Have a learnt peer dialled at the next flush, without a post: links in a node come up before trees."""
-        link = self._links.get(peer)
-        if link is not None and link.endpoint and link.state is not State.UP:
-            link.wanted = True
-            self._mark(link)
 
     def refuse(self, peer: tuple[str, int, int, int], session: int, sequence: int, reason: bytes) -> None:
         """Tell the sender that an item was not taken."""

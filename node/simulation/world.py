@@ -93,8 +93,23 @@ class World:
     def run_until(self, time: int) -> None:
         """Let time pass up to `time`. Raises Livelock."""
         clock = self.clock
-        while clock.now < time:
+        while True:
             clock.run_until(min(time, clock.now + SECOND))
+            self.check_progress()
+            if clock.now >= time:
+                return
+
+    def run_while(self, condition: Callable[[], bool], deadline: int) -> bool:
+        """Let things happen until the condition holds (True), at most up to `deadline`. Raises Livelock."""
+        clock = self.clock
+        while True:
+            if condition():
+                return True
+            time = clock.next_time()
+            if time is None or time > deadline:
+                clock.run_until(max(deadline, clock.now))
+                return condition()
+            clock.step(deadline)
             self.check_progress()
 
     def step(self) -> bool:

@@ -1,0 +1,53 @@
+"""What is held between two places, for inspection."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from regrove.node.core.messages import decode
+from regrove.transport.wire import BATCH, SIGNAL, Decoder, WireLimits
+
+if TYPE_CHECKING:
+    from regrove.node.simulation.world import World
+
+
+class Held:
+    """The frames held from a place to a place, in order."""
+
+    def __init__(self, world: World, source: str, target: str) -> None:
+        self._world = world
+        self._source = source
+        self._target = target
+        self._active = False
+
+    def begin(self) -> None:
+        """Hold from now on."""
+        self._active = True
+        self._world.note(f"{self._source}>{self._target}", "test-hold")
+        self._world.network.cut(self._source, self._target)
+
+    def release(self) -> None:
+        """Let everything go on its way, in order. Idempotent."""
+        if self._active:
+            self._active = False
+            self._world.note(f"{self._source}>{self._target}", "test-release")
+            self._world.network.heal(self._source, self._target)
+
+    @property
+    def frames(self) -> list[bytes]:
+        """The frames as they are on the wire."""
+        return self._world.network.under_way(self._source, self._target)
+
+    @property
+    def messages(self) -> list[Any]:
+        """The messages of isolates among what is held, decoded, in order."""
+        decoder = Decoder(WireLimits())
+        found: list[Any] = []
+        for data in self.frames:
+            frame = decoder.frame(data)
+            if frame is not None and frame.type == BATCH:
+                found.extend(decode(item[-1]) for item in frame.body if item[0] < SIGNAL)
+        return found
+
+    def __repr__(self) -> str:
+        return f"<held {self._source} > {self._target}: {len(self.frames)} frames>"

@@ -1,0 +1,152 @@
+"""Programs outside the world: a tcp connection a test drives by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from regrove.node.core.errors import Misuse
+from regrove.node.simulation.clock import Span, duration
+from regrove.node.simulation.handles import SimulatedListener
+from regrove.node.simulation.streams import Backlog, End
+
+if TYPE_CHECKING:
+    from regrove.node.simulation.client import Drive
+    from regrove.node.simulation.driver import SimulatedCore
+    from regrove.node.simulation.node import SimulatedNode
+    from regrove.node.simulation.world import World
+
+
+class OutsideStream:
+    """One tcp connection from outside. `on_bytes(stream)`, when set, is called at each arrival, also of the end.
+
+    `state` is `connecting`, `open`, `ended` (the peer closed in order), `failed` (see `error`) or `closed` (by us).
+    """
+
+    def __init__(self, world: World, drive: Drive, number: int) -> None:
+        self._world = world
+        self._drive = drive
+        self._end: End | None = None
+        self._early = bytearray()
+        self._received = bytearray()
+        self._taken = 0
+        self.number = number
+        self.state = "connecting"
+        self.error: str | None = None
+        self.on_bytes: Callable[[OutsideStream], Any] | None = None
+
+    # --- what a test does ---
+
+    def send(self, data: bytes) -> None:
+        """Send bytes; before the connection is through they wait."""
+        if self.state == "connecting":
+            self._early += data
+        elif self.state == "open" and self._end is not None:
+            self._end.write(data)
+        elif self.state == "closed":
+            raise Misuse("this connection was closed by the test: open another with sim.connect(port)")
+
+    def received(self) -> bytes:
+        """Return all that has arrived so far."""
+        return bytes(self._received)
+
+    def take(self) -> bytes:
+        """Return what has arrived since the last `take`."""
+        data = bytes(self._received[self._taken :])
+        self._taken = len(self._received)
+        return data
+
+    def read(self, count: int, within: Span = "5s") -> bytes:
+        """Let time pass until `count` untaken bytes have arrived, and take them; fewer when it ends or time is up."""
+        deadline = self._world.clock.now + duration(within)
+        self._drive(lambda: len(self._received) - self._taken >= count or self.over, deadline)
+        data = bytes(self._received[self._taken : self._taken + count])
+        self._taken += len(data)
+        return data
+
+    def read_until(self, mark: bytes, within: Span = "5s") -> bytes:
+        """Let time pass until `mark` has arrived; take the untaken bytes up to and including it, else what is there."""
+        deadline = self._world.clock.now + duration(within)
+        self._drive(lambda: self._received.find(mark, self._taken) >= 0 or self.over, deadline)
+        found = self._received.find(mark, self._taken)
+        stop = len(self._received) if found < 0 else found + len(mark)
+        data = bytes(self._received[self._taken : stop])
+        self._taken = stop
+        return data
+
+    def close(self) -> None:
+        """Close this end in order."""
+        if self.state != "closed":
+            self.state = "closed"
+            if self._end is not None:
+                self._end.close()
+
+    def reset(self) -> None:
+        """Close this end with a reset."""
+        self.state = "closed"
+        if self._end is not None:
+            self._end.reset()
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing will arrive any more."""
+        return self.state in ("ended", "failed", "closed")
+
+    # --- what the world does ---
+
+    def connected(self, end: End | None, error: str) -> None:
+        """The connect is through, or refused."""
+        if end is None:
+            self.state, self.error = "failed", error
+        elif self.state == "closed":
+            end.reset()
+            return
+        else:
+            self._end = end
+            end.owner = self
+            self.state = "open"
+            if self._early:
+                end.write(bytes(self._early))
+                self._early.clear()
+            self.stream_ready(end)
+            return
+        self._tell()
+
+    def stream_ready(self, end: End) -> None:
+        """Take what has arrived."""
+        before = (len(self._received), self.state)
+        while self.state == "open":
+            data = None if end.error is not None else end.read(65536)
+            if end.error is not None:
+                self.state, self.error = "failed", end.error
+            elif data is None:
+                break
+            elif data == b"":
+                self.state = "ended"
+            else:
+                self._received += data
+        if before != (len(self._received), self.state):
+            self._tell()
+
+    def stream_drained(self, _: End) -> None:
+        """All that was sent is on its way."""
+
+    def _tell(self) -> None:
+        if self.on_bytes is not None:
+            self.on_bytes(self)
+
+    def __repr__(self) -> str:
+        return f"<connection {self.number} {self.state} received={len(self._received)}>"
+
+
+def connect(
+    world: World, drive: Drive, number: int, port: int, node: SimulatedNode, core: SimulatedCore | None
+) -> OutsideStream:
+    """Begin a connection from outside to a port of a node, or of one of its cores."""
+    stream = OutsideStream(world, drive, number)
+
+    def chosen(listener: Backlog) -> bool:
+        return core is None or (isinstance(listener, SimulatedListener) and listener.edge.core == core.index)
+
+    world.tcp.connect(("", f"client{number}"), (node.name, port), stream.connected, chosen)
+    return stream

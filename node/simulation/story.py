@@ -1,0 +1,72 @@
+"""The story of a failing seed: what was violated, under which plan, and the causal end of the trace."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from regrove.node.simulation.clock import written
+from regrove.node.simulation.trace import Event
+
+if TYPE_CHECKING:
+    from regrove.node.simulation.simulation import Simulation
+
+TRACE_LINES: Final = 40
+PLAN_LINES: Final = 30
+CAUSES: Final = 15
+DULL: Final = ("frame", "supervise")
+
+
+def story(sim: Simulation, error: BaseException) -> str:
+    """Tell how a run failed."""
+    world = sim.world
+    lines = [
+        f"--- simulation of {world.application.name}: seed {sim.seed}, {len(world.nodes)} nodes x "
+        f"{len(world.nodes[0].cores)} cores, {sim.profile}, failed at {written(world.clock.now)} virtual ---",
+        f"violated: {type(error).__name__}: {error}",
+        *_plan(sim),
+        *_crashes(sim),
+        "the end of the trace (time [event <- cause] place what):",
+        *(f"  {event}" for event in _ending(sim)),
+        f"digest: {sim.trace.digest} over {sim.trace.sequence} events",
+    ]
+    if sim.command:
+        lines.append(f"run it again: {sim.command}")
+    return "\n".join(lines)
+
+
+def _plan(sim: Simulation) -> list[str]:
+    plan = sim.plan
+    if not plan.entries and not plan.counts:
+        return ["plan: no faults"]
+    struck = [fault for fault in plan.entries if fault.at <= sim.now]
+    lines = [f"plan: {len(struck)} faults"]
+    if len(struck) > PLAN_LINES:
+        lines.append(f"  ... {len(struck) - PLAN_LINES} earlier ones")
+    lines += [f"  {fault}" for fault in struck[-PLAN_LINES:]]
+    lines += [
+        f"  {what}: {count.armed} armed, {count.fired} fired, {count.affected} affected"
+        for what, count in plan.counts.items()
+    ]
+    return lines
+
+
+def _crashes(sim: Simulation) -> list[str]:
+    traced = [line for line in sim.world.log.lines if "traceback" in line]
+    if not traced:
+        return []
+    last = traced[-1]
+    text = "\n".join(f"  | {part}" for part in last["traceback"].rstrip().splitlines())
+    return [f"the last of {len(traced)} kinds of crashes, {last.get('path', '')} at {written(last['time'])}:", text]
+
+
+def _ending(sim: Simulation) -> list[Event]:
+    """The causes of the last telling event, then what happened last."""
+    events = list(sim.trace)
+    telling = [event for event in events if event.kind not in DULL]
+    if not telling:
+        return events[-TRACE_LINES:]
+    causes = sim.trace.causes(telling[-1].sequence, CAUSES)
+    known = {event.sequence: event for event in causes}
+    for event in telling[-(TRACE_LINES - len(causes)) :]:
+        known[event.sequence] = event
+    return [known[sequence] for sequence in sorted(known)]

@@ -1,0 +1,38 @@
+"""The public door for testers: whole clusters in one thread, on virtual time, with faults drawn from a seed.
+
+from regrove.testing import faults as f, simulate
+
+@simulate(app=bank.app, nodes=3, cores=2, seeds=200, faults=f.swarm(f.cut(), f.pause(), f.crash(), f.loss()))
+def test_money_is_never_created(sim):
+    sim.run("60s")
+    sim.settle()
+    assert sum(account.balance for account in sim.isolates(Account)) == 1_000
+"""
+
+from __future__ import annotations
+
+from regrove.node.simulation import faults
+from regrove.node.simulation.campaign import simulate
+from regrove.node.simulation.checks import NotSettled, PropertyViolated
+from regrove.node.simulation.finding import Found, NotThere
+from regrove.node.simulation.outside import OutsideStream
+from regrove.node.simulation.seeds import Ratio
+from regrove.node.simulation.simulation import Simulation
+from regrove.node.simulation.trace import Event, Trace, first_difference
+from regrove.node.simulation.world import Livelock
+
+__all__ = [
+    "Event",
+    "Found",
+    "Livelock",
+    "NotSettled",
+    "NotThere",
+    "OutsideStream",
+    "PropertyViolated",
+    "Ratio",
+    "Simulation",
+    "Trace",
+    "faults",
+    "first_difference",
+    "simulate",
+]
