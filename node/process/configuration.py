@@ -89,9 +89,10 @@ class NodeConfig:
             first += count
         return ""
 
-    def data_folder(self, core: int) -> Path:
-        """Where the isolates of a core keep their files."""
-        return Path(self.data_dir) / f"core-{core}"
+    @property
+    def named_folders(self) -> tuple[str, ...]:
+        """Folders the operator named in settings (`--set dir=/var/lib/kv`): files of isolates may live there too."""
+        return tuple(value for _, value in self.settings if value.startswith("/"))
 
     def plain(self) -> dict[str, Any]:
         """As plain values for another process; `from_plain` reads them."""

@@ -131,7 +131,7 @@ def _drive(parameters: BootParameters, application: Application, tree: Superviso
         advertise=endpoints,
         key=parameters.public_key,
     )
-    edge = Edge(poller, config.data_dir, edge_limits(bounds))
+    edge = Edge(poller, config.data_dir, edge_limits(bounds), config.named_folders)
     level = LogLevel(config.log_level)
     lines = _Lines()
     logger = core_logger(
