@@ -263,8 +263,9 @@ class Lifecycle:
         was_up = link.state is State.UP
         first = link.silent_at is None and not link.silent_told
         event = self._settle_out(link, reason)
-        if was_up or first or event.count or event.never_left_count or event.never_left:
+        if was_up or first or event.count or event.never_left_count or event.never_left or reason != link.told:
             self._events.append(event)
+            link.told = reason
         link.state = State.DOWN
         if first:
             link.silent_at = now + self.settings.silent_limit

@@ -91,6 +91,7 @@ class Link:
         "silent_told",
         "skew",
         "state",
+        "told",
         "unknown",
         "unresolved",
         "used_at",
@@ -119,6 +120,7 @@ class Link:
         self.silent_at: int | None = None
         self.idle_at: int | None = None
         self.silent_told = False
+        self.told = ""  # the reason of the last LinkLost: the same one of an idle redial is not told again
         # sums over the sessions that ended; the live session's are in `out`
         self.sent = 0
         self.acknowledged = 0

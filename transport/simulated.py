@@ -60,13 +60,13 @@ class Network(Protocol):
         """Bind. Raises TransportError when the endpoint is taken."""
 
     def connect(self, name: str, endpoint: str, key: str) -> int:
-        """Begin a connection; its number."""
+        """Begin a connection; the dialler's session, an even number 2 n. The other end's is 2 n + 1."""
 
-    def send(self, name: str, connection: int, frame: bytes) -> bool:
+    def send(self, session: int, frame: bytes) -> bool:
         """Put a frame on its way; False when the connection is over."""
 
-    def close(self, name: str, connection: int) -> None:
-        """End a connection from the end called `name`."""
+    def close(self, session: int) -> None:
+        """End a connection from this end."""
 
     def detach(self, name: str) -> None:
         """The transport is destroyed: its listeners and connections end."""
@@ -108,12 +108,12 @@ class SimulatedTransport:
         """Put a frame on its way."""
         if session not in self._open:
             return False
-        return self._network.send(self.name, session, frame)
+        return self._network.send(session, frame)
 
     def close(self, session: int) -> None:
         """End a session."""
         if self._open.pop(session, None) is not None:
-            self._network.close(self.name, session)
+            self._network.close(session)
 
     def poll(self) -> bool:
         """Hand over up to 256 arrivals."""
@@ -163,10 +163,11 @@ class SimulatedTransport:
 class _End:
     """What goes out of one end of a connection."""
 
-    __slots__ = ("deaf", "last", "name", "ordinal", "peer", "queue", "stalled")
+    __slots__ = ("deaf", "last", "name", "ordinal", "peer", "queue", "session", "stalled")
 
-    def __init__(self, name: str, peer: str) -> None:
+    def __init__(self, name: str, peer: str, session: int) -> None:
         self.name = name
+        self.session = session
         self.peer = peer
         self.ordinal = 0
         self.last = 0  # when the latest frame arrives: none overtakes it
@@ -182,11 +183,8 @@ class _Connection:
         self.number = number
         self.dial = dial
         self.user_id = user_id
-        self.ends = (_End(source, target), _End(target, source))  # the dialler's first
+        self.ends = (_End(source, target, 2 * number), _End(target, source, 2 * number + 1))  # the dialler's first
         self.alive = True
-
-    def end(self, name: str) -> _End:
-        return self.ends[0] if self.ends[0].name == name else self.ends[1]
 
 
 class SimulatedNetwork:
@@ -299,21 +297,21 @@ class SimulatedNetwork:
         connection = _Connection(self._numbers, dial, name, target, self._transports[name].user_id)
         self._connections[connection.number] = connection
         self._put(connection, connection.ends[0], "opened", endpoint)
-        return connection.number
+        return 2 * connection.number
 
-    def send(self, name: str, connection: int, frame: bytes) -> bool:
+    def send(self, session: int, frame: bytes) -> bool:
         """Put a frame on its way, by its fate."""
-        there = self._connections.get(connection)
+        there = self._connections.get(session // 2)
         if there is None or not there.alive:
             return False
-        self._put(there, there.end(name), "frame", frame)
+        self._put(there, there.ends[session % 2], "frame", frame)
         return True
 
-    def close(self, name: str, connection: int) -> None:
+    def close(self, session: int) -> None:
         """End one side; the other is told behind what was sent."""
-        there = self._connections.get(connection)
+        there = self._connections.get(session // 2)
         if there is not None and there.alive:
-            end = there.end(name)
+            end = there.ends[session % 2]
             end.deaf = True
             # A ROUTER cannot cut a peer that dialled: the dialler's close ends the connection, the other's does not.
             if end is there.ends[0]:
@@ -366,7 +364,7 @@ class SimulatedNetwork:
         if what == "closed":
             self._gone(connection)
         if not other.deaf:
-            self._tell(other.name, what, connection.number, content)
+            self._tell(other, what, content)
         elif what == "frame" and other.name in self._transports:
             self._transports[other.name].dropped += 1
 
@@ -375,21 +373,21 @@ class SimulatedNetwork:
         if self._listeners.get(endpoint) != answerer.name:
             self._gone(connection)
             if not dialler.deaf:
-                self._tell(dialler.name, "closed", connection.number, f"nobody listens at {endpoint}")
+                self._tell(dialler, "closed", f"nobody listens at {endpoint}")
             return
-        self._tell(answerer.name, "opened", connection.number, connection.user_id)
+        self._tell(answerer, "opened", connection.user_id)
         self._put(connection, answerer, "through", "")
 
-    def _tell(self, name: str, what: str, connection: int, content: object) -> None:
-        transport = self._transports.get(name)
+    def _tell(self, end: _End, what: str, content: object) -> None:
+        transport = self._transports.get(end.name)
         if transport is not None:
-            transport.arrived(what, connection, content)
+            transport.arrived(what, end.session, content)
 
     def _break(self, connection: _Connection, reason: str) -> None:
         self._gone(connection)
         for end in connection.ends:
             if not end.deaf:
-                self._tell(end.name, "closed", connection.number, reason)
+                self._tell(end, "closed", reason)
 
     def _gone(self, connection: _Connection) -> None:
         connection.alive = False
