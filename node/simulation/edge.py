@@ -28,17 +28,16 @@ from regrove.node.core.effects import (
 )
 from regrove.node.core.errors import Misuse
 from regrove.node.core.ports import IoCancel, IoCommand, IoDone, IoRelease, IoRequest
-from regrove.node.core.reasons import Busy, NotOwner, OsError, Raised
-from regrove.node.io.offload import importable_name, raised
+from regrove.node.core.reasons import Busy, NotOwner, OsError
 from regrove.node.simulation.clock import MICROSECOND, MILLISECOND, Clock
 from regrove.node.simulation.disk import Disk, DiskError
-from regrove.node.simulation.handles import Handle, OpenFile, Pool, SimulatedListener, TcpStream
+from regrove.node.simulation.handles import Handle, OpenFile, SimulatedListener, TcpStream
+from regrove.node.simulation.offloads import Offloads
 from regrove.node.simulation.seeds import Distribution, Draws, below
 from regrove.node.simulation.streams import End, Tcp
 
 FILE_TIME: Final = Distribution((15, 5 * MICROSECOND, 40 * MICROSECOND), (1, 40 * MICROSECOND, MILLISECOND))
 SYNC_TIME: Final = Distribution((15, 200 * MICROSECOND, 3 * MILLISECOND), (1, 3 * MILLISECOND, 40 * MILLISECOND))
-OFFLOAD_TIME: Final = Distribution((15, 50 * MICROSECOND, 2 * MILLISECOND), (1, 2 * MILLISECOND, 50 * MILLISECOND))
 LOCAL_HOSTS: Final = ("", "0.0.0.0", "127.0.0.1", "::", "::1", "localhost")
 
 
@@ -79,7 +78,7 @@ class SimulatedEdge:
         self._last_handle = 0
         self._open_tokens: dict[int, IoRequest] = {}
         self._done: list[tuple[IoRequest, object]] = []
-        self._pools = {"thread": Pool(bounds.offload_threads), "process": Pool(bounds.offload_processes)}
+        self._offloads = Offloads(self._who, clock, draws, bounds, self.end, self._open_tokens.__contains__)
         self._half_done: dict[int, Work] = {}  # what a write, sync or rename under way may yet have done at a crash
         self.dead = False
 
@@ -109,8 +108,7 @@ class SimulatedEdge:
     @property
     def working(self) -> int:
         """How many file operations and offloads are under way."""
-        pools = self._pools.values()
-        return len(self._half_done) + sum(pool.running + len(pool.queue) for pool in pools)
+        return len(self._half_done) + self._offloads.working
 
     @property
     def under_way(self) -> int:
@@ -149,7 +147,7 @@ class SimulatedEdge:
             case Open() | Rename() | Remove() | ListFiles():
                 self._begin_on_path(token, wait)
             case Offload():
-                self._offload(token, wait)
+                self._offloads.begin(token, wait)
             case _:
                 raise Misuse(f"the simulated edge does not know {wait!r}")
 
@@ -264,8 +262,13 @@ class SimulatedEdge:
 
     def _release(self, number: int) -> None:
         held = self._handles.get(number)
-        if held is not None:
-            self._let_go(number, held)
+        if held is None:
+            return
+        for token in held.tokens():
+            self._open_tokens.pop(token, None)
+            if isinstance(held, OpenFile):
+                self._take_out(held, token, harmless=False)
+        self._let_go(number, held)
 
     def _cancel(self, token: int) -> None:
         request = self._open_tokens.pop(token, None)
@@ -281,6 +284,14 @@ class SimulatedEdge:
                 held.end.unsent.clear()
         elif isinstance(held, SimulatedListener) and token in held.accepts:
             held.accepts.remove(token)
+        elif isinstance(held, OpenFile):
+            self._take_out(held, token, isinstance(request.wait, Read))
+
+    def _take_out(self, held: OpenFile, token: int, harmless: bool) -> None:
+        """Drop a file operation that has not begun; one under way ends unanswered, and a read then took nothing."""
+        if harmless or held.tokens()[:1] != [token]:
+            self._half_done.pop(token, None)
+            held.busy = {word: other for word, other in held.busy.items() if other != token}
 
     def _undo(self, token: int) -> None:
         """Close what an outcome that nobody will collect had opened, and put back what it had read."""
@@ -402,46 +413,6 @@ class SimulatedEdge:
                 return self._disk.names(_plain(wait.path))
         return None
 
-    # --- offload ---
-
-    def _offload(self, token: int, wait: Offload) -> None:
-        name = importable_name(wait.function)
-        pool = self._pools[wait.where]
-        if isinstance(name, Raised):
-            self.end(token, name)
-        elif pool.running < pool.limit:
-            self._run(token, wait)
-        elif len(pool.queue) < self._bounds.offload_queue:
-            pool.queue.append((token, wait))
-        else:
-            self.end(token, Busy())
-
-    def _run(self, token: int, wait: Offload) -> None:
-        self._pools[wait.where].running += 1
-        result: object
-        try:
-            result = wait.function(*wait.args)
-        except BaseException as error:
-            if isinstance(error, KeyboardInterrupt):
-                raise
-            result = raised(error)
-        delay = OFFLOAD_TIME.pick(self._draws.draw("offload", self._who, wait.function.__qualname__))
-        rank = self._draws.draw("io.rank", self._who)
-        self._clock.at(self._clock.now + delay, rank, self._returned, (token, result, wait.where))
-
-    def _returned(self, job: tuple[int, object, str]) -> None:
-        token, result, where = job
-        if self.dead:
-            return
-        pool = self._pools[where]
-        pool.running -= 1
-        self.end(token, result)
-        while pool.queue:
-            token, wait = pool.queue.popleft()
-            if token in self._open_tokens:
-                self._run(token, wait)
-                break
-
     # --- the end of this life ---
 
     def die(self) -> None:
@@ -455,7 +426,7 @@ class SimulatedEdge:
                 self._interrupt(request, work)
                 if request.handle:
                     touched[request.handle] = None
-        self.dead = True
+        self.dead = self._offloads.dead = True
         for number, held in list(self._handles.items()):
             self._let_go(number, held)
         self._open_tokens.clear()

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import deque
 from typing import Protocol, TypeAlias
 
-from regrove.node.core.effects import Offload
 from regrove.node.core.reasons import Busy, NotOwner, OsError
 from regrove.node.simulation.disk import File
 from regrove.node.simulation.streams import End, Tcp
@@ -49,6 +48,10 @@ class OpenFile:
         self.busy_until = 0
         self.sync_failed = False  # the kernel has forgotten what it could not write: every later Sync fails too
 
+    def tokens(self) -> list[int]:
+        """Who waits for it; the first one is under way."""
+        return list(self.busy.values())
+
     def offset(self) -> int:
         """Where the next write goes."""
         return len(self.file.content) if self.mode == "a" else self.position
@@ -66,6 +69,10 @@ class TcpStream:
         self.limit = 0
         self.writer = 0
         end.owner = self
+
+    def tokens(self) -> list[int]:
+        """Who waits for it."""
+        return [token for token in (self.reader, self.writer) if token]
 
     def stream_ready(self, end: End) -> None:
         """Serve the waiting read, or fail what waits."""
@@ -90,17 +97,6 @@ class TcpStream:
             self.edge.end(writer, None)
 
 
-class Pool:
-    """The threads, or the processes, of one core: how many run, what waits for one."""
-
-    __slots__ = ("limit", "queue", "running")
-
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
-        self.running = 0
-        self.queue: deque[tuple[int, Offload]] = deque()
-
-
 class SimulatedListener:
     """A listening socket of one core: connections that wait, isolates that accept."""
 
@@ -113,6 +109,10 @@ class SimulatedListener:
         self.limit = limit
         self.accepts: deque[int] = deque()
         self.waiting: deque[tuple[End, str]] = deque()
+
+    def tokens(self) -> list[int]:
+        """Who waits for it."""
+        return list(self.accepts)
 
     def offer(self, end: End, peer: str) -> bool:
         """Take a connection; False when the backlog is full."""

@@ -132,11 +132,12 @@ class SimulatedTransport:
         return True
 
     def close(self, session: int) -> None:
-        """End a session, at once and silently."""
+        """End a session, at once and silently; as with a ROUTER, one who dialled is not cut, only unheard from now."""
         half = self._halves.pop(session, None)
         if half is not None:
             half.open = False
-            self.network.finish(half, "closed by the peer")
+            if half is half.connection.near:
+                self.network.finish(half, "closed by the peer")
 
     def poll(self) -> bool:
         """Hand what has arrived to the handler."""
@@ -182,7 +183,8 @@ class SimulatedTransport:
         if self.dead:
             return
         for half in self.halves():
-            self.close(half.number)
+            half.open = False
+            self.network.finish(half, "closed by the peer")
         self._leave()
 
     def crash(self) -> None:
@@ -192,12 +194,12 @@ class SimulatedTransport:
         for half in self.halves():
             half.open = False
             self.network.cut_off(half)
-        self._halves.clear()
         self._leave()
 
     def _leave(self) -> None:
         self.dead = True
         self._inbox.clear()
+        self._halves.clear()
         for endpoint in self._endpoints:
             self.network.unlisten(endpoint, self)
 

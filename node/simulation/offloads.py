@@ -1,0 +1,93 @@
+"""Simulated Offload: the function runs at once, its end comes after keyed time; as many run as there are threads."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+from regrove.node.core.bounds import Bounds
+from regrove.node.core.effects import Offload
+from regrove.node.core.reasons import Busy, Raised
+from regrove.node.io.offload import importable_name, raised
+from regrove.node.simulation.clock import MICROSECOND, MILLISECOND, Clock
+from regrove.node.simulation.seeds import Distribution, Draws
+
+OFFLOAD_TIME: Final = Distribution((15, 50 * MICROSECOND, 2 * MILLISECOND), (1, 2 * MILLISECOND, 50 * MILLISECOND))
+
+
+class Pool:
+    """The threads, or the processes, of one core: how many run, what waits for one."""
+
+    __slots__ = ("limit", "queue", "running")
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.running = 0
+        self.queue: deque[tuple[int, Offload]] = deque()
+
+
+class Offloads:
+    """The pools of one life of one core. `end(token, result)` reports; `wanted(token)` tells whether anybody waits."""
+
+    def __init__(
+        self,
+        who: str,
+        clock: Clock,
+        draws: Draws,
+        bounds: Bounds,
+        end: Callable[[int, object], None],
+        wanted: Callable[[int], bool],
+    ) -> None:
+        self._who = who
+        self._clock = clock
+        self._draws = draws
+        self._queue_limit = bounds.offload_queue
+        self._end = end
+        self._wanted = wanted
+        self._pools = {"thread": Pool(bounds.offload_threads), "process": Pool(bounds.offload_processes)}
+        self.dead = False
+
+    @property
+    def working(self) -> int:
+        """How many run or wait for a thread."""
+        return sum(pool.running + len(pool.queue) for pool in self._pools.values())
+
+    def begin(self, token: int, wait: Offload) -> None:
+        """Begin an Offload, or refuse it at once."""
+        name = importable_name(wait.function)
+        pool = self._pools[wait.where]
+        if isinstance(name, Raised):
+            self._end(token, name)
+        elif pool.running < pool.limit:
+            self._run(token, wait)
+        elif len(pool.queue) < self._queue_limit:
+            pool.queue.append((token, wait))
+        else:
+            self._end(token, Busy())
+
+    def _run(self, token: int, wait: Offload) -> None:
+        self._pools[wait.where].running += 1
+        result: object
+        try:
+            result = wait.function(*wait.args)
+        except BaseException as error:
+            if isinstance(error, KeyboardInterrupt):
+                raise
+            result = raised(error)
+        delay = OFFLOAD_TIME.pick(self._draws.draw("offload", self._who, wait.function.__qualname__))
+        rank = self._draws.draw("offload.rank", self._who)
+        self._clock.at(self._clock.now + delay, rank, self._returned, (token, result, wait.where))
+
+    def _returned(self, job: tuple[int, object, str]) -> None:
+        token, result, where = job
+        if self.dead:
+            return
+        pool = self._pools[where]
+        pool.running -= 1
+        self._end(token, result)
+        while pool.queue:
+            token, wait = pool.queue.popleft()
+            if self._wanted(token):
+                self._run(token, wait)
+                break
