@@ -104,12 +104,12 @@ class Bench:
 
     def read_all(self, handle: int, count: int, limit: int = 65536) -> bytes:
         """Read `count` bytes of a stream, at most `limit` at once."""
-        data = b""
+        data = bytearray()
         while len(data) < count:
             more = self.run(Read(STREAM, min(limit, count - len(data))), handle)
             assert more, f"the stream ended after {len(data)} of {count} bytes"
             data += more
-        return data
+        return bytes(data)
 
     def write_file(self, path: str, data: bytes) -> None:
         """Make a file of these bytes."""

@@ -15,9 +15,10 @@ from regrove.node.core.errors import DecodeError, UnsendableValue
 from regrove.node.core.messages import decode, encode
 from regrove.node.core.reasons import Busy, Raised, TooLarge
 from regrove.node.io.board import Board, os_error
+from regrove.node.io.frames import FRAME_BYTES
 from regrove.node.io.offload import MEND, NOT_IMPORTABLE, importable_name
 from regrove.node.io.poller import Poller
-from regrove.node.io.worker_process import FRAME_BYTES, WorkerProcess
+from regrove.node.io.worker_process import WorkerProcess
 
 WORKER_DIED: Final = "WorkerDied"
 PLAIN: Final = frozenset({type(None), bool, int, float, str, bytes})

@@ -16,7 +16,7 @@ import socket
 from typing import Any, Final
 
 from regrove.node.core.messages import decode, encode
-from regrove.node.io.worker_process import FRAME_BYTES, HEADER
+from regrove.node.io.frames import FRAME_BYTES, HEADER
 
 PR_SET_PDEATHSIG: Final = 1
 

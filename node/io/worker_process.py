@@ -1,6 +1,6 @@
 """One worker process of Offload(where="process"), as its core sees it: frames to and fro, and its end.
 
-A frame is a length of 4 bytes, big-endian, and that many bytes. The worker dies with its core (`worker.py`).
+The worker dies with its core (`worker.py`).
 """
 
 from __future__ import annotations
@@ -8,17 +8,15 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import struct
 import subprocess
 import sys
 from collections.abc import Callable
 from select import EPOLLIN, EPOLLOUT
 from typing import Final
 
+from regrove.node.io.frames import FRAME_BYTES, HEADER
 from regrove.node.io.poller import Poller
 
-FRAME_BYTES: Final = 64 * 1024 * 1024  # the longest frame either side sends; longer arguments belong in a file
-HEADER: Final = struct.Struct("!I")
 CHUNK: Final = 256 * 1024
 REAP_LIMIT_S: Final = 5.0  # a killed process that is not gone by then hangs in the kernel
 

@@ -98,7 +98,7 @@ def test_a_write_begun_while_one_waits_is_busy_and_changes_nothing(bench: Bench)
         data = bytes(range(256)) * (bench.flood // 256)
         write = bench.begin(Write(STREAM, data), handle)
         assert bench.run(Write(STREAM, b"!"), handle) == Busy()
-        received = b""
+        received = bytearray()
         while len(received) < len(data):
             received += peer.recv(1_000_000)
             bench.has_ended(write)
@@ -116,7 +116,7 @@ def test_a_long_write_to_a_fast_reader_gives_the_others_their_turn(bench: Bench)
             sizes.append(len(data))
             return min(len(data), 100)
 
-        stream._send = send_a_little  # type: ignore[method-assign,assignment]
+        stream._send = send_a_little  # type: ignore[assignment]
         write = bench.begin(Write(STREAM, bytes(100 * 20 * SENDS_PER_TURN)), handle)
         assert len(sizes) <= SENDS_PER_TURN + 1
         assert not bench.has_ended(write)
