@@ -239,7 +239,8 @@ class Calls:
             waiter = waiters[0]
             if waiter.alive:
                 if waiter.peer is None:
-                    if core.pool_messages >= core.bounds.pool_messages:
+                    if not core.pool_has_room(waiter.charge):
+                        core.stalled[cell] = None  # tried again when the pool has room, even if this mailbox is empty
                         return
                     core.counters.sent += 1
                     self.settle(waiter.token, Pushed())

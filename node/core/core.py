@@ -98,6 +98,7 @@ class Core:
         self.current: Cell | None = None
         self.pool_messages = 0
         self.pool_bytes = 0
+        self.stalled: dict[Cell, None] = {}  # mailboxes whose waiting pushes found no room in the pool
         self.user_timers = 0
         self.counters = Counters()
         # Immutable classes of constant charge skip `prepare` on the hot path; in strict mode nothing does.
@@ -141,6 +142,8 @@ class Core:
             self._fire(record)
         self.supervising.next_pass()
         run_ready(self, self.bounds.pass_budget)
+        if self.stalled:
+            self._admit_stalled()
 
     def finish(self, now: int) -> Outputs:
         """End the pass: delays count from `now`; each link's batch leaves."""
@@ -157,6 +160,12 @@ class Core:
         control, self.control_out = self.control_out, []
         busy = bool(self.ready) or self.supervising.owes
         return Outputs(self.io.flush(), control, deadline, busy)
+
+    def _admit_stalled(self) -> None:
+        cells, self.stalled = self.stalled, {}
+        for cell in cells:
+            if cell.waiters:
+                self.calls.admit(cell)
 
     def _control(self, control: ControlInput) -> None:
         match control:

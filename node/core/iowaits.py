@@ -70,6 +70,9 @@ class Io:
             self.core.counters.bounds_reached += 1
             self.core.calls.fail(debt.token, OsError("EMFILE", f"bound streams = {self.core.bounds.streams}"))
             return
+        if isinstance(wait, e.Offload):
+            # The function runs beside this core: what is mutable is copied, what does not travel is its own business.
+            wait.args = tuple(self.core.copy(value) if type(value) in (list, dict) else value for value in wait.args)
         self.commands.append(IoRequest(debt.token, wait, handle))
 
     def cancel(self, debt: Debt) -> None:

@@ -213,8 +213,9 @@ class Registry:
         if older == home:
             return None
         self._homes[key] = home
-        self._far_names.pop(key, None)
-        self._far_groups.pop(key, None)
+        if older is not None:
+            self._far_names.pop(key, None)
+            self._far_groups.pop(key, None)
         return older
 
     def forget_core(self, home: Home) -> None:

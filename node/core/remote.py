@@ -139,7 +139,7 @@ class Links:
                 self._items(Home._make(peer), session, first, items)
             case LinkUp(peer=peer, skew=skew):
                 home = Home._make(peer)
-                if skew:
+                if skew and not self.is_client(home):  # a program has no application of its own
                     core.logger.warning("version-skew", peer=str(home), skew=skew)
                 if self._down.pop(home, 0) is None:
                     core.signals.peer_back(home)
@@ -154,6 +154,7 @@ class Links:
                 core.calls.room(Home._make(peer))
             case PeerSilent(peer=peer):
                 self._down.pop(Home._make(peer), None)
+                core.calls.peer_gone(Home._make(peer), NoConnection())
                 core.signals.peer_gone(Home._make(peer), NoConnection())
             case DialRefused(who=who, reason=text):
                 core.logger.warning("refused", who=who, reason=text)
