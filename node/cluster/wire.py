@@ -16,6 +16,7 @@ from regrove.node.core.errors import RegroveError
 
 NODE_VIEW: Final = 1
 CORE_NAMES: Final = 2
+TELL_ALL: Final = 3  # asks the manager it goes to for its view and names; empty
 CALL_INFO: Final = 32  # signals start at 16; 32 leaves room for those of the cores
 CORES_MAX: Final = 1024
 MEMBERS_MAX: Final = 4096

@@ -154,6 +154,8 @@ class CoreLoop:
             case NamesChanged():
                 self._send(["named", item.names, item.groups])
             case Started():
+                self._beat_at = 0
+                self._beat(time.monotonic_ns())  # so that the status of a core that is up counts its isolates
                 self._send(["started"])
             case TreeReport():
                 self._send(["tree", item.request, plain(item.rows)])

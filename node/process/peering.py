@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from regrove.node.cluster.views import Shared
-from regrove.node.cluster.wire import PlaneError, decode_shared, encode_call_info, encode_shared
+from regrove.node.cluster.wire import TELL_ALL, PlaneError, decode_shared, encode_call_info, encode_shared
 from regrove.node.process.manager_events import Event, Note, PeerLost, PeerTold
 from regrove.transport.base import Peer, Transport
 from regrove.transport.events import DialRefused, Items, LinkEvent, LinkLost, LinkUp, PeerSilent, Room, Verdict
@@ -42,7 +42,6 @@ class Peering:
         self._greeting = greeting
         self._call_info = call_info
         self._managers: dict[str, Peer] = {}  # by node: the life last heard of
-        self._up: dict[Peer, None] = {}
         self._clients: dict[Peer, None] = {}
         self._behind: dict[Peer, None] = {}  # links that were full: told the whole state again once there is room
         self._joins: dict[str, Peer | None] = dict.fromkeys(joins)  # address -> who answered there
@@ -130,6 +129,9 @@ class Peering:
 
     def _items(self, peer: Peer, session: int, first: int, items: tuple[tuple[Any, ...], ...]) -> None:
         for sequence, item in enumerate(items, first):
+            if item[0] == TELL_ALL and peer not in self._clients:
+                self._greet(peer)
+                continue
             try:
                 shared = decode_shared(item)
                 self._check_speaker(peer, shared)
@@ -163,8 +165,9 @@ class Peering:
             self._once(f"{peer} is no manager", Note("warning", "joined address is no manager", fields))
             return
         self._managers[peer[0]] = peer
-        self._up[peer] = None
         self._greet(peer)
+        # It may have been down for us while its own link to us never was: it would not tell again by itself.
+        self._post(peer, (TELL_ALL, b""))
 
     def _link_lost(self, peer: Peer, reason: str) -> None:
         if peer in self._clients:
@@ -173,7 +176,7 @@ class Peering:
         address = self._stand_ins.get(peer)
         if address is not None:
             self._join_failed(peer, address, reason)
-        elif peer in self._up:
+        elif self._managers.get(peer[0]) == peer:
             self._drop(peer)
             self._on_event(PeerLost(peer[0], peer[1], reason))
 
@@ -185,7 +188,6 @@ class Peering:
         self._drop(peer)
 
     def _drop(self, peer: Peer) -> None:
-        self._up.pop(peer, None)
         self._behind.pop(peer, None)
         for address, who in self._joins.items():
             if who == peer:
