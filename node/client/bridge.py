@@ -213,7 +213,9 @@ class Bridge:
             self._feed.refresh()
         for info in self._feed.poll(now):
             self._desk.update(info)
-            self._tell_updates()
+            self._tell_updates(True)
+        if self._feed.refused and self._updates:
+            self._tell_updates(NotConnected(self.name, self._feed.problem, "mend what it names, then connect again"))
         answers, self._desk.answers = self._desk.answers, []
         for answer in answers:
             slot = self._slots.pop(answer.token, None)
@@ -222,10 +224,10 @@ class Bridge:
         self._links.flush(time.monotonic_ns())
         return more
 
-    def _tell_updates(self) -> None:
+    def _tell_updates(self, value: object) -> None:
         waiting, self._updates = self._updates, []
         for slot in waiting:
-            slot.fill(True)
+            slot.fill(value)
 
     def _sleep(self) -> None:
         poller = select.poll()

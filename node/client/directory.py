@@ -30,7 +30,7 @@ class Door:
 class Directory:
     """The cores and names of the node a client is connected to, and of the nodes joined to it."""
 
-    __slots__ = ("_holders", "_local", "application", "doors", "incarnation", "node")
+    __slots__ = ("_absent", "_holders", "_local", "application", "doors", "incarnation", "node")
 
     def __init__(self, local: bool) -> None:
         self._local = local  # dial the ipc endpoints of the node itself
@@ -39,6 +39,7 @@ class Directory:
         self.application = ""
         self.doors: dict[tuple[str, int], Door] = {}
         self._holders: dict[tuple[str, str], tuple[int, ...]] = {}  # (node, name) -> cores, lowest first
+        self._absent: dict[tuple[str, int], frozenset[str]] = {}  # names of cores that are on their way back
 
     def update(self, info: Mapping[str, Any]) -> tuple[list[Door], list[Home]]:
         """Take a whole `call-info`; answers the lives to learn and those that are over."""
@@ -55,10 +56,20 @@ class Directory:
                 holders.setdefault((str(row["node"]), str(name)), []).append(int(core))
         older = self.doors
         self.doors = doors
+        self._absent = self._missing(holders)
         self._holders = {key: tuple(sorted(cores)) for key, cores in holders.items()}
         learned = [door for key, door in doors.items() if older.get(key) != door]
         gone = [door.home for key, door in older.items() if key not in doors or doors[key].home != door.home]
         return learned, gone
+
+    def _missing(self, holders: Mapping[tuple[str, str], list[int]]) -> dict[tuple[str, int], frozenset[str]]:
+        """The names of cores that held some and now hold none: a core that is being replaced, whose tree starts."""
+        now = {(node, core) for (node, _), cores in holders.items() for core in cores}
+        before: dict[tuple[str, int], frozenset[str]] = dict(self._absent)
+        for (node, name), cores in self._holders.items():
+            for core in cores:
+                before[(node, core)] = before.get((node, core), frozenset()) | {name}
+        return {place: names for place, names in before.items() if place not in now}
 
     def drop(self, home: Home) -> None:
         """That life of a core does not answer any more: nothing is sent to it until an update names a newer one."""
@@ -102,7 +113,10 @@ class Directory:
             return UNREACHABLE if door is None else (door.home, target.name, 0)
         cores = self._cores(node, target)
         if not cores:
-            return STALE if node in self.nodes() else UNREACHABLE
+            held = (node, target.name) in self._holders or any(
+                place[0] == node and target.name in names for place, names in self._absent.items()
+            )
+            return UNREACHABLE if held or node not in self.nodes() else STALE
         return (self.doors[(node, cores[0])].home, target.name, 0)
 
     def _cores(self, node: str, name: Name) -> list[int]:

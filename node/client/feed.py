@@ -21,6 +21,7 @@ from regrove.transport.links import LinkTable
 MS: Final = 1_000_000
 RETRY_MIN: Final = 50 * MS  # ns between two tries to reach a manager that is not there
 RETRY_MAX: Final = 1_000 * MS
+REFUSED: Final = "refused by "  # how a link table begins the reason of a REFUSED
 _EVENTS_ID: Final = 1
 
 
@@ -28,6 +29,7 @@ class Feed(Protocol):
     """What the bridge takes directories from."""
 
     problem: str
+    refused: bool  # the node said no, and will say no again
 
     def fds(self) -> tuple[int, ...]:
         """File descriptors to wait on for reading."""
@@ -54,6 +56,7 @@ class ControlFeed:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.problem = "its manager has not answered yet"
+        self.refused = False
         self._socket: socket.socket | None = None
         self._reader = FrameReader()
         self._last = _EVENTS_ID
@@ -175,6 +178,7 @@ class ListenFeed:
 
     def __init__(self, links: LinkTable, endpoint: str, key: str) -> None:
         self.problem = "nobody has answered yet"
+        self.refused = False
         self._links = links
         self._endpoint = endpoint
         self._key = key
@@ -205,6 +209,7 @@ class ListenFeed:
                     self._item(item)
             case LinkLost(peer=self._manager, reason=reason):
                 self.problem = reason
+                self.refused = reason.startswith(REFUSED)
             case PeerSilent(peer=self._manager):
                 self._links.forget(self._manager, "silent")  # whoever answers there next may be a newer life
                 self._manager = self._links.dial(self._endpoint, self._key)
@@ -231,4 +236,5 @@ class ListenFeed:
                     self.problem = str(problem)
                     return
                 self.problem = ""
+                self.refused = False
                 self._fresh.append(self._last)

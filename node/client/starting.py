@@ -82,7 +82,8 @@ def _launch(config: NodeConfig, folder: Path, timeout: float, log: IO[Any] | int
         try:
             return launch(config, timeout=timeout, stdout=target, stderr=target)
         except NodeFailed as problem:
-            raise NodeDidNotStart(str(problem), _tail(folder)) from None
+            output = _tail(folder)
+            raise NodeDidNotStart(str(problem), "" if str(problem) in output else output) from None
 
 
 def _import_path() -> tuple[str, ...]:

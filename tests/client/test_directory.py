@@ -77,10 +77,28 @@ def test_a_holder_whose_core_is_down_is_passed_over_for_the_next_one() -> None:
     assert known.resolve("x") == (home(1), "x", 0)
 
 
+def test_the_names_of_a_core_that_is_being_replaced_are_unreachable_until_its_tree_has_started() -> None:
+    known = directory(core(0), core(1), names=[["x", 1], ["y", 0]])
+    known.update(info(core(0), names=[["y", 0]]))
+    assert known.resolve("x") is UNREACHABLE
+    known.update(info(core(0), core(1, 2), names=[["y", 0]]))
+    assert known.resolve("x") is UNREACHABLE
+    assert known.resolve("z") is STALE
+    known.update(info(core(0), core(1, 2), names=[["y", 0], ["z", 1]]))
+    assert known.resolve("x") is STALE
+    assert known.resolve("z") == (home(1, 2), "z", 0)
+
+
+def test_a_name_that_its_holder_gave_back_is_stale() -> None:
+    known = directory(core(0), names=[["x", 0], ["y", 0]])
+    known.update(info(core(0), names=[["y", 0]]))
+    assert known.resolve("x") is STALE
+
+
 def test_a_core_that_was_dropped_is_not_resolved_until_an_update_names_it_again() -> None:
     known = directory(core(0), names=[["x", 0]])
     known.drop(home(0))
-    assert known.resolve("x") is STALE
+    assert known.resolve("x") is UNREACHABLE
     learned, gone = known.update(info(core(0), names=[["x", 0]]))
     assert [door.home for door in learned] == [home(0)]
     assert gone == []
