@@ -8,6 +8,7 @@
       go, cores                                              tree, request, rows
       stop, limit, reason                                    log, {...}                        may be dropped
       tree, request                                          beat, {...}                       counters
+      links, request                                         links, request, rows
       level, name
 
 Reasons travel as their class's name and a text: the manager holds no user code and could not decode more.
@@ -43,7 +44,7 @@ def input_frame(item: ControlInput) -> list[Any]:
 
 
 def read_input(frame: list[Any]) -> ControlInput | None:
-    """Decode a control input; None for the frames that are the driver's own (`boot`, `go`, `level`)."""
+    """Decode a control input; None for the frames that are the driver's own (`boot`, `go`, `level`, `links`)."""
     match frame:
         case ["peer", home, endpoint, key]:
             return PeerCore(_home(home), endpoint, key)
@@ -55,7 +56,7 @@ def read_input(frame: list[Any]) -> ControlInput | None:
             return StopCore(limit, read_reason(reason))
         case ["tree", request]:
             return AskTree(request)
-        case ["boot", *_] | ["go", *_] | ["level", *_]:
+        case ["boot" | "go" | "level" | "links", *_]:
             return None
         case _:
             raise FramingError(f"a core was sent {frame!r}, which it does not know")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,25 +17,26 @@ from regrove.node.process.status import resident_bytes, status_shape
 if TYPE_CHECKING:
     from regrove.node.process.manager import Manager
 
-TREE_LIMIT_NS: Final = 2 * SECOND  # a core that does not answer by then is named as missing
+CORES_LIMIT_NS: Final = 2 * SECOND  # a core that does not answer by then is named as missing
 
 
 @dataclass(slots=True)
-class _TreeQuery:
-    """A `tree` under way: the cores that still owe their rows."""
+class _Query:
+    """A `tree` or `links` under way: the cores that still owe their rows."""
 
     request: Request
+    rows_name: str
     waiting: dict[int, None]
     missing: list[dict[str, Any]]
     rows: dict[int, dict[str, Any]] = field(default_factory=dict)
 
 
 class Commands:
-    """Answers one request after the other; only `tree` waits for others."""
+    """Answers one request after the other; only `tree` and `links` wait, for the cores."""
 
     def __init__(self, manager: Manager) -> None:
         self._manager = manager
-        self._queries: dict[int, _TreeQuery] = {}
+        self._queries: dict[int, _Query] = {}
         self._last = 0
 
     def take(self, request: Request) -> None:
@@ -58,18 +60,20 @@ class Commands:
             case "stop":
                 self._stop(request)
             case "tree":
-                self._tree(request)
+                self._ask_cores(request, "rows", lambda number: input_frame(AskTree(number)))
+            case "links":
+                self._ask_cores(request, "links", lambda number: ["links", number])
             case other:
                 request.refuse(f"{other} is not served here", "use the regrove the node was started with")
 
-    def tree_arrived(self, number: int, core: int, rows: list[Any]) -> None:
+    def rows_arrived(self, number: int, core: int, rows: list[Any]) -> None:
         """A core's rows."""
         query = self._queries.get(number)
         if query is None or core not in query.waiting:
             return
         del query.waiting[core]
         slot = self._manager.state.cores[core]
-        query.rows[core] = {"core": core, "incarnation": slot.incarnation, "rows": rows}
+        query.rows[core] = {"core": core, "incarnation": slot.incarnation, query.rows_name: rows}
         if not query.waiting:
             self._finish(number)
 
@@ -79,7 +83,7 @@ class Commands:
         request.reply({"stopping": True, "limit": limit})
         self._manager.put(StopAsked("regrove stop --now" if now else "regrove stop", now=now))
 
-    def _tree(self, request: Request) -> None:
+    def _ask_cores(self, request: Request, rows_name: str, frame: Callable[[int], list[Any]]) -> None:
         self._last += 1
         number = self._last
         waiting: dict[int, None] = {}
@@ -87,13 +91,13 @@ class Commands:
         for slot in self._manager.state.cores:
             if slot.state in ("starting", "up", "stopping"):
                 waiting[slot.core] = None
-                self._manager.crew.send(slot.core, input_frame(AskTree(number)))
+                self._manager.crew.send(slot.core, frame(number))
             else:
                 why = f"{slot.state}, last exit: {slot.last_exit}" if slot.last_exit else slot.state
                 missing.append({"core": slot.core, "why": why})
-        self._queries[number] = _TreeQuery(request, waiting, missing)
+        self._queries[number] = _Query(request, rows_name, waiting, missing)
         if waiting:
-            self._manager.poller.alarm(TREE_LIMIT_NS, lambda: self._finish(number))
+            self._manager.poller.alarm(CORES_LIMIT_NS, lambda: self._finish(number))
         else:
             self._finish(number)
 

@@ -13,6 +13,7 @@ A unix stream socket; its file mode (0600 in a 0700 folder) is the access contro
 | `ping` | | {"node", "incarnation", "pid", "state"} |
 | `status` | | the shape of `regrove status --json` (nodes.md, "Command line") |
 | `tree` | | {"node", "cores": [{"core", "incarnation", "rows": [...]}], "missing": [{"core", "why"}]} |
+| `links` | | {"node", "cores": [{"core", "incarnation", "links": [...]}], "missing": [...]} |
 | `members` | | {"view": null, "members": [{"name", "state", "incarnation", "address"}]} |
 | `call-info` | | what a client needs to dial the cores, below |
 | `config` | | {"values": [{"key", "value", "origin"}]} |
@@ -41,7 +42,7 @@ from regrove.node.core.errors import RegroveError
 from regrove.node.process.framing import FrameReader, FramingError, pack
 
 CONTROL_VERSION: Final = 1
-COMMANDS: Final = ("ping", "status", "tree", "members", "call-info", "config", "stop", "events")
+COMMANDS: Final = ("ping", "status", "tree", "links", "members", "call-info", "config", "stop", "events")
 SOCKET_PATH_MAX: Final = 107  # bytes in sockaddr_un.sun_path, without the closing zero (unix(7))
 
 

@@ -7,6 +7,7 @@ pipe has something now.
 
 from __future__ import annotations
 
+import dataclasses
 import select
 import time
 import traceback
@@ -29,6 +30,8 @@ from regrove.node.process.channel import plain, read_input
 from regrove.node.process.collecting import Collector
 from regrove.node.process.pipe import Pipe
 from regrove.transport.base import Peer, Transport
+from regrove.transport.events import LinkStatistics
+from regrove.transport.handshake import show
 from regrove.transport.links import LinkTable
 
 BEAT_NS: Final = 1_000_000_000  # counters go to the manager at most this often, and only when they moved
@@ -76,6 +79,8 @@ class CoreLoop:
                 self._going = (list(cores), time.monotonic_ns() + LINKS_LIMIT_NS)
             case ["level", name]:
                 self._level.name = str(name)
+            case ["links", request]:
+                self._send(["links", request, link_rows(self._links.statistics())])
 
     def on_manager_gone(self, _why: str) -> None:
         """The manager's end of the pipe closed: no core outlives its manager."""
@@ -220,6 +225,16 @@ class LogLevel:
 
     def __init__(self, name: str) -> None:
         self.name = name
+
+
+def link_rows(statistics: tuple[LinkStatistics, ...]) -> list[dict[str, Any]]:
+    """The links of a core as plain rows; the last one, whose peer is empty, sums those that are over."""
+    rows = []
+    for row in statistics:
+        fields = {field.name: getattr(row, field.name) for field in dataclasses.fields(row)}
+        fields["peer"] = show(row.peer) if row.peer[0] else ""
+        rows.append(plain(fields))
+    return rows
 
 
 def reason_text(reason: object) -> str:

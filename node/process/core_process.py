@@ -11,7 +11,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -174,6 +174,11 @@ def link_settings(bounds: Bounds) -> LinkSettings:
         message_max=bounds.message_bytes,
         links_max=bounds.links,
     )
+
+
+def named_folders(settings: Iterable[tuple[str, str]]) -> list[str]:
+    """The folders the operator named in the settings (`--set dir=/srv/kv`): files may live there too."""
+    return [value for _, value in settings if value.startswith("/")]
 
 
 def edge_limits(bounds: Bounds) -> EdgeLimits:

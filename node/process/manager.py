@@ -147,8 +147,8 @@ class Manager:
                 self.put(CoreReported(core, incarnation, kind, text))
             case ["named", names, groups]:
                 self.put(CoreNamed(core, incarnation, tuple(names), read_groups(groups)))
-            case ["tree", request, rows]:
-                self._commands.tree_arrived(request, core, rows)
+            case ["tree" | "links", request, rows]:
+                self._commands.rows_arrived(request, core, rows)
             case _:
                 self.note(Note("error", "core spoke nonsense", {"core": core, "frame": repr(frame)[:200]}))
                 self._children.kill(core)

@@ -12,6 +12,7 @@ import select
 import socket
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -39,10 +40,13 @@ from regrove.transport.links import LinkTable
 from regrove.transport.zeromq import ZeromqTransport
 
 
-def run(resolved: Resolved, *, stderr: IO[str] | None = None) -> int:
-    """Run a node in this process until it ends; returns the exit code. Errors are printed, not raised."""
+def run(resolved: Resolved, *, stderr: IO[str] | None = None, on_up: Callable[[str, str], None] | None = None) -> int:
+    """Run a node in this process until it ends; returns the exit code. Errors are printed, not raised.
+
+    `on_up(name, listen)` is called once, when every tree has started; it must not block.
+    """
     stream = sys.stderr if stderr is None else stderr
-    finish = _run(resolved, stream, None)
+    finish = _run(resolved, stream, None, on_up)
     if finish.code != 0:
         stream.write(f"regrove: {finish.why}\n")
         stream.flush()
@@ -56,7 +60,8 @@ def main(descriptor: int) -> int:
     config = _read_config(connection)
     if config is None:
         return EXIT_FAILED
-    finish = _run(Resolved(config, {}), sys.stderr, connection)
+    origins = dict.fromkeys(config.plain(), "the program that started it")
+    finish = _run(Resolved(config, origins), sys.stderr, connection, None)
     if finish.code != 0:
         sys.stderr.write(f"regrove: {finish.why}\n")
     return finish.code
@@ -70,7 +75,9 @@ def _read_config(connection: socket.socket) -> NodeConfig | None:
     return None
 
 
-def _run(resolved: Resolved, stream: IO[str], parent: socket.socket | None) -> Finish:
+def _run(
+    resolved: Resolved, stream: IO[str], parent: socket.socket | None, on_up: Callable[[str, str], None] | None
+) -> Finish:
     """The whole life of a node; whatever stops it from starting becomes a Finish."""
     config = resolved.config
     mark: guard.Claim | None = None
@@ -78,7 +85,7 @@ def _run(resolved: Resolved, stream: IO[str], parent: socket.socket | None) -> F
     try:
         mark = guard.claim(f"the manager of {config.name}", depth=2)
         runtime.claim()
-        finish = _manage(resolved, runtime, stream, parent)
+        finish = _manage(resolved, runtime, stream, parent, on_up)
     except ConfigError as problem:
         finish = Finish(EXIT_USAGE, str(problem))
     except (RegroveError, TransportError, OSError) as problem:
@@ -92,7 +99,13 @@ def _run(resolved: Resolved, stream: IO[str], parent: socket.socket | None) -> F
     return finish
 
 
-def _manage(resolved: Resolved, runtime: RuntimeFolder, stream: IO[str], parent: socket.socket | None) -> Finish:
+def _manage(
+    resolved: Resolved,
+    runtime: RuntimeFolder,
+    stream: IO[str],
+    parent: socket.socket | None,
+    on_up: Callable[[str, str], None] | None,
+) -> Finish:
     config = resolved.config
     private_folder(Path(config.state_dir), "state folder")
     keys = _keys(config)
@@ -103,6 +116,8 @@ def _manage(resolved: Resolved, runtime: RuntimeFolder, stream: IO[str], parent:
     try:
         address = plane.address if plane is not None else ""
         manager = Manager(resolved, runtime.folder, incarnation, address, poller, log)
+        if on_up is not None:
+            manager.on_ready = lambda: on_up(config.name, address)
         if parent is not None:
             lifeline = Pipe(parent.dup(), poller, _ignore, manager.lifeline_cut)
             manager.on_ready = lambda: lifeline.send({"ready": {"incarnation": incarnation, "listen": address}})

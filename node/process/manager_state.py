@@ -225,6 +225,7 @@ class ManagerState:
         change = _names_changed(entry)
         out.extend(Tell(other.core, change) for other in self._bound_but(slot))
         out.append(Share(None, entry))
+        out.append(Note("debug", "names changed", {"core": slot.core}))
 
     def _core_ended(self, slot: CoreSlot, event: CoreEnded, now: int, out: list[Action]) -> None:
         was_bound, orderly = slot.bound, slot.state == "stopping"
@@ -317,6 +318,7 @@ class ManagerState:
             return
         if self.names.put(entry):
             self._tell_all(_names_changed(entry), out)
+            out.append(Note("debug", "names changed", {"peer": entry.node, "core": entry.core}))
 
     def _peer_lost(self, event: PeerLost, out: list[Action]) -> None:
         before = self.members.lost(event.node, event.incarnation, event.why)

@@ -101,11 +101,17 @@ def test_the_node_is_ready_once_when_all_cores_have_started() -> None:
     for event in (Begin(), bound(0), bound(1), CoreStarted(1, 1)):
         assert of(state.decide(0, event), Ready) == []
     assert of(state.decide(0, CoreStarted(0, 1)), Ready) == [Ready()]
+    assert state.state == "up"
     state.decide(0, CoreEnded(0, 1, "killed by SIGKILL"))
-    assert state.state == "degraded"
+    assert seen(state) == "degraded"
     state.decide(0, bound(0, 2))
     assert of(state.decide(0, CoreStarted(0, 2)), Ready) == []
-    assert state.state == "up"
+    assert seen(state) == "up"
+
+
+def seen(state: ManagerState) -> str:
+    """The state as text, behind mypy's back: it takes a property for a constant."""
+    return state.state
 
 
 def test_a_dead_core_is_replaced_at_once_and_its_peers_hear_of_both_lives() -> None:
@@ -240,7 +246,7 @@ def test_a_stop_while_cores_boot_or_sit_in_quarantine_ends_too() -> None:
 
 def test_names_of_a_core_reach_the_other_cores_and_the_other_nodes() -> None:
     state = booted()
-    actions = state.decide(1, CoreNamed(0, 1, ("ledger",)))
+    actions = quiet(state.decide(1, CoreNamed(0, 1, ("ledger",))))
     assert actions == [
         Tell(1, NamesChanged(NODE, 0, ("ledger",))),
         Share(None, CoreNames(NODE, 7, 0, 1, ("ledger",))),
