@@ -130,8 +130,8 @@ class Edge:
         self._dialler = Dialler(board, poller, self._table, resolver)
         self._doorman = Doorman(board, self._table, resolver, limits.listeners, limits.accept_backlog)
         self._serve: dict[type[IoWait], Callable[[IoRequest, Any], None]] = {
-            Read: self._read,
-            Write: self._write,
+            Read: self._refuse,
+            Write: self._refuse,
             Close: self._close,
             Sync: self._on_stream,
             Truncate: self._on_stream,
@@ -148,10 +148,17 @@ class Edge:
     def submit(self, commands: list[IoCommand]) -> None:
         """Begin what a pass asked for (`ports.IoPort.submit`)."""
         serve = self._serve
+        streams = self._streams
         for command in commands:
             if isinstance(command, IoRequest):
                 wait = command.wait
-                serve[type(wait)](command, wait)
+                # The two that make the load of a server are not sent through the table.
+                if isinstance(wait, Read) and (stream := streams.get(command.handle)) is not None:
+                    stream.read(command.token, wait.limit)
+                elif isinstance(wait, Write) and (stream := streams.get(command.handle)) is not None:
+                    stream.write(command.token, wait.data)
+                else:
+                    serve[type(wait)](command, wait)
             elif isinstance(command, IoCancel):
                 self._cancel(command.token)
             elif isinstance(command, IoRelease):
@@ -198,24 +205,10 @@ class Edge:
         self._wake.close()
         self._board.done.clear()
 
-    def _read(self, request: IoRequest, wait: Read) -> None:
-        stream = self._streams.get(request.handle)
-        if stream is None:
-            self._refuse(request)
-        else:
-            stream.read(request.token, wait.limit)
-
-    def _write(self, request: IoRequest, wait: Write) -> None:
-        stream = self._streams.get(request.handle)
-        if stream is None:
-            self._refuse(request)
-        else:
-            stream.write(request.token, wait.data)
-
     def _on_stream(self, request: IoRequest, wait: Sync | Truncate) -> None:
         stream: AnyStream | None = self._streams.get(request.handle)
         if stream is None:
-            self._refuse(request)
+            self._refuse(request, wait)
         elif isinstance(wait, Sync):
             stream.sync(request.token)
         else:
@@ -224,18 +217,18 @@ class Edge:
     def _accept(self, request: IoRequest, wait: Accept) -> None:
         listener = self._table.listeners.get(request.handle)
         if listener is None:
-            self._refuse(request)
+            self._refuse(request, wait)
         else:
             listener.accept(request.token)
 
     def _close(self, request: IoRequest, wait: Close) -> None:
         if not self._table.release(request.handle, request.token):
-            self._refuse(request)
+            self._refuse(request, wait)
 
-    def _refuse(self, request: IoRequest) -> None:
+    def _refuse(self, request: IoRequest, wait: IoWait) -> None:
         """Answer a request on a handle that is closed, or of the other kind."""
         number = request.handle
-        verb = type(request.wait).__name__
+        verb = type(wait).__name__
         if number in self._streams:
             self._board.answer(request.token, OsError("EINVAL", f"{verb} takes a listener, this is a stream"))
         elif number in self._table.listeners:

@@ -76,6 +76,8 @@ class TcpStream:
 
     def read(self, token: int, limit: int) -> None:
         """Begin a Read; ends now when the kernel has bytes, the end, or an error."""
+        if limit > READ_BYTES:
+            limit = READ_BYTES
         if self.reading is not None:
             self.board.answer(token, Busy())
             return
@@ -161,12 +163,10 @@ class TcpStream:
         if events & READ_EDGES:
             self.readable = True
             token = self.reading
-            if token is not None:
-                result = self._take(self.limit)
-                if result is not None:
-                    self.reading = None
-                    self.last_read = token
-                    self.board.end(token, result)
+            if token is not None and (result := self._take(self.limit)) is not None:
+                self.reading = None
+                self.last_read = token
+                self.board.end(token, result)
         if events & WRITE_EDGES:
             self.writable = True
             if self.writing is not None:
@@ -174,14 +174,14 @@ class TcpStream:
 
     def _take(self, limit: int) -> bytes | OsError | None:
         try:
-            data = self._recv(limit if limit < READ_BYTES else READ_BYTES)
+            data = self._recv(limit)
         except BlockingIOError:
             self.readable = False
             return None
         except OSError as error:
             return os_error(error, "read")
         # Fewer than asked for: the kernel is empty and announces the next byte, unless the end was announced already.
-        if len(data) < limit and len(data) < READ_BYTES and not self.ended:
+        if len(data) < limit and not self.ended:
             self.readable = not data
         return data
 
