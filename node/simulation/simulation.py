@@ -208,7 +208,7 @@ class Simulation:
 
     def run(self, span: Span) -> None:
         """Let virtual time pass."""
-        self._drive(lambda: False, self.now + duration(span))
+        self._drive(None, self.now + duration(span))
 
     def step(self) -> bool:
         """Let the next thing happen; False when nothing is left."""
@@ -226,11 +226,11 @@ class Simulation:
         while why := unrest(self):
             if self.now >= end:
                 raise NotSettled(f"not settled after 60 virtual seconds: {why}")
-            self._drive(lambda: False, self.now + QUIET_POLL)
+            self._drive(None, self.now + QUIET_POLL)
         self.world.progress = self.world.callbacks
 
-    def _drive(self, condition: Callable[[], bool], deadline: int) -> bool:
-        """Let time pass until the condition holds (True), at most up to `deadline`."""
+    def _drive(self, condition: Callable[[], bool] | None, deadline: int) -> bool:
+        """Let time pass until the condition holds (True; None never does), at most up to `deadline`."""
         self._check()
         if self._driving:
             raise Misuse(
@@ -239,6 +239,9 @@ class Simulation:
         self._driving = True
         world = self.world
         try:
+            if condition is None:
+                world.run_until(deadline)
+                return False
             if not world.run_while(condition, deadline):
                 return False
             world.progress = world.callbacks

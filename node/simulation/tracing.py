@@ -25,17 +25,17 @@ _WORDS: Final = {type(sent.reason).__name__: sent.value for sent in Sent if sent
 
 def digest_of(value: object) -> int:
     """Digest what a callback gets: codec bytes where it travels, class names where it holds what never does."""
-    if isinstance(value, Outcome) or not _travels(value):
+    if isinstance(value, Outcome):
         return _digest_of_parts(value)
-    return crc32(encode(value))
+    encoded = _encoded(value)
+    return _digest_of_parts(value) if encoded is None else crc32(encoded)
 
 
-def _travels(value: object) -> bool:
+def _encoded(value: object) -> bytes | None:
     try:
-        encode(value)
+        return encode(value)
     except Exception:
-        return False
-    return True
+        return None
 
 
 def _digest_of_parts(value: object) -> int:
@@ -49,8 +49,8 @@ def _digest_of_parts(value: object) -> int:
         elif isinstance(part, tuple) and part and isinstance(part[0], Outcome):
             for outcome in part:
                 digest = crc32(b"%d" % _digest_of_parts(outcome), digest)
-        elif part is not None and _travels(part):
-            digest = crc32(encode(part), digest)
+        elif part is not None and (encoded := _encoded(part)) is not None:
+            digest = crc32(encoded, digest)
     return digest
 
 
