@@ -34,7 +34,9 @@ def test_what_was_written_is_read_back_whatever_the_pieces(payloads: list[bytes]
 
 
 @given(PAYLOADS, st.data())
-def test_every_prefix_gives_the_whole_records_in_it_and_is_cut_behind_them(payloads: list[bytes], data: st.DataObject) -> None:
+def test_every_prefix_gives_the_whole_records_in_it_and_is_cut_behind_them(
+    payloads: list[bytes], data: st.DataObject
+) -> None:
     whole = log_of(payloads)
     length = data.draw(st.integers(HEADER_SIZE, len(whole)))
     found, end = read_all(whole[:length])
@@ -70,7 +72,9 @@ def test_a_flipped_bit_before_the_last_record_refuses_the_file(payloads: list[by
 
 
 @given(st.lists(st.binary(max_size=40), min_size=1, max_size=10), st.data())
-def test_a_flipped_bit_in_the_last_record_never_gives_another_record(payloads: list[bytes], data: st.DataObject) -> None:
+def test_a_flipped_bit_in_the_last_record_never_gives_another_record(
+    payloads: list[bytes], data: st.DataObject
+) -> None:
     whole = bytearray(log_of(payloads))
     last = len(log_of(payloads[:-1]))
     bit = data.draw(st.integers(last * 8, len(whole) * 8 - 1))
