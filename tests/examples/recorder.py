@@ -159,7 +159,8 @@ class Client:
             return
         self.buffer += stream.take()
         end = 0
-        for value, end in replies(self.buffer):
+        for value, stop in replies(self.buffer):
+            end = stop
             if not self.open:
                 raise AssertionError(f"client {self.number} was answered more than it asked: {value!r}")
             self._answered(self.open.pop(0), value)
@@ -227,11 +228,11 @@ class Verdict:
     def _own(self, operation: Operation) -> None:
         words = operation.words
         if operation.name in (b"SET", b"MSET"):
-            pairs = (
-                [(words[1], words[2])] if operation.name == b"SET" else list(zip(words[1::2], words[2::2], strict=True))
-            )
-            for key, value in pairs:
-                self.may[key] = {"ok": {value}, "refused": {None}}.get(operation.state, {value, None})
+            words = words[:3] if operation.name == b"SET" else words
+            for key, value in zip(words[1::2], words[2::2], strict=True):
+                self.may[key] = {None} if operation.state == "refused" else {value}
+                if operation.state not in ("ok", "refused"):
+                    self.may[key].add(None)
         elif operation.name == b"DEL":
             if operation.state == "ok":
                 assert operation.value == 1, f"{words} was answered {operation.value}: {self._story(words[1])}"

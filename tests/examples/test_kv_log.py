@@ -104,10 +104,14 @@ def test_damage_is_found_across_pieces_of_one_byte() -> None:
     data = bytearray(log_of([b"x" * 30, b"y" * 30, b"z" * 30]))
     data[HEADER_SIZE + RECORD_SIZE + 3] ^= 1
     reader = Reader()
-    with pytest.raises(Damaged) as caught:
+
+    def read() -> None:
         for value in data:
             reader.feed(bytes([value]))
         reader.finish()
+
+    with pytest.raises(Damaged) as caught:
+        read()
     assert caught.value.offset == HEADER_SIZE
 
 
@@ -159,9 +163,11 @@ def test_a_change_cut_short_is_refused_or_a_shorter_value(payload: bytes, count:
 @given(st.binary(max_size=40))
 def test_a_payload_of_any_bytes_is_decoded_or_refused(payload: bytes) -> None:
     try:
-        records.decode(payload)
-    except ValueError as problem:
-        assert "none of ours" in str(problem)
+        found = records.decode(payload)
+    except ValueError:
+        return
+    assert payload[:1] in b"SPMDEF"
+    assert len(found) == 1 or payload[:1] == b"M"
 
 
 @given(st.integers(0, 10**8), st.integers(1, 999))
@@ -177,7 +183,7 @@ def test_a_manifest_with_a_flipped_bit_is_refused(data: st.DataObject) -> None:
     text = bytearray(Generation(3, 2).encode())
     bit = data.draw(st.integers(0, len(text) * 8 - 1))
     text[bit // 8] ^= 1 << (bit % 8)
-    with pytest.raises(ValueError, match="manifest|checksum"):
+    with pytest.raises(ValueError, match=r"manifest|checksum"):
         decode_manifest(bytes(text))
 
 
