@@ -10,6 +10,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, assert_never
 
 from regrove.node.core.address import Address
+from regrove.node.core.inbox import Inbox
 from regrove.node.core.isolate import ENDED, RUNNING, STARTING, STOP, Cell, Request
 from regrove.node.core.mailbox import OK, Sent, wake
 from regrove.node.core.ports import Started, Stopped
@@ -73,7 +74,7 @@ class SupervisorNode:
         self.cell = cell
         self.lives = lives
         self.machine = Machine(spec)
-        self.inbox: deque[ev.Event] = deque()
+        self.inbox = Inbox(self.machine)
         self.children: dict[int, Cell] = {}
         self.limits: dict[int, TimerRecord] = {}
         self.requests: dict[Request, None] = {}
@@ -135,7 +136,7 @@ class Supervising:
         """Put an event into a supervisor's inbox."""
         if node.killed or node.cell.state == ENDED:
             return
-        node.inbox.append(event)
+        node.inbox.put(event)
         self._ring(node)
 
     def _ring(self, node: SupervisorNode) -> None:
@@ -165,26 +166,13 @@ class Supervising:
         for _ in range(len(ready)):
             node = ready.popleft()
             node.queued = False
-            event = self._take(node)
+            event = node.inbox.take()
             if event is None:
                 continue
             self.core.trace("supervise", node.cell, type(event).__name__)
             self._decide(node, event)
             if node.inbox and node.cell.state != ENDED:
                 self._ring(node)
-
-    def _take(self, node: SupervisorNode) -> ev.Event | None:
-        inbox = node.inbox
-        if not inbox:
-            return None
-        machine = node.machine
-        if machine.accepting:
-            return inbox.popleft()
-        for index, event in enumerate(inbox):
-            if machine.awaits(event):
-                del inbox[index]
-                return event
-        return None
 
     def _decide(self, node: SupervisorNode, event: ev.Event) -> None:
         if isinstance(event, ev.Request):
@@ -278,7 +266,7 @@ class Supervising:
     def _ask_stop(self, node: SupervisorNode, key: int, reason: Reason, budget: float | None) -> None:
         cell = node.children.get(key)
         if cell is None:
-            self._ring(node)  # its end already waits in the inbox, and is now awaited
+            node.inbox.bring_forward(key)
         elif cell.supervising is not None:
             self.post(cell.supervising, ev.StopAsked(reason, budget))
         else:
@@ -289,7 +277,7 @@ class Supervising:
     def _kill_child(self, node: SupervisorNode, key: int) -> None:
         cell = node.children.get(key)
         if cell is None:
-            self._ring(node)
+            node.inbox.bring_forward(key)
         elif cell.supervising is not None:
             self.kill(cell.supervising)
         else:

@@ -1,0 +1,75 @@
+"""A supervisor's inbox: events in order of arrival, and the few a busy machine takes ahead of the others, each O(1).
+
+While a machine runs a start or stop of its own it takes only what it awaits (`Machine.awaits`). Three kinds of events
+can be that: answers to its start and ends it waits for, seen when they arrive (`urgent`); limits and a stop with a
+budget, which may already be waiting (`pressing`); the end of a child that had died before it was asked to stop, which
+the core brings forward when it finds nobody to ask (`bring_forward`).
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+
+from regrove.supervisor.events import ChildEnded, Event, LimitReached, StopAsked
+from regrove.supervisor.machine import Machine
+
+
+class Inbox:
+    """What waits at one supervisor."""
+
+    __slots__ = ("_ended", "_events", "_machine", "_order", "_pressing", "_urgent")
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+        self._events: OrderedDict[int, Event] = OrderedDict()
+        self._ended: dict[int, int] = {}  # the place of each waiting ChildEnded, by the child's key
+        self._pressing: OrderedDict[int, Event] = OrderedDict()
+        self._urgent: deque[Event] = deque()
+        self._order = 0
+
+    def __len__(self) -> int:
+        return len(self._events) + len(self._urgent)
+
+    def put(self, event: Event) -> None:
+        """Enter an event behind what waits, or ahead of it if a busy machine awaits just this."""
+        if not self._machine.accepting and self._machine.awaits(event):
+            self._urgent.append(event)
+            return
+        self._order += 1
+        self._events[self._order] = event
+        if isinstance(event, ChildEnded):
+            self._ended[event.key] = self._order
+        elif isinstance(event, LimitReached | StopAsked):
+            self._pressing[self._order] = event
+
+    def bring_forward(self, key: int) -> None:
+        """The end of child `key` already waits, and the machine has just begun to wait for it."""
+        place = self._ended.pop(key, None)
+        if place is not None:
+            self._urgent.append(self._events.pop(place))
+
+    def take(self) -> Event | None:
+        """Give the machine its next event, or None while it has to wait for another."""
+        machine = self._machine
+        if self._urgent and machine.awaits(self._urgent[0]):
+            return self._urgent.popleft()
+        if machine.accepting:
+            return self._forget(next(iter(self._events))) if self._events else None
+        for place, event in self._pressing.items():
+            if machine.awaits(event):
+                return self._forget(place)
+        return None
+
+    def _forget(self, place: int) -> Event:
+        event = self._events.pop(place)
+        self._pressing.pop(place, None)
+        if isinstance(event, ChildEnded) and self._ended.get(event.key) == place:
+            del self._ended[event.key]
+        return event
+
+    def clear(self) -> None:
+        """Drop everything: the supervisor was killed."""
+        self._events.clear()
+        self._ended.clear()
+        self._pressing.clear()
+        self._urgent.clear()
