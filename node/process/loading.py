@@ -111,7 +111,9 @@ def _pick(module: ModuleType, attribute: str, reference: str) -> Application:
         mend = (
             f"did you mean {module.__name__}:{own[0]}?" if own else f"write {attribute} = Application(NAME, tree=...)"
         )
-        raise ApplicationError(f"{reference!r} is a {type(found).__name__}, not an Application; {mend}")
+        kind = type(found).__name__
+        article = "an" if kind[0] in "aeiou" else "a"
+        raise ApplicationError(f"{reference!r} is {article} {kind}, not an Application; {mend}")
     near = [f"{module.__name__}:{name}" for name in own[:NEAR_NAMES_MAX]] or _near(attribute, vars(module))
     hint = f"did you mean {' or '.join(near)}?" if near else f"write {attribute} = Application(NAME, tree=...)"
     raise ApplicationError(f"{reference!r}: module {module.__name__} has no {attribute!r}; {hint}")
