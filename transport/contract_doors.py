@@ -149,6 +149,7 @@ def check_a_client_that_is_killed_is_lost_then_silent_then_unknown(world: World)
     stage.until(lambda: core.heard(LinkLost), "the loss")
     stage.until(lambda: core.heard(PeerSilent), "the silence")
     assert core.table.post(client.peer, (1, b"late")) is Verdict.UNREACHABLE
+    stage.until(lambda: len(core.table.statistics()) == 1, "the row to be closed")
     assert [row.peer for row in core.table.statistics()] == [("", 0, 0, 0)]
 
 

@@ -24,7 +24,7 @@ from regrove.transport.link import LinkSettings
 from regrove.transport.links import LinkTable
 from regrove.transport.wire import Item
 
-SETTINGS: Final = LinkSettings(silent_limit=400_000_000, redial_max=100_000_000)
+SETTINGS: Final = LinkSettings(silent_limit=400_000_000, redial_max=100_000_000, remember=100_000_000)
 WAIT_STEP_NS: Final = 20_000_000
 
 _E = TypeVar("_E")

@@ -79,12 +79,21 @@ class Greeting(Lifecycle):
         peer = hello.identity.peer
         if self.leaving:
             return f"leaving: {self.leaving}"
-        if peer not in self._links and len(self._links) >= self.settings.links_max:
+        if peer not in self._links and not self._make_place():
             return f"links_max = {self.settings.links_max} links are open here"
         current = self._inbound.get(peer)
         if current is not None and current.dial > hello.dial:
             return "a newer session of yours is open"
         return ""
+
+    def _make_place(self) -> bool:
+        """Whether one more peer may be known; a client that went silent is forgotten early for it."""
+        if len(self._links) < self.settings.links_max:
+            return True
+        gone = next((link for link in self._links.values() if link.forget_at is not None), None)
+        if gone is not None:
+            self._retire(gone)
+        return gone is not None
 
     def _refuse_dial(self, session: Session, hello: Hello, reason: str, now: int) -> None:
         self._events.append(DialRefused(show(hello.identity.peer), reason))
@@ -155,6 +164,9 @@ class Greeting(Lifecycle):
             self._rename(link, session, theirs.peer, now)
         if self.identity.role == "client":
             session.into = Incoming(session.nonce, self.settings.window)
+            archive = self._archive.get(link.peer, {})
+            for nonce in session.told:  # settled there: whoever answers a HELLO has read it
+                archive.pop(nonce, None)
         session.role = theirs.role
         event = LinkUp(
             link.peer, theirs.role, theirs, welcome.info, dialled, session.rights, self.identity.skew(theirs)
@@ -203,10 +215,13 @@ class Greeting(Lifecycle):
                 self._drop(known.session, "a newer session replaced this one", now)
             elif known.out is not None:
                 self._lose(known, "a newer session replaced it", now)
-            known.redial_at = known.silent_at = known.welcome_at = known.idle_at = None
+            known.redial_at = known.silent_at = known.welcome_at = known.idle_at = known.forget_at = None
             link.add_books(known)
             link.unresolved = known.unresolved + link.unresolved
             del self._links[peer]
+        archive = self._archive.pop(link.peer, None)
+        if archive:
+            self._archive.setdefault(peer, {}).update(archive)
         link.peer = session.peer = peer
         self._add(link)
 

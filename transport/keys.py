@@ -187,7 +187,7 @@ def _fields(path: Path, forbidden: int, mend: str) -> dict[str, str]:
         if path.is_symlink():
             raise KeyProblem(f"{path} is a symbolic link: put the file itself there") from None
         raise KeyProblem(f"cannot read {path}: {error.strerror}") from None
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):
             raise KeyProblem(f"{path} is no regular file")
@@ -195,7 +195,9 @@ def _fields(path: Path, forbidden: int, mend: str) -> dict[str, str]:
             raise KeyProblem(f"{path} belongs to user {found.st_uid}: chown it to {os.geteuid()}")
         if stat.S_IMODE(found.st_mode) & forbidden:
             raise KeyProblem(f"{path} has mode {stat.S_IMODE(found.st_mode):04o}, open to others: {mend}")
-        raw = file.read(FILE_BYTES_MAX + 1)
+        raw = os.read(descriptor, FILE_BYTES_MAX + 1)
+    finally:
+        os.close(descriptor)
     if len(raw) > FILE_BYTES_MAX:
         raise KeyProblem(f"{path} is over {FILE_BYTES_MAX} bytes: that is no key file")
     return _read_fields(path, raw.decode("utf-8", "replace"))

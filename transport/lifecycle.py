@@ -15,6 +15,7 @@ from typing import Any, Final
 from regrove.transport.base import Peer, Transport, TransportError
 from regrove.transport.events import LinkEvent, LinkLost, LinkUp, PeerSilent, Resolved
 from regrove.transport.handshake import (
+    SESSIONS_MAX,
     Hello,
     Identity,
     hello_body,
@@ -81,6 +82,8 @@ class Lifecycle:
                 return bool(subject.silent_at == when)
             case "idle":
                 return bool(subject.idle_at == when)
+            case "forget":
+                return bool(subject.forget_at == when)
             case "grant":
                 return subject.into is not None and subject.into.grant_at == when
             case "hello":
@@ -112,7 +115,9 @@ class Lifecycle:
             case "redial":
                 self._redial(subject, now)
             case "silent":
-                self._silent(subject)
+                self._silent(subject, now)
+            case "forget":
+                self._retire(subject)
             case "idle":
                 self._idle(subject, now)
             case "grant":
@@ -181,11 +186,21 @@ class Lifecycle:
             duplex=duplex,
             grant=(window.messages, window.size) if duplex else (0, 0),
             asks=session.asked,
-            taken=self._archive.get(link.peer, {}),
+            taken=self._taken(link, session),
             endpoint=self.advertise.get(scheme, ""),
             key=self.key,
         )
         return self._encoder.frame(HELLO, session.nonce, 0, hello_body(hello), version=self.identity.wire_min)
+
+    def _taken(self, link: Link, session: Session) -> dict[int, int]:
+        """What to tell the one dialled of its ended sessions: a stand-in may be any of those we know."""
+        if link.peer[0].startswith("@"):
+            rows = [row for archive in self._archive.values() for row in archive.items()]
+        else:
+            rows = list(self._archive.get(link.peer, {}).items())
+        taken = dict(rows[-SESSIONS_MAX:])
+        session.told = tuple(taken)
+        return taken
 
     def _went_up(self, link: Link, session: Session, event: LinkUp, taken: Mapping[int, int], now: int) -> None:
         """The session is usable for sending: tell, resolve what was unknown, and let the posts go."""
@@ -195,7 +210,7 @@ class Lifecycle:
         link.skew = event.skew
         link.attempts = 0
         link.sessions += 1
-        link.welcome_at = link.redial_at = link.silent_at = None
+        link.welcome_at = link.redial_at = link.silent_at = link.forget_at = None
         link.silent_told = False
         link.used_at = now
         session.up = True
@@ -243,6 +258,8 @@ class Lifecycle:
         peer = session.peer
         if peer is not None and session.into is not None:
             self._close_incoming(peer, session)
+        elif peer is not None and not session.inbound and self.identity.role == "client":
+            self._archive_nothing(peer, session)
         link = session.link
         if link is not None and link.session is session:
             self._lose(link, reason, now)
@@ -257,6 +274,13 @@ class Lifecycle:
         link.received_signals += into.signals
         if self._inbound.get(peer) is session:
             del self._inbound[peer]
+
+    def _archive_nothing(self, peer: Peer, session: Session) -> None:
+        """No WELCOME came on a client's session, yet the answerer may have given one and sent behind it."""
+        archive = self._archive.setdefault(peer, {})
+        archive[session.nonce] = 0
+        while len(archive) > SESSIONS_MAX:
+            del archive[next(iter(archive))]
 
     def _lose(self, link: Link, reason: str, now: int) -> None:
         """The link cannot send any more: tell what became of what it held, and plan the redial."""
@@ -302,12 +326,13 @@ class Lifecycle:
         else:
             link.state = State.COLD
 
-    def _silent(self, link: Link) -> None:
+    def _silent(self, link: Link, now: int) -> None:
         link.silent_at = None
         link.silent_told = True
         self._events.append(PeerSilent(link.peer))
-        if not link.endpoint and link.peer not in self._inbound:
-            self._retire(link)
+        if not link.endpoint:
+            link.forget_at = now + self.settings.remember
+            self._arm(link.forget_at, "forget", link)
 
     def _idle(self, link: Link, now: int) -> None:
         """Close a link on which nothing moved for so long."""
@@ -332,5 +357,5 @@ class Lifecycle:
         self._archive.pop(peer, None)
         if self._lives.get((peer[0], peer[2])) == peer:
             del self._lives[peer[0], peer[2]]
-        link.redial_at = link.silent_at = link.welcome_at = link.idle_at = None
+        link.redial_at = link.silent_at = link.welcome_at = link.idle_at = link.forget_at = None
         self._retired.add_books(link)

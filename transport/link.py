@@ -31,6 +31,7 @@ class LinkSettings:
     welcome_limit: int = 1 * SECOND
     hello_limit: int = 2 * SECOND
     silent_limit: int = 2 * SECOND
+    remember: int = 60 * SECOND  # how long a silent client may still come back and resolve what is unknown
     redial_min: int = 50 * MS
     redial_max: int = 2 * SECOND
     quiet: int = 20 * MS  # what was taken is acknowledged at the latest after this
@@ -72,6 +73,7 @@ class Link:
         "dials",
         "dirty",
         "endpoint",
+        "forget_at",
         "idle_at",
         "key",
         "lost",
@@ -119,6 +121,7 @@ class Link:
         self.redial_at: int | None = None
         self.silent_at: int | None = None
         self.idle_at: int | None = None
+        self.forget_at: int | None = None
         self.silent_told = False
         self.told = ""  # the reason of the last LinkLost: the same one of an idle redial is not told again
         # sums over the sessions that ended; the live session's are in `out`
@@ -201,6 +204,7 @@ class Session:
         "peer",
         "rights",
         "role",
+        "told",
         "up",
         "user_id",
     )
@@ -217,6 +221,7 @@ class Session:
         self.nonce = 0
         self.dial = 0
         self.asked: tuple[int, ...] = ()  # the ended sessions its HELLO asked about
+        self.told: tuple[int, ...] = ()  # the ended sessions its HELLO told about
         self.grant_late = False  # in the list of those to be granted at the next flush
         self.up = False
         self.into: Incoming | None = None

@@ -1,0 +1,242 @@
+"""Random histories in the simulated network: every message that was told OK is accounted for, exactly."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+
+from regrove.transport.base import Peer
+from regrove.transport.credit import Window
+from regrove.transport.events import Items, LinkLost, PeerSilent, Refused, Resolved, Verdict
+from regrove.transport.handshake import Identity
+from regrove.transport.link import LinkSettings
+from regrove.transport.links import LinkTable
+from regrove.transport.simulated import DELIVER, RESET, Key, SimulatedNetwork
+from tests.transport.conftest import draw_of
+
+MS = 1_000_000
+SETTINGS = LinkSettings(
+    opening=Window(8, 2_000), window=Window(40, 20_000), message_max=5_000, redial_max=300 * MS, idle=700 * MS
+)
+
+
+class Member:
+    """One end, and what really happened to it: the truth the books are compared with."""
+
+    def __init__(self, history: History, name: str, role: str) -> None:
+        self.name, self.role = name, role
+        self.peer: Peer = (f"client:{name}", 1, 0, 0) if role == "client" else (name, 1, 0, 1)
+        self.transport = history.network.endpoint(name)
+        self.endpoint = "" if role == "client" else self.transport.listen(f"sim://{name}")
+        self.table = LinkTable(
+            self.transport,
+            Identity("test", self.peer, role),
+            draw_of(f"{history.seed}/{name}"),
+            SETTINGS,
+            advertise={"sim": self.endpoint} if self.endpoint else {},
+        )
+        self.sent: dict[Peer, int] = {}  # told OK
+        self.handled: dict[Peer, list[int]] = {}  # numbers taken from each peer, in order
+        self.refusals: dict[Peer, int] = {}  # refused here
+        self.tokens: dict[tuple[Peer, int], str] = {}  # what was told of each token
+        self.silent = 0
+
+    def hear(self, history: History) -> None:
+        for event in self.table.receive(history.now):
+            match event:
+                case Items(peer, session, first, items):
+                    self.take(history, peer, session, first, items)
+                case LinkLost(peer, _, unacknowledged, count, never_left, never_left_count):
+                    assert len(unacknowledged) == count
+                    assert len(never_left) == never_left_count
+                    self.tell(peer, unacknowledged, "unknown", ("",))
+                    self.tell(peer, never_left, "never left", ("",))
+                case Resolved(peer, taken, lost, notifies):
+                    assert len(notifies) == lost
+                    assert taken >= 0
+                    self.tell(peer, notifies, "lost", ("unknown",))
+                case Refused(peer, notify, reason, _):
+                    assert reason == b"%d" % notify  # type: ignore[str-format]
+                    self.tell(peer, (notify,), "refused", ("",))
+                case PeerSilent():
+                    self.silent += 1
+                case _:
+                    pass
+
+    def tell(self, peer: Peer, tokens: tuple[object, ...], what: str, before: tuple[str, ...]) -> None:
+        for token in tokens:
+            assert isinstance(token, int)
+            assert self.tokens[peer, token] in before, f"{token}: {what} after {self.tokens[peer, token]!r}"
+            self.tokens[peer, token] = what
+
+    def take(
+        self, history: History, peer: Peer, session: int, first: int, items: tuple[tuple[object, ...], ...]
+    ) -> None:
+        for at, item in enumerate(items):
+            if item[0] == 1:
+                assert isinstance(item[1], int)
+                self.handled.setdefault(peer, []).append(item[1])
+                if history.random.random() < 0.1:
+                    self.table.refuse(peer, session, first + at, b"%d" % item[1])
+                    self.refusals[peer] = self.refusals.get(peer, 0) + 1
+
+    def settled(self) -> bool:
+        return not any(row.unknown + row.in_flight + row.waiting for row in self.table.statistics())
+
+    def balance(self) -> None:
+        for row in self.table.statistics():
+            parts = row.acknowledged + row.lost + row.unknown + row.in_flight + row.waiting
+            assert row.sent == parts, f"{self.name} to {row.peer}: {row}"
+            assert min(row.acknowledged, row.lost, row.unknown, row.in_flight, row.waiting) >= 0, row
+            assert row.refused <= row.acknowledged
+            if row.peer[0]:
+                assert row.sent == self.sent.get(row.peer, 0)
+
+
+class History:
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self.random = Random(seed)
+        self.resets = self.random.choice([0, 0, 60, 200])
+        self.network = SimulatedNetwork(latency=self.latency, fate=self.fate, rank=self.rank)
+        self.calm = False
+        self.now = 0
+        self.members = [Member(self, name, "core") for name in ("a", "b", "c")] + [Member(self, "x", "client")]
+        for member in self.members:
+            for other in self.members:
+                if member is not other and other.role == "core":
+                    member.table.learn(other.peer, other.endpoint)
+
+    def latency(self, key: Key) -> int:
+        draw = draw_of(f"{self.seed}/{key.source}>{key.target}")(f"latency/{key.dial}", key.ordinal)
+        return 100_000 + draw % (draw >> 32 & 15 or 1) * 1_000 + draw % 3_000_000
+
+    def fate(self, key: Key) -> int:
+        draw = draw_of(f"{self.seed}/{key.source}>{key.target}")(f"fate/{key.dial}", key.ordinal)
+        return RESET if not self.calm and self.resets and draw % self.resets == 0 else DELIVER
+
+    def rank(self, key: Key) -> int:
+        return draw_of(f"{self.seed}/{key.source}>{key.target}")(f"rank/{key.dial}", key.ordinal)
+
+    def turn(self, step: int) -> None:
+        self.now += step
+        self.network.advance(self.now)
+        for member in self.members:
+            while member.transport.poll():
+                pass
+            member.hear(self)
+            member.balance()
+            if not self.calm:
+                self.load(member)
+            member.table.flush(self.now)
+            member.balance()
+
+    def load(self, member: Member) -> None:
+        for _ in range(self.random.choice([0, 0, 1, 3, 20])):
+            other = self.random.choice(self.members)
+            if other is member:
+                continue
+            number = member.sent.get(other.peer, 0)
+            if self.random.random() < 0.2:
+                member.table.signal(other.peer, (17, number))
+                continue
+            payload = b"p" * self.random.choice([0, 10, 300, 5_000])
+            verdict = member.table.post(other.peer, (1, number, payload), number)
+            if verdict is Verdict.OK:
+                member.sent[other.peer] = number + 1
+                member.tokens[other.peer, number] = ""
+
+    def trouble(self) -> None:
+        names = [member.name for member in self.members]
+        source, target = self.random.sample(names, 2)
+        match self.random.randrange(12):
+            case 0:
+                self.network.cut(source, target)
+            case 1:
+                self.network.cut(source, target)
+                self.network.cut(target, source)
+            case 2 | 3:
+                self.network.heal_all()
+            case 4 | 5:
+                for connection in self.network.connections(source, target):
+                    self.network.reset(connection)
+
+    def run(self) -> None:
+        for _ in range(self.random.randrange(10, 50)):
+            self.trouble()
+            self.turn(self.random.choice([100_000, MS, 5 * MS, 40 * MS, 400 * MS]))
+        self.calm = True
+        self.network.heal_all()
+        for _ in range(400):
+            self.knock()
+            self.turn(20 * MS)
+            if all(member.settled() for member in self.members):
+                break
+
+    def knock(self) -> None:
+        """Nobody dials a client: what is unknown of it is resolved when it comes back by itself."""
+        for member in self.members:
+            for row in member.table.statistics():
+                if member.role == "client" and row.peer[0] and row.state != "up":
+                    member.table.signal(row.peer, (17, 0))
+
+    def judge(self) -> None:
+        """After the calm: nothing is unknown, and the books of both ends say what really happened."""
+        by_peer = {member.peer: member for member in self.members}
+        for member in self.members:
+            rows = {row.peer: row for row in member.table.statistics()}
+            for peer, sent in member.sent.items():
+                other = by_peer[peer]
+                numbers = other.handled.get(member.peer, [])
+                assert numbers == sorted(set(numbers)), "in order, and at most once"
+                row = rows[peer]
+                assert (row.unknown, row.in_flight, row.waiting) == (0, 0, 0), row
+                assert row.sent == sent
+                assert row.acknowledged == len(numbers)
+                assert row.lost == sent - len(numbers)
+                told = [member.tokens[peer, number] for number in range(sent)]
+                for number in range(sent):
+                    assert (number in set(numbers)) == (told[number] in ("", "refused", "unknown")), told[number]
+                assert row.refused <= other.refusals.get(member.peer, 0)
+                if "unknown" not in told:
+                    assert row.refused == other.refusals.get(member.peer, 0)
+
+
+@pytest.mark.parametrize("block", range(10))
+def test_every_ok_is_accounted_for_in_random_histories(block: int) -> None:
+    for seed in range(block * 220, (block + 1) * 220):
+        history = History(seed)
+        try:
+            history.run()
+            history.judge()
+        except AssertionError as error:
+            raise AssertionError(f"seed {seed}: {error}") from error
+
+
+def test_the_histories_reach_what_they_are_about() -> None:
+    """Losses, refusals, unknowns that arrived, silent peers: each often enough to mean something."""
+    seen = {"refused": 0, "lost": 0, "never left": 0, "unknown": 0}
+    silent = sent = 0
+    for seed in range(60):
+        history = History(seed)
+        history.run()
+        for member in history.members:
+            silent += member.silent
+            sent += sum(member.sent.values())
+            for told in member.tokens.values():
+                if told:
+                    seen[told] += 1
+    assert all(count > 50 for count in seen.values()), seen
+    assert sent > 5_000
+    assert silent > 10
+
+
+def test_the_same_seed_gives_the_same_history_and_another_one_does_not() -> None:
+    def digest(seed: int) -> list[object]:
+        history = History(seed)
+        history.run()
+        return [(member.handled, member.tokens, member.table.statistics()) for member in history.members]
+
+    assert digest(7) == digest(7)
+    assert digest(7) != digest(8)

@@ -1,0 +1,298 @@
+"""Frames: golden bytes, round trips, limits, and bytes of every kind that never raise anything but WireError.
+
+Golden files are one per frame and wire version in golden/. After a deliberate change of the format, write them again
+with  REGROVE_REWRITE=1 pytest tests/transport/test_wire.py  and commit only a difference you understand: a changed
+file of a version that was released means that two releases no longer understand each other.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import msgpack
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from regrove.transport import wire
+from regrove.transport.handshake import (
+    Hello,
+    Identity,
+    Welcome,
+    hello_body,
+    read_hello,
+    read_reason,
+    read_welcome,
+    reason_body,
+    welcome_body,
+)
+from regrove.transport.wire import Decoder, Encoder, Frame, WireError, WireLimits
+
+GOLDEN = Path(__file__).parent / "golden"
+LIMITS = WireLimits(message_max=64 * 1024)
+NONCE = 0x0123456789ABCDEF
+ME = Identity("prod", ("shop@north", 17, 2, 3), application="bank", version="1.4", digest="5eed", features=("pieces",))
+YOU = Identity("prod", ("shop@south", 18, -1, 1), role="manager", application="bank", version="1.5", digest="5eee")
+HELLO = Hello(ME, 7, False, (0, 0), (NONCE - 1,), {NONCE - 2: 40}, "tcp://10.0.0.1:7000", "k" * 40)
+CLIENT = Hello(Identity("prod", ("client:ab12", 1, 0, 0), role="client"), dial=1, duplex=True, grant=(4096, 8_388_608))
+WELCOME = Welcome(YOU, 1, (4096, 8_388_608), {NONCE - 1: 99}, {"cores": ("tcp://10.0.0.2:7001", "tcp://10.0.0.2:7002")})
+BATCH = [(1, ("shop@north", 17, 2, 3), 5, b"payload"), (17, 3, None, True, 1.5), (2, "name", {"key": (1, 2)}, b"")]
+GRANT = [64, 4160, 8_392_704, [(63, b"full"), (64, b"")]]
+
+FRAMES: dict[str, tuple[int, int, Any]] = {
+    "hello": (wire.HELLO, 0, hello_body(HELLO)),
+    "hello_client": (wire.HELLO, 0, hello_body(CLIENT)),
+    "welcome": (wire.WELCOME, 0, welcome_body(WELCOME)),
+    "refused": (wire.REFUSED, 0, reason_body("other cluster: 'test' dialled 'prod'")),
+    "batch": (wire.BATCH, 1_000_000, BATCH),
+    "grant": (wire.GRANT, 0, GRANT),
+    "bye": (wire.BYE, 0, reason_body("idle")),
+}
+
+
+def written(name: str) -> bytes:
+    type_, first, body = FRAMES[name]
+    return Encoder().frame(type_, NONCE, first, body)
+
+
+def decode(data: bytes) -> Frame:
+    frame = Decoder(LIMITS).frame(data)
+    assert frame is not None
+    return frame
+
+
+@pytest.mark.parametrize("name", FRAMES)
+def test_a_frame_is_written_as_its_golden_file_says(name: str) -> None:
+    path = GOLDEN / f"v{wire.VERSION}" / f"{name}.bin"
+    if os.environ.get("REGROVE_REWRITE"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(written(name))
+    assert written(name) == path.read_bytes()
+
+
+@pytest.mark.parametrize("path", sorted(GOLDEN.glob("v*/*.bin")), ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_golden_files_of_every_version_are_still_understood(path: Path) -> None:
+    frame = decode(path.read_bytes())
+    assert frame.version == int(path.parent.name.removeprefix("v"))
+    assert frame.nonce == NONCE
+    match path.stem:
+        case "hello":
+            assert read_hello(frame.body) == HELLO
+        case "hello_client":
+            assert read_hello(frame.body) == CLIENT
+        case "welcome":
+            assert read_welcome(frame.body) == WELCOME
+        case "refused" | "bye":
+            assert read_reason(path.stem, frame.body)
+        case "batch":
+            assert frame.first == 1_000_000
+            assert frame.body == tuple(BATCH)
+        case "grant":
+            assert frame.body == (64, 4160, 8_392_704, ((63, b"full"), (64, b"")))
+
+
+def test_there_is_a_golden_file_for_every_frame_type_of_this_version() -> None:
+    types = {decode(path.read_bytes()).type for path in GOLDEN.glob(f"v{wire.VERSION}/*.bin")}
+    assert types == set(wire.FRAME_NAMES)
+
+
+plain = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False) | st.text() | st.binary(),
+    lambda inner: st.lists(inner, max_size=4).map(tuple) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=8,
+).filter(lambda value: depth(value) <= wire.DEPTH_MAX - 2)
+user_items = st.tuples(st.integers(0, wire.SIGNAL - 1), plain, st.binary())
+signals = st.tuples(st.integers(wire.SIGNAL, 127), plain)
+
+
+def depth(value: object) -> int:
+    if isinstance(value, tuple):
+        return 1 + max(map(depth, value), default=0)
+    if isinstance(value, dict):
+        return 1 + max(map(depth, value.values()), default=0)
+    return 0
+
+
+@given(st.lists(user_items | signals, min_size=1, max_size=wire.BATCH_ITEMS_MAX), st.integers(1, 2**62))
+def test_items_come_back_as_they_were(items: list[tuple[Any, ...]], first: int) -> None:
+    frame = decode(Encoder().batch(NONCE, first, items))
+    assert tuple(frame) == (wire.VERSION, wire.BATCH, NONCE, first, tuple(items))
+    assert wire.payloads(frame.body) == [item[-1] for item in items if item[0] < wire.SIGNAL]
+
+
+@given(st.binary(max_size=200))
+def test_random_bytes_raise_nothing_but_wire_errors(data: bytes) -> None:
+    understand(data)
+
+
+@given(st.sampled_from(sorted(wire.FRAME_NAMES)), st.binary(max_size=200))
+def test_random_bodies_behind_a_good_header_raise_nothing_but_wire_errors(type_: int, body: bytes) -> None:
+    understand(wire.HEADER.pack(wire.MAGIC, wire.VERSION, type_, NONCE, 1) + body)
+
+
+@given(st.sampled_from(sorted(wire.FRAME_NAMES)), plain)
+def test_random_plain_bodies_raise_nothing_but_wire_errors(type_: int, body: Any) -> None:
+    understand(Encoder().frame(type_, NONCE, 1, body))
+
+
+@pytest.mark.parametrize("name", FRAMES)
+def test_mutated_golden_frames_raise_nothing_but_wire_errors(name: str) -> None:
+    golden = written(name)
+    random = Random(name)
+    refused = 0
+    for _ in range(3_000):
+        data = bytearray(golden)
+        for _ in range(random.choice([1, 1, 2, 8])):
+            at = random.randrange(len(data))
+            match random.randrange(4):
+                case 0:
+                    data[at] = random.randrange(256)
+                case 1:
+                    del data[at:]
+                    break
+                case 2:
+                    data[at:at] = random.randbytes(random.choice([1, 4]))
+                case 3:
+                    data[at] ^= 1 << random.randrange(8)
+            if not data:
+                break
+        refused += understand(bytes(data))
+    assert refused > 500, "the mutations reach the checks"
+
+
+def understand(data: bytes) -> bool:
+    """Do everything with received bytes that a link table does; whether they were refused."""
+    try:
+        frame = Decoder(LIMITS).frame(data)
+        if frame is None:
+            return False
+        match frame.type:
+            case wire.HELLO:
+                read_hello(frame.body)
+            case wire.WELCOME:
+                read_welcome(frame.body)
+            case wire.REFUSED | wire.BYE:
+                read_reason("BYE", frame.body)
+            case wire.BATCH:
+                wire.payloads(frame.body)
+    except WireError as error:
+        return bool(str(error))
+    return False
+
+
+def raw(type_: int, body: bytes, version: int = wire.VERSION, magic: bytes = wire.MAGIC, first: int = 1) -> bytes:
+    return wire.HEADER.pack(magic, version, type_, NONCE, first) + body
+
+
+def nested(times: int) -> bytes:
+    return b"\x91\x93\x10" + b"\x91" * times + b"\x01" + b"\x01"
+
+
+@pytest.mark.parametrize(
+    ("data", "problem"),
+    [
+        (b"", "header of 20 bytes"),
+        (b"RG", "header of 20 bytes"),
+        (raw(wire.BATCH, b"\x90", magic=b"GR"), "begins with"),
+        (raw(99, b"\x90"), "unknown frame type 99"),
+        (raw(wire.BATCH, b"\x90", version=2), "wire version 2 is outside"),
+        (raw(wire.BATCH, b"\x91\x92\x01\xc4\x00", first=2**63 + 1), "out of range"),
+        (raw(wire.BATCH, b""), "not plain msgpack"),
+        (raw(wire.BATCH, b"\xc1"), "not plain msgpack"),
+        (raw(wire.BATCH, b"\x91\x92\x01\xc4\x00\x00"), "not plain msgpack"),
+        (raw(wire.BATCH, b"\xdd\xff\xff\xff\xff"), "not plain msgpack"),
+        (raw(wire.BATCH, b"\x91\x92\x10\xc6\xff\xff\xff\xff"), "not plain msgpack"),
+        (raw(wire.BATCH, b"\x91\x92\x10\xdb\xff\xff\xff\xff"), "not plain msgpack"),
+        (raw(wire.BATCH, b"\x91\x92\x10\xa2\xff\xfe"), "not plain msgpack"),
+        (raw(wire.BATCH, b"\x91\x92\x10\xd6\xff\x00\x00\x00\x00"), "not plain msgpack"),
+        (raw(wire.BATCH, b"\x91\x92\x10\xc7\x00\x05"), "ext type"),
+        (raw(wire.BATCH, b"\x91\x92\x10\x81\x01\x02"), "not plain msgpack"),
+        (raw(wire.BATCH, b"\x91" * 1_100), "not plain msgpack"),
+        (raw(wire.BATCH, nested(7)), "more than 8 deep"),
+        (raw(wire.BATCH, b"\x90"), "1 to 64 items"),
+        (raw(wire.BATCH, b"\xdc\x00\x41" + b"\x91\x10" * 65), "1 to 64 items"),
+        (raw(wire.BATCH, b"\x80"), "1 to 64 items"),
+        (raw(wire.BATCH, b"\x91\x90"), "begins with its kind"),
+        (raw(wire.BATCH, b"\x91\x01"), "begins with its kind"),
+        (raw(wire.BATCH, b"\x91\x91\xa1x"), "an int"),
+        (raw(wire.BATCH, b"\x91\x91\xc3"), "an int"),
+        (raw(wire.BATCH, b"\x91\x92\x01\xa1x"), "payload as bytes"),
+        (raw(wire.BATCH, b"\x91\x91\x01"), "payload as bytes"),
+        (raw(wire.GRANT, b"\x93\x01\x02\x03"), "a GRANT is"),
+        (raw(wire.GRANT, b"\x94\x01\x02\xff\x90"), "three sequence numbers"),
+        (raw(wire.GRANT, b"\x94\x01\x02\xc3\x90"), "three sequence numbers"),
+        (raw(wire.GRANT, b"\x94\x01\x02\x03\x91\x01"), "a refusal is"),
+        (raw(wire.GRANT, b"\x94\x01\x02\x03\x91\x92\x01\x01"), "an int and bytes"),
+        (raw(wire.HELLO, b"\x90"), "is a map"),
+        (raw(wire.HELLO, b"\x80"), "HELLO: field 'peer' is tuple"),
+        (raw(wire.BYE, b"\x81\xa6reason\x01"), "'reason' is str"),
+    ],
+)
+def test_what_is_wrong_is_said(data: bytes, problem: str) -> None:
+    with pytest.raises(WireError, match=problem):
+        understand_or_raise(data)
+
+
+def understand_or_raise(data: bytes) -> None:
+    frame = decode(data)
+    if frame.type == wire.BATCH:
+        wire.payloads(frame.body)
+    elif frame.type == wire.HELLO:
+        read_hello(frame.body)
+    elif frame.type == wire.BYE:
+        read_reason("BYE", frame.body)
+
+
+def test_the_deepest_legal_item_is_taken() -> None:
+    assert decode(raw(wire.BATCH, nested(6)))
+
+
+def test_an_unknown_frame_with_the_ignorable_bit_is_skipped() -> None:
+    assert Decoder(LIMITS).frame(raw(99 | wire.IGNORABLE, b"whatever", version=9)) is None
+
+
+def test_unknown_keys_in_a_hello_are_skipped() -> None:
+    body = {**hello_body(HELLO), "invented": [1, 2]}
+    assert read_hello(decode(Encoder().frame(wire.HELLO, NONCE, 0, body)).body) == HELLO
+
+
+@pytest.mark.parametrize("field", sorted(hello_body(HELLO)))
+@pytest.mark.parametrize("value", [None, -1, "", [[]], {"a": 1}, True, [1], 2.5, "x" * 600, [[1, -1]], 2**64 - 1])
+def test_a_wrong_field_in_a_hello_is_named_or_harmless(field: str, value: object) -> None:
+    body = {**hello_body(HELLO), field: value}
+    data = Encoder().frame(wire.HELLO, NONCE, 0, body)
+    said = ""
+    try:
+        read_hello(decode(data).body)
+    except WireError as error:
+        said = str(error)
+    if said:
+        assert f"'{field}'" in said or field == "peer"
+    else:
+        assert type(value) is type(hello_body(HELLO)[field])
+
+
+def test_a_frame_over_the_limit_is_refused_by_its_size_alone() -> None:
+    with pytest.raises(WireError, match="at most"):
+        decode(b"RG" + bytes(LIMITS.frame_max))
+
+
+def test_a_payload_over_the_limit_is_refused() -> None:
+    with pytest.raises(WireError, match="not plain msgpack"):
+        decode(Encoder().batch(NONCE, 1, [(1, bytes(LIMITS.message_max + 1))]))
+    assert decode(Encoder().batch(NONCE, 1, [(1, bytes(LIMITS.message_max))]))
+
+
+def test_pickles_and_timestamps_are_not_plain() -> None:
+    with pytest.raises(WireError, match="not plain msgpack"):
+        decode(raw(wire.BATCH, msgpack.packb([[16, msgpack.Timestamp(1, 2)]])))
+
+
+def test_reasons_are_printable_and_short() -> None:
+    body = decode(Encoder().frame(wire.BYE, NONCE, 0, reason_body("a\x1b[2Jb" + "c" * 1_000))).body
+    reason = read_reason("BYE", body)
+    assert reason.startswith("a?[2Jb")
+    assert len(reason) == 512
