@@ -84,6 +84,7 @@ class Core:
         self.home = settings.home
         self.place = settings.place
         self.bounds = settings.bounds
+        self.turn_budget = settings.bounds.turn_budget
         self.tree = tree
         self.logger = logger
         self.tracing = tracer is not None

@@ -36,27 +36,43 @@ def run_ready(core: Core, budget: int) -> None:
     """Give ready isolates their turns, in order of becoming ready, until `budget` callbacks ran or none is left."""
     ready = core.ready
     supervising = core.supervising
+    inboxes = supervising.ready
+    limit = core.turn_budget
+    callbacks = 0
     while True:
-        if supervising.waiting and budget > 0:
+        if inboxes and budget > callbacks:
             supervising.serve()
             budget -= 1
-        if budget <= 0:
-            return
-        if ready:
-            budget -= turn(core, ready.popleft())
-        elif not supervising.waiting:
-            return
+        if callbacks >= budget:
+            break
+        if not ready:
+            if inboxes:
+                continue
+            break
+        cell = ready.popleft()
+        core.current = cell
+        if not cell.flags and cell.wait is None and cell.state != STARTING:
+            # The common turn: only mail. What it leads to beyond RECEIVE is the full turn's business.
+            callbacks += drain(core, cell, limit) or 1
+            if not cell.flags and cell.wait is None and cell.state != ENDED:
+                if cell.mailbox:
+                    ready.append(cell)
+                else:
+                    cell.parked = IDLE
+                continue
+            rest(core, cell)
+        else:
+            callbacks += turn(core, cell, limit)
+    core.current = None
+    core.counters.callbacks += callbacks
 
 
-def turn(core: Core, cell: Cell) -> int:
-    """One turn of one isolate: at most `turn_budget` callbacks. Answers how many ran (at least 1)."""
-    limit = core.bounds.turn_budget
+def turn(core: Core, cell: Cell, limit: int) -> int:
+    """A turn with more than mail in it: at most `limit` callbacks. Answers how many ran (at least 1)."""
     used = 0
-    core.current = cell
     while used < limit and cell.state != ENDED:
         if cell.flags:
-            slice_ends = cell.flags == CONTINUE and used > 0
-            if slice_ends:
+            if cell.flags == CONTINUE and used > 0:
                 break  # every other ready isolate first
             used += 1
             special(core, cell)
@@ -64,10 +80,14 @@ def turn(core: Core, cell: Cell) -> int:
             break
         else:
             used += drain(core, cell, limit - used)
-    core.current = None
-    core.counters.callbacks += used
+    rest(core, cell)
+    return used or 1
+
+
+def rest(core: Core, cell: Cell) -> None:
+    """A turn is over: the isolate gets in line again, or is parked."""
     if cell.state == ENDED:
-        return used or 1
+        return
     if cell.flags:
         cell.parked = ACTIVE
         core.ready.append(cell)
@@ -78,7 +98,6 @@ def turn(core: Core, cell: Cell) -> int:
         core.ready.append(cell)
     else:
         cell.parked = IDLE
-    return used or 1
 
 
 def drain(core: Core, cell: Cell, limit: int) -> int:
@@ -88,8 +107,8 @@ def drain(core: Core, cell: Cell, limit: int) -> int:
     context = cell.context
     tracing = core.tracing
     used = 0
-    assert mailbox is not None
-    assert handle is not None
+    if mailbox is None or handle is None:
+        return 0
     while mailbox and used < limit:
         message, charge, tag, cause = mailbox.popleft()
         used += 1

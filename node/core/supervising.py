@@ -87,12 +87,12 @@ class SupervisorNode:
 class Supervising:
     """The supervisors of one core."""
 
-    __slots__ = ("_ready", "_retries", "core", "root")
+    __slots__ = ("_retries", "core", "ready", "root")
 
     def __init__(self, core: Core) -> None:
         self.core = core
         self.root: SupervisorNode | None = None
-        self._ready: deque[SupervisorNode] = deque()
+        self.ready: deque[SupervisorNode] = deque()
         self._retries: list[tuple[SupervisorNode, int]] = []
 
     def boot(self, spec: Supervisor) -> None:
@@ -142,12 +142,7 @@ class Supervising:
     def _ring(self, node: SupervisorNode) -> None:
         if not node.queued:
             node.queued = True
-            self._ready.append(node)
-
-    @property
-    def waiting(self) -> bool:
-        """Tell whether any inbox has an event that can be served now."""
-        return bool(self._ready)
+            self.ready.append(node)
 
     def next_pass(self) -> None:
         """Retries of the pass before enter the inboxes, behind what waits there."""
@@ -158,11 +153,11 @@ class Supervising:
     @property
     def owes(self) -> bool:
         """Tell whether the next pass has something to do here."""
-        return bool(self._ready or self._retries)
+        return bool(self.ready or self._retries)
 
     def serve(self) -> None:
         """Serve one event of every ready supervisor, in order of becoming ready."""
-        ready = self._ready
+        ready = self.ready
         for _ in range(len(ready)):
             node = ready.popleft()
             node.queued = False
