@@ -77,7 +77,6 @@ class Crew:
     def limit_reached(self, token: int) -> None:
         """Kill those whose time is over; with the budget's end that is everybody left."""
         if token == self.budget.token and self.job is not None:
-            self.job.stops.clear()
             self._abort_start()
             self.actions += self.stops.kill_all(slot for slot in self.slots.backwards() if slot.alive)
         else:
@@ -91,14 +90,11 @@ class Crew:
             self.actions += self.stops.hurry(self.slots, seconds)
 
     def all_to_stop(self) -> list[int]:
-        """List everybody alive who is not being stopped yet, in start order; cancel what was to be restarted."""
-        keys: list[int] = []
+        """List everybody alive in start order; cancel what was to be restarted."""
         for slot in self.slots:
             if slot.state == "restarting":
                 slot.state = "stopped"
-            elif slot.alive and slot.key not in self.stops:
-                keys.append(slot.key)
-        return keys
+        return [slot.key for slot in self.slots if slot.alive]
 
     def settle(self, slot: Slot) -> None:
         """Note that the child is down: a static one stays listed, a temporary or dynamic one is gone."""

@@ -53,9 +53,9 @@ def restart_plan(strategy: Strategy, key: int, members: Iterable[Member]) -> Res
         case "one_for_one":
             return RestartPlan((), (key,))
         case "one_for_all":
-            return _plan_of(key, list(members))
+            return _plan_of(list(members))
         case "rest_for_one":
-            return _plan_of(key, _from(key, members))
+            return _plan_of(_from(key, members))
 
 
 def shuts_down(auto_shutdown: AutoShutdown, significant: bool, others: Iterable[tuple[bool, bool]]) -> bool:
@@ -82,7 +82,7 @@ def _from(key: int, members: Iterable[Member]) -> list[Member]:
     return later
 
 
-def _plan_of(key: int, members: list[Member]) -> RestartPlan:
-    stops = tuple(member.key for member in reversed(members) if member.alive and member.key != key)
+def _plan_of(members: list[Member]) -> RestartPlan:
+    stops = tuple(member.key for member in reversed(members) if member.alive)
     starts = tuple(member.key for member in members if not member.temporary)
     return RestartPlan(stops, starts)

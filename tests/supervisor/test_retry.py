@@ -90,6 +90,15 @@ def test_a_retry_that_is_on_its_way_serves_the_next_attempt_too() -> None:
     assert trace == ["ask c", "start b", "start a", "start b", "start b", "start c"]
 
 
+def test_there_is_never_more_than_one_retry_of_a_child_on_its_way() -> None:
+    book = book_of("rest_for_one", {"c": ["up", *["fail"] * 6]}, intensity=9)
+    waiting: list[int] = []
+    book.check = lambda: waiting.append(sum(isinstance(event, Retry) for event in book.inbox))  # type: ignore[method-assign]
+    book.give(*[book.ends(id) for id in "cba"])
+    assert book.alive == ["a", "b", "c"]
+    assert max(waiting) == 1
+
+
 def test_a_restarting_child_is_present_and_neither_restarted_nor_deleted_by_call() -> None:
     book = book_of("one_for_one", {"a": ["up", "fail"]})
     calls = [book.request(r) for r in (StartChild(Child("a", Worker)), RestartChild("a"), DeleteChild("a"))]

@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-from regrove.supervisor.events import LimitReached, StopAsked
+from regrove.supervisor.actions import ArmLimit, DisarmLimit, Finish, KillChild
+from regrove.supervisor.events import Begin, ChildEnded, ChildStarted, LimitReached, StopAsked
+from regrove.supervisor.machine import Machine
 from regrove.supervisor.reasons import Crashed, Killed, Normal, Reason, Shutdown, StartFailed
 from regrove.supervisor.requests import StartChild, Stopping, TerminateChild
 from regrove.supervisor.shutdown import is_expected, root_cause, start_failed, stop_order
@@ -269,6 +271,44 @@ def test_of_two_budgets_the_one_that_ends_first_holds() -> None:
     book.stop(budget=9.0)
     book.stop(budget=1.0)
     assert book.wait(1.0) == ["kill a", "finish"]
+
+
+def test_a_later_budget_does_not_lengthen_an_earlier_one() -> None:
+    book = book_of({"a": "infinity"}, stops={"a": "hang"})
+    book.stop(budget=3.0)
+    book.stop(budget=9.0)
+    assert book.wait(3.0) == ["kill a", "finish"]
+
+
+def test_a_limit_that_ends_no_sooner_than_the_budget_is_not_armed() -> None:
+    book = book_of({"a": 3.0}, stops={"a": "hang"})
+    book.stop(budget=3.0)
+    assert len(book.limits) == 1
+
+
+def test_the_end_of_the_budget_kills_a_start_that_was_waiting_to_be_stopped() -> None:
+    spec = Supervisor("s", [Child(id, Worker, shutdown="infinity") for id in "ab"])
+    book = Playbook(spec, starts={"a": ["up", "hang"]}, stops={"b": "hang"})
+    book.crash("a")
+    book.stop(budget=3.0)
+    assert book.wait(3.0) == ["kill b", "kill a", "finish"]
+
+
+def test_a_child_that_was_killed_is_not_asked_or_killed_again() -> None:
+    machine = Machine(Supervisor("s", [Supervisor("sub", shutdown="brutal_kill")]))
+    machine.decide(Begin(), 0)
+    machine.decide(ChildStarted(1, "x"), 0)
+    assert machine.decide(StopAsked(Shutdown()), 0) == [KillChild(1)]
+    assert machine.decide(StopAsked(Shutdown(), 1.0), 0) == [ArmLimit(1, 1.0)]
+    assert machine.decide(LimitReached(1), 1_000_000_000) == []
+    assert machine.decide(ChildEnded(1, Killed()), 1_000_000_000) == [DisarmLimit(1), Finish(Shutdown())]
+
+
+def test_what_was_to_be_restarted_is_down_while_the_rest_is_stopped() -> None:
+    spec = Supervisor("s", [Child("a", Worker), Child("b", Worker)], intensity=5)
+    book = Playbook(spec, starts={"a": ["up", "fail"]}, stops={"b": "hang"})
+    book.give(book.ends("a"), StopAsked(Shutdown()))
+    assert [row.state for row in book.machine.children()] == ["stopped", "stopping"]
 
 
 def test_a_budget_of_a_dynamic_supervisor_kills_all_that_is_left() -> None:
