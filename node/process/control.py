@@ -103,9 +103,12 @@ class ControlClient:
             return answer["reply"]
 
     def events(self) -> Iterator[dict[str, Any]]:
-        """Follow the node's events until it ends (then the iterator ends); raises ControlTimeout on a silent start."""
+        """Follow the node's events from now on until it ends (then the iterator ends)."""
         self.ask("events")
         self._socket.settimeout(None)
+        return self._follow()
+
+    def _follow(self) -> Iterator[dict[str, Any]]:
         while True:
             try:
                 answer = self._receive(None, "events")

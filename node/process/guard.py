@@ -72,6 +72,12 @@ def claim(what: str, depth: int = 1) -> Claim:
         return made
 
 
+def refuse_second() -> None:
+    """Raise NodeAlreadyRunning in a process that runs a core or a manager."""
+    if _held.claim is not None:
+        raise NodeAlreadyRunning(_held.claim.what, _held.claim.site)
+
+
 def running() -> str | None:
     """What this process runs, or None."""
     return _held.claim.what if _held.claim is not None else None

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 from regrove.node.core.errors import RegroveError
+from regrove.node.process import guard
 from regrove.node.process.configuration import NodeConfig
 from regrove.node.process.folders import NodeFolder
 from regrove.node.process.framing import FrameReader, pack
@@ -64,7 +65,12 @@ def launch(
     stderr: int | IO[Any] | None = None,
     stdout: int | IO[Any] | None = None,
 ) -> Launched:
-    """Start a node and wait until its trees are up; raises NodeFailed. `stderr` gets its log (None: ours)."""
+    """Start a node and wait until its trees are up; `stderr` gets its log (None: ours).
+
+    Raises NodeFailed, and NodeAlreadyRunning in a process that runs a core or a manager itself (an application whose
+    module starts a node when it is imported).
+    """
+    guard.refuse_second()
     here, there = socket.socketpair()
     try:
         with there:
