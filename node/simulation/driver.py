@@ -225,6 +225,7 @@ class Life:
             self.dead = True
             self.transport.crash()
             self.edge.die()
+            self.place.ended.append(self.counts())
 
     def leave(self) -> None:
         """The process ends in order: links say goodbye, then it is gone."""
@@ -233,6 +234,11 @@ class Life:
             self.dead = True
             self.transport.destroy()
             self.edge.die()
+            self.place.ended.append(self.counts())
+
+    def counts(self) -> dict[str, int]:
+        """The core's counters, and how many messages are `queued` in its mailboxes."""
+        return {**self.core.counters.snapshot(), "queued": self.core.pool_messages}
 
     def __repr__(self) -> str:
         return f"<life {self.home}{' dead' if self.dead else ''}>"
@@ -248,6 +254,7 @@ class SimulatedCore:
         self.short = f"{node.short}/{index}"
         world = node.world
         self.life: Life | None = None
+        self.ended: list[dict[str, int]] = []  # the counts of earlier lives
         self.pauses = 0
         self.slowness = 1
         self.drift = 0
@@ -272,8 +279,8 @@ class SimulatedCore:
 
     @property
     def counters(self) -> dict[str, int]:
-        """The counters of the present life."""
-        return {} if self.life is None else self.life.core.counters.snapshot()
+        """The counters of the present or last life, with `queued`."""
+        return {} if self.life is None else self.life.counts()
 
     def last_event(self) -> int:
         """The last traced event: the cause of what is sent now."""

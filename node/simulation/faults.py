@@ -27,6 +27,7 @@ DISK_FULL: Final = "disk-full"
 DISK_SLOW: Final = "disk-slow"
 TORN: Final = "torn"
 OFTEN: Final = Ratio(1, 5)
+OFTEN_MAX: Final = 64
 KINDS: Final = (CUT, LOSS, PAUSE, CRASH_CORE, CRASH_NODE, SLOW, DELAY, SYNC_FAILS, DISK_FULL, DISK_SLOW, TORN)
 PROFILES: Final = ("faithful", "hostile")
 
@@ -83,7 +84,7 @@ class Layout:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A source of faults of one kind: `often` in each virtual second, each of a drawn length within `lasts`."""
+    """A source of faults of one kind: `often` in each virtual second (at most 64), of a length drawn within `lasts`."""
 
     what: str
     often: Ratio = OFTEN
@@ -93,20 +94,26 @@ class Kind:
     on: str = "core"
     noise: Ratio = NEVER
 
-    def draw(self, second: int, layout: Layout, draws: Draws) -> Fault | None:
+    def draw(self, second: int, layout: Layout, draws: Draws) -> list[Fault]:
         """Draw what this kind does in that virtual second."""
-        when = draws.at(second, "plan.when", self.what)
-        if not holds(when, 0, self.often):
-            return None
-        spot, size = draws.at(second, "plan.where", self.what), draws.at(second, "plan.size", self.what)
+        whole, rest = divmod(self.often.numerator, self.often.denominator)
+        first = second * OFTEN_MAX
+        if holds(draws.at(first, "plan.more", self.what), 0, Ratio(rest, self.often.denominator)):
+            whole += 1
+        drawn = (self._one(first + number, second, layout, draws) for number in range(min(whole, OFTEN_MAX)))
+        return [fault for fault in drawn if fault is not None]
+
+    def _one(self, ordinal: int, second: int, layout: Layout, draws: Draws) -> Fault | None:
+        when = draws.at(ordinal, "plan.when", self.what)
+        spot, size = draws.at(ordinal, "plan.where", self.what), draws.at(ordinal, "plan.size", self.what)
         if self.arrows:
             where = layout.pair(spot, self.arrows[slice_of(spot, 2) * len(self.arrows) >> 20])
         else:
             where = layout.core(spot) if self.on == "core" else layout.node(spot)
         if where is None:
             return None
-        at = second * SECOND + (slice_of(when, 1) * SECOND >> 20)
-        strength = draws.at(second, "plan.strength", self.what)
+        at = second * SECOND + (slice_of(when, 0) * SECOND >> 20)
+        strength = draws.at(ordinal, "plan.strength", self.what)
         return Fault(self.what, where, at, between(size, *self.lasts), between(strength, *self.strength))
 
 
@@ -269,11 +276,12 @@ class Plan:
             plan.count(kind.what)
         return plan
 
-    def second(self, second: int) -> list[Fault]:
-        """Draw the faults of one virtual second, in order of time."""
+    def second(self, second: int, now: int = 0) -> list[Fault]:
+        """Draw the faults of one virtual second from `now` on, in order of time."""
         if self.calm:
             return []
-        drawn = [fault for kind in self.kinds if (fault := kind.draw(second, self.layout, self.draws)) is not None]
+        each = (kind.draw(second, self.layout, self.draws) for kind in self.kinds)
+        drawn = [fault for faults in each for fault in faults if fault.at >= now]
         drawn.sort(key=lambda fault: (fault.at, fault.what))
         for fault in drawn:
             self._arm(fault)

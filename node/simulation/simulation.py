@@ -142,6 +142,16 @@ class Simulation:
         """The last lines that were logged, by the runtime and by isolates."""
         return list(self.world.log.lines)
 
+    def counters(self) -> dict[str, int]:
+        """The sums of all cores' counters over all their lives; `queued` is what waits, or waited at a death."""
+        total: dict[str, int] = {}
+        for place in self._cores(None, None):
+            present = [place.counters] if place.alive else []
+            for counts in (*place.ended, *present):
+                for name, count in counts.items():
+                    total[name] = total.get(name, 0) + count
+        return total
+
     def find(self, path: str, node: Place | int | None = None, core: SimulatedCore | int | None = None) -> Found:
         """Return the isolate or supervisor at `path`, on the lowest place that has it. Raises NotThere."""
         for place in self._cores(node, core):

@@ -43,12 +43,12 @@ class Stage:
     def begin(self) -> None:
         """Let the kinds of the plan draw from now on, virtual second by virtual second."""
         if self._world.plan.kinds:
-            self._second = self._world.clock.now // SECOND + 1
-            self._world.clock.at(self._second * SECOND, 0, self._draw)
+            self._second = self._world.clock.now // SECOND
+            self._draw(None)
 
     def _draw(self, _: object) -> None:
         world = self._world
-        for fault in world.plan.second(self._second):
+        for fault in world.plan.second(self._second, world.clock.now):
             world.clock.at(fault.at, 0, self._strike, fault)
         self._second += 1
         world.clock.at(self._second * SECOND, 0, self._draw)

@@ -119,7 +119,7 @@ class Busybody(Isolate):
         self.handled = 0
 
     def start(self, ctx: Context) -> Effect:
-        ctx.send_every(0.002 + 0.001 * self.number, Beat())
+        self.timer = ctx.send_every(0.002 + 0.001 * self.number, Beat())
         ctx.join("all")
         return RECEIVE
 
@@ -147,6 +147,9 @@ class Busybody(Isolate):
         return Name(f"busy{ctx.random.below(3)}", node, ctx.random.below(self.cores))
 
     def beat(self, ctx: Context) -> Effect:
+        if ctx.now() > int(ctx.place.settings.get("quiet_after_ms", 10**9)) * 1_000_000:
+            ctx.cancel(self.timer)
+            return RECEIVE
         choice = ctx.random.below(12)
         to = self.target(ctx)
         if choice < 3:
