@@ -14,6 +14,7 @@ from typing import Final, Protocol
 
 from regrove.transport.base import Transport, TransportError
 
+SLEEP_NS: Final = 1_000_000_000  # a sleep that lasts so long was not woken
 LIMIT_NS: Final = 10_000_000_000  # what is waited for in the real worlds, ten times what a loaded machine needs
 
 
@@ -85,17 +86,29 @@ class Bench:
         return transport, recorder
 
     def until(self, holds: Callable[[], bool], what: str, limit: int = LIMIT_NS) -> None:
-        """Poll all ends until `holds`; fails naming `what` after the limit."""
-        end = self.world.now() + limit
+        """Turn until `holds`; fails naming `what` after the limit, or when a sleep was not woken by what arrived.
+
+        The turns are those of a real loop: ask `pending` last, sleep on the descriptors, poll once.
+        """
+        world = self.world
+        end = world.now() + limit
         while not holds():
-            assert self.world.now() < end, f"{self.world.kind}: not within {limit / 1e9:.1f} s: {what}"
+            assert world.now() < end, f"{world.kind}: not within {limit / 1e9:.1f} s: {what}"
             transports = [transport for transport, _ in self.ends.values()]
             asked = [transport.pending() for transport in transports]  # every one: any() would stop at the first
+            before, heard = world.now(), self._heard()
             if not any(asked):
-                self.world.wait(transports, min(end, self.world.now() + 20_000_000))
+                world.wait(transports, before + SLEEP_NS)
+            slept = world.now() - before >= SLEEP_NS
             for transport in transports:
-                while transport.poll():
-                    pass
+                transport.poll()
+            assert not slept or heard == self._heard(), f"{world.kind}: slept over what had arrived, before {what}"
+
+    def _heard(self) -> int:
+        return sum(
+            len(recorder.opened) + len(recorder.through) + len(recorder.frames) + len(recorder.closed)
+            for _, recorder in self.ends.values()
+        )
 
     def kill(self, name: str) -> None:
         """End one."""
@@ -293,8 +306,8 @@ def check_nobody_sleeps_on_what_has_arrived(world: World) -> None:
         asked = [ours.pending(), theirs.pending()]
         if not any(asked):
             before = world.now()
-            world.wait((ours, theirs), before + 1_000_000_000)
-            assert world.now() - before < 1_000_000_000, f"{world.kind}: slept over a frame in turn {turns}"
+            world.wait((ours, theirs), before + SLEEP_NS)
+            assert world.now() - before < SLEEP_NS, f"{world.kind}: slept over a frame in turn {turns}"
         ours.poll()
         theirs.poll()
         if there.frames:

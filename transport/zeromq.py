@@ -76,6 +76,10 @@ class _Socket:
     def readable(self) -> bool:
         return bool(int(self.socket.getsockopt(_EVENTS)) & _POLLIN)
 
+    def waiting(self) -> bool:
+        """Whether `drain` has something to hand over."""
+        return self.readable()
+
     def close(self, linger_ms: int = 0) -> None:
         self.owner.unwatch(self)
         self.socket.close(linger=linger_ms)
@@ -127,6 +131,9 @@ class _Dealer(_Socket):
         elif event in _ENDED and not self.over:
             self.over = f"{self.endpoint}: {_ENDED[event]}"
             self.owner.touch(self)
+
+    def waiting(self) -> bool:
+        return bool(self.over) or self.readable()
 
     def drain(self) -> bool:
         frames: list[bytes] = []
@@ -180,6 +187,9 @@ class _Router(_Socket):
         if route is not None:
             self.closing.append(route)
             self.owner.touch(self)
+
+    def waiting(self) -> bool:
+        return bool(self.closing) or self.readable()
 
     def drain(self) -> bool:
         handler = self.owner.handler
@@ -372,7 +382,7 @@ class ZeromqTransport:
         for subject in list(self._touched):
             if subject.socket.closed:
                 del self._touched[subject]
-            elif subject.readable() or (isinstance(subject, _Router) and subject.closing):
+            elif subject.waiting():
                 return True
             else:
                 del self._touched[subject]
