@@ -100,13 +100,6 @@ class Peering:
         if address not in self._joins:
             self._begin(address)
 
-    def forget(self, node: str, incarnation: int, why: str) -> None:
-        """That life of a node is over."""
-        peer = self._managers.get(node)
-        if peer is not None and peer[1] == incarnation:
-            self._drop(peer)
-            self._table.forget(peer, why)
-
     # -- events -----------------------------------------------------------------------------------------------------
 
     def _event(self, event: LinkEvent) -> None:

@@ -25,7 +25,8 @@ import json, sys
 from regrove.node.process.configuration import ConfigError, resolve
 from regrove.node.process.manager_process import run
 try:
-    resolved = resolve(json.loads(sys.argv[1]))
+    flags = json.loads(sys.argv[1])
+    resolved = resolve(flags, file=flags.pop("config_file", None))
 except ConfigError as problem:
     sys.exit(f"regrove: {problem}")
 sys.exit(run(resolved))
@@ -176,7 +177,7 @@ def start_node(tmp_path: Path) -> Iterator[StartNode]:
             stdin=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
-            process_group=0,
+            start_new_session=True,
         )
         node = RunningNode(process, name, tmp_path / "run")
         nodes.append(node)
