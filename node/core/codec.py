@@ -23,8 +23,9 @@ from regrove.node.core.errors import DecodeError
 from regrove.node.core.tables import DEPTH_LIMIT, ITEMS_LIMIT, SCALARS, TABLES, Broken, Refused, Tag, adopt
 from regrove.node.core.unsendable import explain
 
-INTS: Final = frozenset((int,))
 _make_home: Final = tuple.__new__  # half the time of Home(...), on the path of every request
+_lowers: Final = TABLES.lower
+_builds: Final = TABLES.build
 _pack: Final = msgpack.Packer(use_bin_type=True).pack
 _unpack: Final = msgpack.unpackb
 
@@ -48,10 +49,10 @@ def lower(value: object, depth: int) -> object:
         return value
     if depth > DEPTH_LIMIT:
         raise Refused
-    handler = TABLES.lower.get(cls)
+    handler = _lowers.get(cls)
     if handler is None:
         adopt(cls)
-        handler = TABLES.lower[cls]
+        handler = _lowers[cls]
     return handler(value, depth)
 
 
@@ -95,7 +96,8 @@ def decode(data: bytes) -> Any:
     wire: Any = None
     try:
         wire = _unpack(data, strict_map_key=False, max_array_len=ITEMS_LIMIT + 1, max_map_len=ITEMS_LIMIT)
-        return raise_value(wire, 0)
+        build = _builds.get(wire[0]) if type(wire) is list and wire and type(wire[0]) is str else None
+        return raise_value(wire, 0) if build is None else build(wire, 0)
     except Broken as broken:
         raise DecodeError(_root(wire) + "".join(reversed(broken.path)), broken.problem) from None
     except (ValueError, TypeError, OverflowError, RecursionError, MemoryError) as error:
@@ -107,7 +109,7 @@ def _root(wire: Any) -> str:
     return wire[0][:200] if type(wire) is list and wire and type(wire[0]) is str else "message"
 
 
-def raise_value(wire: object, depth: int) -> object:
+def raise_value(wire: Any, depth: int) -> object:
     """Give the value that was lowered to `wire`; raises Broken."""
     cls = type(wire)
     if cls in SCALARS:
@@ -115,14 +117,12 @@ def raise_value(wire: object, depth: int) -> object:
     if depth > DEPTH_LIMIT:
         raise Broken(f"nested deeper than {DEPTH_LIMIT}")
     if cls is list:
-        assert type(wire) is list
         tag = wire[0] if wire else None
-        build = TABLES.build.get(tag) if type(tag) is str or type(tag) is int else None
+        build = _builds.get(tag) if type(tag) is str or type(tag) is int else None
         if build is None:
             raise Broken(_unknown(tag))
         return build(wire, depth)
     if cls is dict:
-        assert type(wire) is dict
         return _raise_dict(wire, depth)
     raise Broken(f"a msgpack {cls.__name__} stands for nothing here")
 
@@ -174,9 +174,12 @@ def _raise_pairs(wire: list[Any], depth: int) -> dict[Any, Any]:
 
 
 def _raise_address(wire: list[Any], _depth: int) -> Address:
-    if len(wire) != 7 or type(wire[1]) is not str or not INTS.issuperset(map(type, wire[2:])):
-        raise Broken("not an address: node, node incarnation, core, core incarnation, slot, generation")
-    return Address(_make_home(Home, wire[1:5]), wire[5], wire[6])
+    if len(wire) == 7:
+        _, node, node_life, core, core_life, slot, generation = wire
+        ints = type(node_life) is type(core) is type(core_life) is type(slot) is type(generation) is int
+        if ints and type(node) is str:
+            return Address(_make_home(Home, (node, node_life, core, core_life)), slot, generation)
+    raise Broken("not an address: node, node incarnation, core, core incarnation, slot, generation")
 
 
 # Enums go by name, and arrive in the class of that name when it is loaded

@@ -83,19 +83,12 @@ class Shape:
             wire.append(lower(self.defaults[field], 1))
         return wire[: len(self.fields) + 1]
 
-    def fit(self, field: str, wire: object, depth: int) -> object:
-        """Raise one field and hold it against its annotation."""
-        try:
-            value = raise_value(wire, depth)
-        except Broken as broken:
-            broken.path.append(f".{field}")
-            raise
-        kind = self.kinds[field]
-        misfit = None if kind.accepts(value) else kind.find(value)
+    def reject(self, field: str, value: object) -> None:
+        """Say what of `value` does not fit the annotation; raises Broken, unless it fits after all."""
+        misfit = self.kinds[field].find(value)
         if misfit is not None:
             path, expected, got = misfit
             raise Broken(f"expected {expected}, got {describe(got)}", f".{field}{path}")
-        return value
 
 
 class _Holder:
@@ -280,16 +273,46 @@ def _generate_build(shape: Shape) -> Build:
         f"    {', '.join(['_', *(f'f{number}' for number in range(count - 1))])}, = wire",
     ]
     for number, (field, kind) in enumerate(shape.kinds.items()):
-        exact = _exact(kind)
-        indent = "    "
-        if exact:
-            lines.append(f"    if type(f{number}) is not {exact}:")
-            indent = "        "
-        lines.append(f"{indent}f{number} = fit({field!r}, f{number}, depth)")
-    lines.append(f"    return make({', '.join(f'f{number}' for number in range(count - 1))})")
-    make = _guarded(shape.cls) if shape.lenient else shape.cls
-    generated: Build = _run(lines, {"adapt": shape.adapt, "fit": shape.fit, "make": make}, "build")
+        lines += _raise_lines(f"f{number}", field, kind)
+    names: dict[str, Any] = {"adapt": shape.adapt, "reject": shape.reject, "raise_value": raise_value, "Broken": Broken}
+    for number, kind in enumerate(shape.kinds.values()):
+        names |= {f"accepts_f{number}": kind.accepts, f"types_f{number}": _types(kind)}
+    if shape.lenient:
+        names["make"] = _guarded(shape.cls)
+        lines.append(f"    return make({', '.join(f'f{number}' for number in range(count - 1))})")
+    else:  # a message: every field is there and fits, so its `__init__` has nothing to add
+        names |= {"cls": shape.cls, "new": object.__new__}
+        names |= {f"set{number}": shape.cls.__dict__[field].__set__ for number, field in enumerate(shape.fields)}
+        lines.append("    made = new(cls)")
+        lines += [f"    set{number}(made, f{number})" for number in range(count - 1)]
+        lines.append("    return made")
+    generated: Build = _run(lines, names, "build")
     return generated
+
+
+def _raise_lines(value: str, field: str, kind: Kind) -> list[str]:
+    """Give the lines that raise one field and hold it against its annotation; a plain one is told by one test."""
+    exact = _exact(kind)
+    indent = "        " if exact else "    "
+    lines = [
+        "try:",
+        f"    {value} = raise_value({value}, depth)",
+        "except Broken as broken:",
+        f"    broken.path.append('.{field}')",
+        "    raise",
+        f"if type({value}) not in types_{value} and not accepts_{value}({value}):",
+        f"    reject('{field}', {value})",
+    ]
+    return ([f"    if type({value}) is not {exact}:"] if exact else []) + [indent + line for line in lines]
+
+
+def _types(kind: Kind) -> frozenset[type]:
+    """Give types every value of which fits `kind`."""
+    if isinstance(kind, UnionKind):
+        return kind.types
+    if isinstance(kind, PlainKind):
+        return frozenset(kind.allowed)
+    return frozenset((kind.cls,)) if isinstance(kind, EnumKind | ValueKind) else frozenset()
 
 
 def _guarded(cls: type) -> Callable[..., object]:
