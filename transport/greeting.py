@@ -271,6 +271,7 @@ class Greeting(Lifecycle):
         session = link.session
         was_up = link.state is State.UP
         lost = self._settle_out(link, reason)
+        link.state = State.DOWN
         if was_up or lost.count or lost.never_left_count or lost.never_left:
             self._events.append(lost)
         for over in (session, self._inbound.get(peer)):

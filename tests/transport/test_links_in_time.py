@@ -1,0 +1,470 @@
+"""What a link table does as time passes, on virtual time: redials, silence, quiet grants, idle links, limits."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+
+from regrove.transport import wire
+from regrove.transport.base import Peer
+from regrove.transport.contract import Recorder
+from regrove.transport.contract_links import Node, Stage, draw_of
+from regrove.transport.credit import Window
+from regrove.transport.events import DialRefused, Items, LinkLost, LinkUp, PeerSilent, Refused, Resolved, Room, Verdict
+from regrove.transport.greeting import Admission
+from regrove.transport.handshake import Hello, Identity, hello_body, judge, show
+from regrove.transport.link import MS, SECOND, LinkSettings
+from regrove.transport.links import LinkTable
+from regrove.transport.simulated import LOSE, Key
+from regrove.transport.wire import Encoder, WireLimits
+from tests.transport.conftest import SimulatedWorld
+
+SETTINGS = LinkSettings()
+
+
+@pytest.fixture
+def world() -> SimulatedWorld:
+    return SimulatedWorld()
+
+
+def linked(world: SimulatedWorld, settings: LinkSettings = SETTINGS) -> tuple[Stage, Node, Node]:
+    """Two cores with the link from a to b up and everything acknowledged."""
+    stage = Stage(world, settings)
+    a, b = stage.pair()
+    a.table.post(b.peer, (1, b"first"))
+    stage.until(lambda: a.table.statistics()[0].acknowledged == 1, "the first item")
+    a.events.clear()
+    b.events.clear()
+    return stage, a, b
+
+
+def turn_for(stage: Stage, span: int) -> None:
+    end = stage.world.now() + span
+    while stage.world.now() < end:
+        stage.turn()
+
+
+def break_link(world: SimulatedWorld, a: Node, b: Node) -> None:
+    for connection in world.network.connections(a.name, b.name):
+        world.network.reset(connection)
+
+
+def test_a_lost_link_is_redialled_within_the_backoff(world: SimulatedWorld) -> None:
+    stage, a, b = linked(world)
+    lost_at = world.now()
+    break_link(world, a, b)
+    stage.until(lambda: a.heard(LinkUp), "the redial")
+    assert world.now() - lost_at <= SETTINGS.redial_min + 5 * MS
+    assert [type(event) for event in a.events] == [LinkLost, LinkUp]
+
+
+def test_while_a_link_is_down_posts_are_told_unreachable(world: SimulatedWorld) -> None:
+    _, a, b = linked(world)
+    break_link(world, a, b)
+    a.turn()
+    assert a.table.post(b.peer, (1, b"now")) is Verdict.UNREACHABLE
+    assert not a.table.signal(b.peer, (17,))
+
+
+def test_redials_back_off_to_two_seconds_with_jitter(world: SimulatedWorld) -> None:
+    stage, a, b = linked(world)
+    stage.kill(b)
+    dialled: list[int] = []
+    open_ = a.transport.open
+
+    def spy(endpoint: str, server_key: str = "") -> int:
+        dialled.append(world.now())
+        a.table._links[b.peer].wanted = True  # somebody keeps asking
+        return open_(endpoint, server_key)
+
+    a.transport.open = spy  # type: ignore[method-assign]
+    turn_for(stage, 60 * SECOND)
+    gaps = [late - early for early, late in pairwise(dialled)]
+    assert all(gap <= 2 * SECOND + 25 * MS for gap in gaps)
+    assert 30 <= len(gaps) <= 200
+    assert len({gap // (10 * MS) for gap in gaps[8:]}) > 10, "the delays are spread"
+
+
+def test_two_owners_do_not_redial_in_step() -> None:
+    delays = {draw_of(f"core {number}")("redial/x", 1) % (50 * MS) for number in range(20)}
+    assert len(delays) == 20
+
+
+def test_a_peer_is_silent_after_two_seconds_and_told_once(world: SimulatedWorld) -> None:
+    stage, a, b = linked(world)
+    stage.kill(b)
+    stage.until(lambda: a.heard(LinkLost), "the loss")
+    lost_at = world.now()
+    stage.until(lambda: a.heard(PeerSilent), "the silence")
+    assert 2 * SECOND <= world.now() - lost_at <= 2 * SECOND + 25 * MS
+    turn_for(stage, 20 * SECOND)
+    assert len(a.heard(PeerSilent)) == 1
+
+
+def test_a_peer_that_comes_back_in_time_is_never_silent(world: SimulatedWorld) -> None:
+    stage, a, b = linked(world)
+    break_link(world, a, b)
+    turn_for(stage, 5 * SECOND)
+    assert not a.heard(PeerSilent)
+
+
+def test_an_unwanted_link_that_stays_silent_is_not_dialled_for_ever(world: SimulatedWorld) -> None:
+    stage, a, b = linked(world)
+    stage.kill(b)
+    turn_for(stage, 10 * SECOND)
+    assert a.table.statistics()[0].state == "cold"
+    assert a.table.deadline() is None
+    a.events.clear()
+    assert a.table.post(b.peer, (1, b"again")) is Verdict.OK, "the next post dials"
+    stage.until(lambda: a.heard(LinkLost), "its failure")
+    assert a.heard(LinkLost)[-1].never_left_count == 1
+
+
+def test_a_peer_that_is_learnt_again_is_dialled_at_once(world: SimulatedWorld) -> None:
+    stage, a, b = linked(world)
+    break_link(world, a, b)
+    a.turn()
+    before = world.now()
+    stage.introduce(a, b)
+    stage.until(lambda: a.heard(LinkUp), "the link")
+    assert world.now() - before < 3 * MS
+
+
+def test_no_welcome_within_a_second_fails_the_dial(world: SimulatedWorld) -> None:
+    stage = Stage(world, SETTINGS)
+    a, b = stage.pair()
+    world.network.cut("a", "b")
+    a.table.post(b.peer, (1, b"hello"), "token")
+    before = world.now()
+    stage.until(lambda: a.heard(LinkLost), "the failed dial")
+    assert SECOND <= world.now() - before <= SECOND + 25 * MS
+    assert a.heard(LinkLost)[0].reason == "no WELCOME from sim://b within 1000 ms"
+    assert a.heard(LinkLost)[0].never_left == ("token",)
+    world.network.heal("a", "b")
+    stage.until(lambda: a.heard(LinkUp), "the redial")
+    assert b.items() == [], "what was given back as never left is not delivered behind its back"
+
+
+def test_what_is_in_flight_over_a_cut_arrives_after_it_heals(world: SimulatedWorld) -> None:
+    stage, a, b = linked(world)
+    world.network.cut("a", "b")
+    for number in range(10):
+        a.table.post(b.peer, (1, number, b""))
+    turn_for(stage, 30 * SECOND)
+    assert not b.items()
+    assert a.table.statistics()[0].in_flight == 10
+    world.network.heal("a", "b")
+    stage.until(lambda: len(b.items()) == 10, "the items")
+    assert not a.heard(LinkLost)
+
+
+def test_a_single_item_is_acknowledged_after_the_quiet_time(world: SimulatedWorld) -> None:
+    stage, a, b = linked(world)
+    a.table.post(b.peer, (1, b"one"))
+    stage.until(b.items, "the item")
+    taken_at = world.now()
+    stage.until(lambda: a.table.statistics()[0].acknowledged == 2, "the acknowledgement")
+    assert 20 * MS <= world.now() - taken_at <= 22 * MS
+
+
+def test_a_trickle_is_acknowledged_at_least_that_often(world: SimulatedWorld) -> None:
+    stage, a, b = linked(world)
+    worst = 0
+    for _ in range(200):
+        a.table.post(b.peer, (1, b"drop"))
+        turn_for(stage, 3 * MS)
+        worst = max(worst, a.table.statistics()[0].in_flight)
+    assert worst <= 20
+
+
+def test_an_idle_table_has_no_deadline_before_the_idle_limit(world: SimulatedWorld) -> None:
+    stage, a, b = linked(world)
+    turn_for(stage, 100 * MS)
+    deadline = a.table.deadline()
+    assert deadline is not None
+    assert deadline - world.now() > 200 * SECOND
+    assert b.table.deadline() is None
+
+
+def test_an_idle_link_is_closed_after_five_minutes_and_reopened_by_a_post(world: SimulatedWorld) -> None:
+    stage, a, b = linked(world)
+    world.wait([], world.now() + 299 * SECOND)
+    stage.turn()
+    assert a.table.statistics()[0].state == "up"
+    turn_for(stage, 2 * SECOND)
+    assert a.table.statistics()[0].state == "cold"
+    assert not a.heard(LinkLost)
+    assert not b.heard(LinkLost)
+    a.table.post(b.peer, (1, b"again"))
+    stage.until(b.items, "the item")
+    assert b.items() == [(1, b"again")]
+
+
+def test_a_link_in_use_and_a_link_without_the_limit_stay_open(world: SimulatedWorld) -> None:
+    stage, a, b = linked(world, replace(SETTINGS, idle=SECOND))
+    for _ in range(40):
+        a.table.post(b.peer, (1, b"tick"))
+        turn_for(stage, 100 * MS)
+    assert a.table.statistics()[0].sessions == 1
+    for_ever = SimulatedWorld()
+    stage, a, _ = linked(for_ever, replace(SETTINGS, idle=None))
+    for_ever.wait([], for_ever.now() + 10_000 * SECOND)
+    turn_for(stage, SECOND)
+    assert a.table.statistics()[0].state == "up"
+
+
+def test_a_connection_that_says_no_hello_is_told_off(world: SimulatedWorld) -> None:
+    stage = Stage(world, SETTINGS)
+    b = stage.node("b")
+    mute, heard = world.end("mute"), Recorder()
+    mute.attach(heard)
+    mute.open(b.endpoint)
+    turn_for(stage, 3 * SECOND)
+    mute.poll()
+    assert b"no HELLO came in time" in heard.frames[0][1]
+    assert not b.table._sessions
+
+
+def test_a_gap_in_the_sequence_ends_the_session_and_nothing_is_taken_behind_it(world: SimulatedWorld) -> None:
+    stage, a, b = linked(world)
+    lost: list[Key] = []
+
+    def lose_once(key: Key) -> int:
+        if key.source == "a" and not lost:
+            lost.append(key)
+            return LOSE
+        return 0
+
+    world.network.fate = lose_once
+    for batch in range(3):
+        for number in range(64):
+            a.table.post(b.peer, (1, batch * 64 + number, b""), batch * 64 + number)
+    stage.until(lambda: a.heard(Resolved), "the resolution")
+    assert "gap: sequence 66 came where 2 was expected" in b.heard(DialRefused)[0].reason
+    assert b.items() == []
+    assert a.heard(Resolved) == [Resolved(b.peer, 0, 192, tuple(range(192)))]
+
+
+def test_one_who_sends_more_than_was_granted_is_cut(world: SimulatedWorld) -> None:
+    stage, a, b = linked(world)
+    out = a.table._links[b.peer].out
+    assert out is not None
+    out.limit_messages = 10**9
+    for number in range(5_000):
+        assert a.table.post(b.peer, (1, number, b"")) is Verdict.OK
+    a.table.flush(world.now())
+    world.network.advance(world.now() + SECOND)  # b polls nothing in between: the whole lot arrives under one grant
+    stage.until(lambda: b.heard(DialRefused), "the end of patience")
+    assert "under a grant of" in b.heard(DialRefused)[0].reason
+    assert 4000 < len(b.items()) <= 4096
+
+
+def test_room_is_told_once_for_each_time_the_link_was_full(world: SimulatedWorld) -> None:
+    stage, a, b = linked(
+        world, replace(SETTINGS, window=Window(64, 1 << 20), opening=Window(8, 1 << 10), message_max=512)
+    )
+    for _ in range(3):
+        while a.table.post(b.peer, (1, b"")) is Verdict.OK:
+            pass
+        assert a.table.post(b.peer, (1, b"")) is Verdict.LINK_FULL
+        before = len(a.heard(Room))
+        turn_for(stage, 100 * MS)
+        assert len(a.heard(Room)) == before + 1
+    turn_for(stage, SECOND)
+    assert len(a.heard(Room)) == 3
+
+
+def test_many_refusals_in_one_pass_all_reach_the_sender(world: SimulatedWorld) -> None:
+    stage, a, b = linked(world)
+    for number in range(1_000):
+        a.table.post(b.peer, (1, number, b""), number)
+    stage.until(lambda: len(b.items()) == 1_000, "the items")
+    for event in b.heard(Items):
+        for at in range(len(event.items)):
+            b.table.refuse(a.peer, event.session, event.first + at, b"full" * 1_000)
+    stage.until(lambda: len(a.heard(Refused)) == 1_000, "the refusals")
+    assert [refused.notify for refused in a.heard(Refused)] == list(range(1_000))
+    assert not a.heard(LinkLost)
+
+
+def test_a_refusal_of_what_was_never_taken_is_nothing_and_an_overlong_reason_is_an_error(world: SimulatedWorld) -> None:
+    stage, a, b = linked(world)
+    a.table.post(b.peer, (1, b"item"))
+    stage.until(b.items, "the item")
+    session = b.heard(Items)[0].session
+    for sequence in (0, -1, 3, 10**9):
+        b.table.refuse(a.peer, session, sequence, b"no")
+    b.table.refuse(a.peer, 999, 1, b"no")
+    b.table.refuse(("somebody", 1, 0, 1), session, 1, b"no")
+    turn_for(stage, 100 * MS)
+    assert not a.heard(Refused)
+    assert b.table.statistics()[0].received_refused == 0
+    with pytest.raises(ValueError, match="at most 16384 bytes"):
+        b.table.refuse(a.peer, session, 1, bytes(16_385))
+
+
+def test_more_peers_than_links_max_are_refused_until_a_silent_client_makes_place(world: SimulatedWorld) -> None:
+    stage = Stage(world, replace(SETTINGS, links_max=2))
+    core = stage.node("core")
+    clients = [stage.client(name) for name in ("x", "y", "z")]
+    for client in clients[:2]:
+        client.table.dial(core.endpoint)
+    stage.until(lambda: len(core.heard(LinkUp)) == 2, "two clients")
+    clients[2].table.dial(core.endpoint)
+    stage.until(lambda: clients[2].heard(LinkLost), "the refusal of the third")
+    assert "links_max = 2" in clients[2].heard(LinkLost)[0].reason
+    stage.kill(clients[0])
+    stage.until(lambda: core.heard(PeerSilent), "the silence of the first")
+    stage.until(lambda: clients[2].heard(LinkUp), "place for the third")
+    assert len(core.table.statistics()) == 3
+
+
+def test_the_newer_session_of_one_life_wins_and_the_older_is_told(world: SimulatedWorld) -> None:
+    """Two tables that claim to be one core: what a stuck process and its double would do."""
+    stage, a, b = linked(world)
+    double = stage.node("a2", Identity("test", a.peer))
+    stage.introduce(double, b)
+    double.table._dials = 10
+    double.table.post(b.peer, (1, b"from the double"))
+    stage.until(lambda: a.heard(LinkLost), "the older session's end")
+    assert "a newer session of yours replaced this one" in a.heard(LinkLost)[0].reason
+    stage.until(b.items, "the newer session's item")
+
+
+def test_a_key_that_is_retired_loses_its_sessions(world: SimulatedWorld) -> None:
+    retired: list[str] = []
+
+    def admit(user_id: str, _identity: Identity) -> Admission:
+        return Admission("key: retired" if user_id in retired else "", "member")
+
+    network = world.network
+    transport = network.endpoint("b")
+    endpoint = transport.listen("sim://b")
+    peer: Peer = ("b", 1, 0, 1)
+    table = LinkTable(transport, Identity("test", peer), draw_of("b"), SETTINGS, admit=admit)
+    stage = Stage(world, SETTINGS)
+    a = stage.node("a")
+    world.ends["a"].user_id = "the key of a"
+    a.table.learn(peer, endpoint)
+    a.table.post(peer, (1, b"hello"))
+
+    def turn() -> None:
+        stage.turn()
+        transport.poll()
+        events.extend(table.receive(world.now()))
+        table.flush(world.now())
+
+    events: list[object] = []
+    while not any(isinstance(event, Items) for event in events):
+        turn()
+    retired.append("the key of a")
+    table.readmit(world.now())
+    while not a.heard(LinkLost):
+        turn()
+    assert "key: retired" in a.heard(LinkLost)[0].reason
+    while not any(isinstance(event, DialRefused) for event in events):
+        turn()
+
+
+def test_a_payload_that_is_no_bytes_or_nothing_is_the_callers_error(world: SimulatedWorld) -> None:
+    _, a, b = linked(world)
+    with pytest.raises(TypeError):
+        a.table.post(b.peer, (1, 5))
+    assert a.table.post(("nobody", 1, 0, 1), (1, b"")) is Verdict.UNREACHABLE
+    assert not a.table.signal(("nobody", 1, 0, 1), (17,))
+
+
+def test_forgetting_tells_of_what_was_under_way_and_keeps_the_books(world: SimulatedWorld) -> None:
+    stage, a, b = linked(world)
+    for number in range(70):
+        a.table.post(b.peer, (1, number, b""), number)
+    a.table.flush(world.now())
+    a.table.post(b.peer, (1, 70, b""), 70)
+    a.table.forget(b.peer, "declared over")
+    a.turn()
+    (lost,) = a.heard(LinkLost)
+    assert (lost.unacknowledged, lost.never_left) == (tuple(range(70)), (70,))
+    (sums,) = a.table.statistics()
+    assert (sums.sent, sums.acknowledged, sums.unknown, sums.lost) == (72, 1, 70, 1)
+    assert a.table.deadline() is None
+    stage.until(lambda: b.heard(LinkLost) or not b.table._inbound, "the goodbye")
+
+
+@pytest.mark.parametrize(
+    ("hello", "dead", "reason"),
+    [
+        ({}, False, ""),
+        ({"cluster": "blue"}, False, "other cluster: 'blue' dialled 'test'"),
+        ({"wire_min": 2, "wire_max": 3}, False, "wire versions do not meet: 2 to 3 dialled 1 to 1"),
+        ({"wire_min": 1, "wire_max": 3}, False, ""),
+        ({"peer": ("me", 1, 0, 1)}, False, "that is myself"),
+        ({}, True, "dead incarnation: you.1/0.1"),
+        ({"role": "client"}, False, "role: a client must ask for answers"),
+        ({"application": "other", "version": "9", "digest": "x"}, False, ""),
+    ],
+)
+def test_who_is_refused_and_why(hello: dict[str, object], dead: bool, reason: str) -> None:
+    me = Identity("test", ("me", 1, 0, 1))
+    you = Identity(**{"cluster": "test", "peer": ("you", 1, 0, 1), **hello})  # type: ignore[arg-type]
+    said = judge(me, Hello(you, 1), dead, "")
+    assert said.startswith(reason) if reason else said == ""
+    assert judge(me, Hello(you, 1), dead, "key: unknown") != ""
+
+
+def test_a_core_may_not_ask_for_answers_on_its_own_session() -> None:
+    me, you = Identity("test", ("me", 1, 0, 1)), Identity("test", ("you", 1, 0, 1))
+    assert judge(me, Hello(you, 1, duplex=True), False, "").startswith("role: a core may not")
+
+
+def test_peers_are_shown_to_people_with_their_lives() -> None:
+    assert show(("shop@north", 17, 2, 3)) == "shop@north.17/2.3"
+    assert show(("shop@north", 17, -1, 1)) == "shop@north.17"
+
+
+def test_a_second_hello_and_frames_before_any_are_told_off(world: SimulatedWorld) -> None:
+    stage = Stage(world, SETTINGS)
+    b = stage.node("b")
+    encoder = Encoder()
+    hello = encoder.frame(wire.HELLO, 5, 0, hello_body(Hello(Identity("test", ("v", 1, 0, 1)), 1)))
+    grant = encoder.frame(wire.GRANT, 5, 0, [0, 1, 1, []])
+    batch = encoder.batch(5, 1, [(1, b"x")])
+    other = encoder.batch(6, 1, [(1, b"x")])
+    welcome = encoder.frame(wire.WELCOME, 5, 0, {})
+    refused = encoder.frame(wire.REFUSED, 5, 0, {"reason": "no"})
+    cases = [
+        ([hello, hello], "in the middle of a session"),
+        ([batch], "no WELCOME was given"),
+        ([hello, other], "a frame of session 6 came on session 5"),
+        ([hello, grant], "a session that sends nothing"),
+        ([hello, welcome], "did not dial"),
+        ([hello, refused], "from the one who dialled"),
+    ]
+    for number, (frames, problem) in enumerate(cases):
+        vandal = world.end(f"vandal {number}")
+        vandal.attach(Recorder())
+        session = vandal.open(b.endpoint)
+        for frame in frames:
+            vandal.try_send(session, frame)
+        stage.until(lambda number=number: len(b.heard(DialRefused)) > number, problem)  # type: ignore[misc]
+        assert problem in b.heard(DialRefused)[number].reason
+        vandal.destroy()
+
+
+def test_an_acknowledgement_that_cannot_be_true_ends_the_session(world: SimulatedWorld) -> None:
+    for taken, refusals in ((1_000, []), (40, []), (65, [(66, b"x")])):
+        stage, a, b = linked(SimulatedWorld())
+        for number in range(128):
+            a.table.post(b.peer, (1, number, b""))
+        a.table.flush(stage.world.now())
+        session = next(iter(b.table._inbound.values()))
+        frame = Encoder().frame(wire.GRANT, session.nonce, 0, [taken, 5_000, 1 << 24, refusals])
+        assert b.transport.try_send(session.number, frame)
+        stage.until(lambda a=a: a.heard(DialRefused), "the end of the session")  # type: ignore[misc]
+        assert "sequence" in a.heard(DialRefused)[0].reason
+
+
+def test_the_limits_of_the_frames_follow_from_the_message_limit() -> None:
+    assert LinkSettings(message_max=1_000).limits == WireLimits(1_000)
+    assert WireLimits(1_000).frame_max == 1_000 + 32 * 1024 + 64 * 16 * 1024
