@@ -201,8 +201,6 @@ class FileStream:
         return None
 
     def _sync_now(self) -> None:
-        if self._sync_error is not None:
-            return
         os.fsync(self.fd)
         if not self._folder_synced:
             self._folder.sync_folder_of(self.path)

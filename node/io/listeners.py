@@ -141,8 +141,7 @@ class TcpListener:
 
     def _retry(self) -> None:
         self._retrying = False
-        if self.sock.fileno() >= 0:
-            self._on_ready(0)
+        self._on_ready(0)  # of a closed one nobody waits any more
 
     def _on_ready(self, events: int) -> None:
         self.ready = True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import resource
 import socket
 import struct
@@ -15,7 +16,7 @@ import pytest
 from regrove.node.core.effects import Accept, Close, Connect, Listen, Offload, Open, Read, Write
 from regrove.node.core.ports import IoCancel, IoRelease
 from regrove.node.core.reasons import Busy, OsError
-from regrove.node.io import Edge, EdgeLimits, EdgeStatistics, names
+from regrove.node.io import Edge, EdgeLimits, EdgeStatistics, names, streams
 from regrove.node.io.contract import HOST, LISTENER, STREAM, Bench
 from regrove.node.io.streams import SocketAddress
 
@@ -33,6 +34,7 @@ def test_at_the_bound_of_streams_accepts_pause_until_one_is_closed(benches: Make
     peers = [socket.create_connection((HOST, port), timeout=10) for _ in range(3)]
     first, _ = bench.run(Accept(LISTENER), listener)
     second, _ = bench.run(Accept(LISTENER), listener)
+    bench._advance()  # all that the kernel had to announce is announced
     third = bench.begin(Accept(LISTENER), listener)
     assert not bench.has_ended(third)
     assert statistics_of(bench).accept_pauses == 1
@@ -141,6 +143,45 @@ def test_a_connection_reset_in_the_backlog_does_not_stop_the_next_one(bench: Ben
         assert len(results) <= 2
 
 
+def test_an_error_of_one_connection_does_not_fail_the_accept(bench: Bench) -> None:
+    listener, port = bench.listen()
+
+    class Aborting:
+        """A listening socket of which two connections were aborted before they were accepted."""
+
+        def __init__(self, sock: socket.socket) -> None:
+            self.sock = sock
+            self.errors = [errno.ECONNABORTED, errno.EPROTO]
+
+        def accept(self) -> tuple[socket.socket, object]:
+            if self.errors:
+                raise OSError(self.errors.pop(), "aborted")
+            return self.sock.accept()
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(self.sock, name)
+
+    held = bench.port._table.listeners[listener]  # type: ignore[attr-defined]
+    held.sock = Aborting(held.sock)
+    with socket.create_connection((HOST, port), timeout=10):
+        handle, _peer = bench.run(Accept(LISTENER), listener)
+        assert handle > listener
+    held.sock.errors = [errno.EPERM]
+    with socket.create_connection((HOST, port), timeout=10):
+        assert bench.run(Accept(LISTENER), listener) == OsError("EPERM", "accept: aborted")
+
+
+def test_a_port_whose_old_connections_linger_can_be_listened_on_again(bench: Bench) -> None:
+    listener, _host, port = bench.run(Listen(HOST, 0, shared=False))
+    near = bench.run(Connect(HOST, port))
+    far, _peer = bench.run(Accept(LISTENER), listener)
+    bench.run(Close(STREAM), far)  # the side that closes first is the one whose port lingers (TIME_WAIT)
+    assert bench.run(Read(STREAM), near) == b""
+    bench.run(Close(STREAM), near)
+    bench.run(Close(LISTENER), listener)
+    assert bench.run(Listen(HOST, port, shared=False))[1:] == (HOST, port)
+
+
 def test_more_accepts_than_the_backlog_bound_are_busy(benches: MakeBench) -> None:
     bench = benches(EdgeLimits(accept_backlog=2))
     listener, _port = bench.listen()
@@ -230,6 +271,21 @@ def test_a_name_is_looked_up_on_a_thread_while_the_core_goes_on(bench: Bench, mo
     assert on_thread == ["regrove-offload-0"]
 
 
+def test_a_connect_whose_place_was_taken_during_its_look_up_fails(
+    benches: MakeBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = benches(EdgeLimits(streams=1))
+    answer = threading.Event()
+    with socket.create_server((HOST, 0)) as server:
+        address = server.getsockname()
+        monkeypatch.setattr(names, "look_up", lambda host, port: answer.wait(10) and [(socket.AF_INET, address)])
+        named = bench.begin(Connect("somewhere.example", 1))
+        assert isinstance(bench.run(Connect(*address)), int)
+        answer.set()
+        assert bench.end(named).name == "EMFILE"
+    assert statistics_of(bench).streams == 1
+
+
 def test_a_connect_cancelled_during_its_look_up_opens_nothing(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     asked, answer = threading.Event(), threading.Event()
 
@@ -288,12 +344,15 @@ def test_a_look_up_uses_the_bound_of_offload(benches: MakeBench, monkeypatch: py
     ]
 
 
-def test_a_socket_joined_to_itself_is_a_refused_connect(bench: Bench) -> None:
-    from regrove.node.io.streams import _is_joined_to_itself
+def test_a_socket_joined_to_itself_is_a_refused_connect(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as unused:
+        unused.bind((HOST, 0))
+        port = unused.getsockname()[1]
+    real = streams._start_connecting
 
-    with socket.socket() as sock:
-        sock.bind((HOST, 0))
-        sock.connect(sock.getsockname())  # tcp's simultaneous open: nobody listens there, and yet it connects
-        assert _is_joined_to_itself(sock)
-    with socket.create_server((HOST, 0)) as server, socket.create_connection(server.getsockname()) as ordinary:
-        assert not _is_joined_to_itself(ordinary)
+    def from_that_very_port(sock: socket.socket, address: tuple[str, int]) -> int:
+        sock.bind(address)
+        return real(sock, address)
+
+    monkeypatch.setattr(streams, "_start_connecting", from_that_very_port)
+    assert bench.run(Connect(HOST, port)).name == "ECONNREFUSED"

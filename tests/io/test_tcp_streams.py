@@ -11,6 +11,7 @@ import sys
 import termios
 from collections.abc import Iterator
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -57,10 +58,14 @@ def test_a_peer_that_shuts_down_only_its_sending_side_still_gets_the_answer(benc
         assert peer.recv(100) == b"answer"
 
 
-def test_bytes_and_the_end_that_arrive_together_are_both_read_by_small_reads(bench: Bench) -> None:
+@pytest.mark.parametrize("announced", [False, True])
+def test_bytes_and_the_end_that_arrive_together_are_both_read(bench: Bench, announced: bool) -> None:
     with connection(bench) as (handle, peer):
         peer.sendall(b"abc")
         peer.shutdown(socket.SHUT_WR)
+        if announced:  # the poller has reported the end before anybody reads, and will not report it again
+            bench._advance()
+            assert stream_of(bench, handle).ended
         assert [bench.run(Read(STREAM, 2), handle) for _ in range(3)] == [b"ab", b"c", b""]
 
 
