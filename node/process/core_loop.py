@@ -28,6 +28,7 @@ from regrove.node.io.poller import Poller
 from regrove.node.process.boot import EXIT_ESCALATED, EXIT_FAILED, EXIT_ORPHANED, EXIT_STOPPED
 from regrove.node.process.channel import plain, read_input
 from regrove.node.process.collecting import Collector
+from regrove.node.process.describing import describe
 from regrove.node.process.pipe import Pipe
 from regrove.transport.base import Peer, Transport
 from regrove.transport.events import LinkStatistics
@@ -174,7 +175,7 @@ class CoreLoop:
             self._send(["reported", "stopped", "stopped in order"])
             self._code = EXIT_STOPPED
         else:
-            self._send(["reported", "escalated", f"the root supervisor gave up: {reason_text(reason)}"])
+            self._send(["reported", "escalated", f"the root supervisor gave up: {describe(reason)}"])
             self._code = EXIT_ESCALATED
 
     def _beat(self, now: int) -> None:
@@ -235,12 +236,6 @@ def link_rows(statistics: tuple[LinkStatistics, ...]) -> list[dict[str, Any]]:
         fields["peer"] = show(row.peer) if row.peer[0] else ""
         rows.append(plain(fields))
     return rows
-
-
-def reason_text(reason: object) -> str:
-    """A reason for people, the innermost cause last."""
-    text = str(reason)
-    return text if len(text) <= 2000 else f"{text[:2000]}..."
 
 
 def _nothing(_events: int) -> None:

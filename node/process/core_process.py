@@ -7,6 +7,7 @@ death signal, by the pipe's end, and because it checks its parent after arming t
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import socket
 import sys
@@ -53,6 +54,7 @@ def main(descriptor: int) -> int:
     connection = socket.socket(fileno=descriptor)
     connection.set_inheritable(False)
     prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    _raise_descriptor_limit()
     parameters = _read_boot(connection)
     if parameters is None or os.getppid() != parameters.manager_pid:
         return EXIT_ORPHANED
@@ -72,6 +74,13 @@ def main(descriptor: int) -> int:
         connection.setblocking(True)
         connection.sendall(pack(["reported", "failed", str(problem)]))
         return EXIT_FAILED
+
+
+def _raise_descriptor_limit() -> None:
+    """Take all the descriptors the operator allows: the usual soft limit of 1 024 is below `Bounds.streams`."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _read_boot(connection: socket.socket) -> BootParameters | None:

@@ -24,6 +24,7 @@ from regrove.node.process.channel import plain
 QUEUE_LINES: Final = 10_000
 LEVELS: Final[Mapping[str, int]] = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 TRACEBACK_CHARS_MAX: Final = 16_384
+FINGERPRINTS_MAX: Final = 1_024  # places in the code that fail; past it tracebacks are whole each time
 _LEVEL_NAMES: Final[Mapping[str, str]] = {"warn": "warning", "exception": "error", "fatal": "critical", "msg": "info"}
 
 Line = dict[str, Any]
@@ -74,6 +75,27 @@ class LogWriter:
 
     def __repr__(self) -> str:
         return f"<log writer: {self.written} written, {self._queue.qsize()} waiting, {self.dropped} dropped>"
+
+
+class Tracebacks:
+    """Each traceback is written whole once a node; after that its lines say how often it came, over all cores."""
+
+    def __init__(self, limit: int = FINGERPRINTS_MAX) -> None:
+        self._seen: dict[int, int] = {}
+        self._limit = limit
+
+    def fold(self, line: Line) -> Line:
+        """The line as it is to be written."""
+        text = line.get("traceback")
+        if not isinstance(text, str):
+            return line
+        fingerprint = hash(tuple(row for row in text.splitlines() if row.lstrip().startswith("File ")))
+        count = self._seen.get(fingerprint, 0) + 1
+        if count > 1 or len(self._seen) < self._limit:
+            self._seen[fingerprint] = count
+        if count == 1:
+            return line
+        return {**{key: value for key, value in line.items() if key != "traceback"}, "tracebacks_like_this": count}
 
 
 def renderer(style: str, stream: IO[str]) -> Callable[[Line], str]:

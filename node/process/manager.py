@@ -25,7 +25,7 @@ from regrove.node.process.control_server import ControlServer
 from regrove.node.process.core_slot import ManagerSettings
 from regrove.node.process.crew import CoreCrew
 from regrove.node.process.folders import NodeFolder
-from regrove.node.process.logs import LEVELS, Line, LogWriter
+from regrove.node.process.logs import LEVELS, Line, LogWriter, Tracebacks
 from regrove.node.process.manager_events import (
     Action,
     Begin,
@@ -73,6 +73,7 @@ class Manager:
         self.incarnation = incarnation
         self._poller = poller
         self._log = log
+        self._tracebacks = Tracebacks()
         self.on_ready: Callable[[], None] = _nobody_waits
         self._events: deque[Event] = deque()
         seed = int.from_bytes(os.urandom(8), "little")
@@ -135,7 +136,7 @@ class Manager:
         """A frame from a core's pipe."""
         match frame:
             case ["log", dict(line)]:
-                self._log.put(line)
+                self._log.put(self._tracebacks.fold(line))
             case ["beat", dict(beat)]:
                 self.crew.beat(core, beat)
             case ["bound", endpoint, remote, key, application, _version]:

@@ -15,14 +15,16 @@ WATCHED: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD)
 
 
 class Signals:
-    """From construction to `close` each watched signal is handed to `on_signal(number)`; main thread only."""
+    """From construction to `close` each watched signal that is not ignored is handed to `on_signal(number)`; main thread only."""
 
     def __init__(self, poller: Poller, on_signal: Callable[[int], None]) -> None:
         self._poller = poller
         self._on_signal = on_signal
         self._reader, self._writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._wakeup = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
-        self._handlers: list[tuple[int, Any]] = [(number, signal.signal(number, _noted)) for number in WATCHED]
+        # A SIGHUP that was ignored when we came (nohup) stays ignored.
+        watched = [number for number in WATCHED if signal.getsignal(number) != signal.SIG_IGN]
+        self._handlers: list[tuple[int, Any]] = [(number, signal.signal(number, _noted)) for number in watched]
         poller.register(self._reader, select.EPOLLIN, self._ready)
 
     def close(self) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from regrove.node.process.logs import LogWriter, console_text, core_logger, json_text, renderer
+from regrove.node.process.logs import LogWriter, Tracebacks, console_text, core_logger, json_text, renderer
 
 AT = 1_700_000_000_123_456_789
 
@@ -142,3 +142,22 @@ def test_an_exception_travels_as_its_traceback() -> None:
         logger.error("crashed", exc_info=error)
     assert lines[0]["traceback"].endswith("ValueError: no good")
     assert "exc_info" not in lines[0]
+
+
+def test_a_traceback_is_whole_once_and_counted_after_that() -> None:
+    tracebacks = Tracebacks()
+    text = 'Traceback (most recent call last):\n  File "x.py", line {}, in handle\nValueError: {}'
+    first = tracebacks.fold({"event": "crashed", "core": 0, "traceback": text.format(7, "a")})
+    again = tracebacks.fold({"event": "crashed", "core": 1, "traceback": text.format(7, "b")})
+    other = tracebacks.fold({"event": "crashed", "core": 1, "traceback": text.format(8, "a")})
+    assert "traceback" in first
+    assert again == {"event": "crashed", "core": 1, "tracebacks_like_this": 2}
+    assert "traceback" in other
+    assert tracebacks.fold({"event": "x"}) == {"event": "x"}
+
+
+def test_past_the_bound_of_fingerprints_tracebacks_are_whole_each_time() -> None:
+    tracebacks = Tracebacks(limit=1)
+    for line in (1, 2, 2):
+        assert "traceback" in tracebacks.fold({"traceback": f'  File "x.py", line {line}'})
+    assert tracebacks.fold({"traceback": '  File "x.py", line 1'}) == {"tracebacks_like_this": 2}
