@@ -15,7 +15,7 @@ WATCHED: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD)
 
 
 class Signals:
-    """From construction to `close` each watched signal that is not ignored is handed to `on_signal(number)`; main thread only."""
+    """From construction to `close` each watched signal, unless ignored, goes to `on_signal(number)`; main thread."""
 
     def __init__(self, poller: Poller, on_signal: Callable[[int], None]) -> None:
         self._poller = poller
