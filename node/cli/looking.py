@@ -8,7 +8,7 @@ import click
 
 from regrove.node.cli.failing import DOWN, FAILED, complain
 from regrove.node.cli.options import control, json_option, local, print_json
-from regrove.node.cli.tables import status_lines, table, tree_lines
+from regrove.node.cli.tables import link_lines, status_lines, table, tree_lines
 
 
 @click.command()
@@ -45,9 +45,7 @@ def tree(node: str | None, timeout: float, as_json: bool) -> int:
         print_json(shape)
         return 0
     click.echo("\n".join(tree_lines(shape["node"], shape["cores"])))
-    for row in shape["missing"]:
-        complain(f"core {row['core']} did not show its tree: {row['why']}", FAILED)
-    return FAILED if shape["missing"] else 0
+    return _complain_of_missing(shape, "tree")
 
 
 @click.command()
@@ -75,7 +73,11 @@ def links(node: str | None, timeout: float, as_json: bool) -> int:
     if as_json:
         print_json(shape)
         return 0
-    headings = ("core", "peer", "state", "sent", "received", "queued", "credit")
-    rows = [(row["core"], *(link.get(key) for key in headings[1:])) for row in shape["cores"] for link in row["links"]]
-    click.echo("\n".join(table(headings, rows)))
-    return 0
+    click.echo("\n".join(link_lines(shape["cores"])))
+    return _complain_of_missing(shape, "links")
+
+
+def _complain_of_missing(shape: dict[str, Any], what: str) -> int:
+    for row in shape["missing"]:
+        complain(f"core {row['core']} did not show its {what}: {row['why']}", FAILED)
+    return FAILED if shape["missing"] else 0

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from regrove.node.cli.options import control, json_option, node_option, print_json, settings_from
+from regrove.node.cli.tables import plural
+
+if TYPE_CHECKING:
+    from regrove.node.process.configuration import Resolved
 
 _HELP_SET = "A setting of the application (place.settings); more KEY=VALUE pairs may follow the last one."
 
@@ -46,11 +50,16 @@ def start(app: str | None, pairs: tuple[str, ...], file: str | None, **flags: An
     return _run(resolved)
 
 
-def _run(resolved: Any) -> int:
+def _run(resolved: Resolved) -> int:
     from regrove.node.process.manager_process import run
 
-    code: int = run(resolved)
-    return code
+    cores = plural(resolved.config.cores, "core")
+
+    def on_up(name: str, listen: str) -> None:
+        where = f", listening on {listen}" if listen else ""
+        click.echo(f"{name} is up with {cores}{where}; try `regrove status` or `regrove tree`; Ctrl-C stops it")
+
+    return run(resolved, on_up=on_up)
 
 
 @click.command()

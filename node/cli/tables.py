@@ -63,6 +63,20 @@ def tree_lines(node: str, cores: Sequence[Mapping[str, Any]]) -> list[str]:
     return lines
 
 
+def link_lines(cores: Sequence[Mapping[str, Any]]) -> list[str]:
+    """`regrove links` for people; the last row of a core sums the links that have ended."""
+    counts = ("sent", "acknowledged", "refused", "lost", "unknown", "in_flight", "waiting", "received")
+    rows = []
+    for core in cores:
+        for link in core["links"]:
+            ended = not link["peer"]
+            if ended and not (link["sent"] or link["received"]):
+                continue
+            place = ("(ended)", None, None) if ended else (link["peer"], link["state"], link["credit_messages"])
+            rows.append((core["core"], *place, *(link[key] for key in counts)))
+    return table(("core", "peer", "state", "credit", *(key.replace("_", " ") for key in counts)), rows)
+
+
 def _indent(path: str) -> int:
     return 2 * path.count("/")
 

@@ -13,7 +13,8 @@ from regrove.node.process.folders import NodeFolder, find_nodes, runtime_roots
 def find_node(name: str | None, environ: Mapping[str, str] | None = None) -> NodeFolder:
     """The running node of that name (the host may be left out), or the only one; raises NoNode, with the choice."""
     environ = os.environ if environ is None else environ
-    running = find_nodes(environ)
+    roots = _roots(environ)
+    running = [folder for folder in find_nodes(environ) if folder.path.parent in roots]
     if name is None:
         fits = running
     else:
@@ -21,7 +22,13 @@ def find_node(name: str | None, environ: Mapping[str, str] | None = None) -> Nod
         fits = fits or [folder for folder in running if folder.name.partition("@")[0] == name]
     if len(fits) == 1:
         return fits[0]
-    raise NoNode(_several(fits) if fits else _none(name, running, environ))
+    raise NoNode(_several(fits) if fits else _none(name, running, roots))
+
+
+def _roots(environ: Mapping[str, str]) -> list[Path]:
+    """Where to search: a folder that was named is the only one, else every place where a node of this user may run."""
+    roots = [root for root, _ in runtime_roots(environ)]
+    return roots[:1] if environ.get("REGROVE_RUNTIME_DIR") else roots
 
 
 def control_path(name: str | None, environ: Mapping[str, str] | None = None) -> Path:
@@ -37,13 +44,12 @@ def _several(fits: list[NodeFolder]) -> str:
     return f"several nodes run here: {', '.join(names)}; say which one by its name (commands: --node NAME)"
 
 
-def _none(name: str | None, running: list[NodeFolder], environ: Mapping[str, str]) -> str:
+def _none(name: str | None, running: list[NodeFolder], roots: list[Path]) -> str:
     if name is not None and running:
         names = ", ".join(folder.name for folder in running)
         return f"no node named {name} runs here, but {names}; name one of those, or start it with `regrove start`"
     what = "no node" if name is None else f"no node named {name}"
-    searched = ", ".join(str(root) for root, _ in runtime_roots(environ))
     return (
-        f"{what} runs here (searched {searched}); start one with `regrove start module:app`, "
+        f"{what} runs here (searched {', '.join(map(str, roots))}); start one with `regrove start module:app`, "
         "or say where it is: --connect HOST:PORT, or REGROVE_RUNTIME_DIR"
     )

@@ -6,6 +6,7 @@ process finds them. `launch.py` in node/process starts it and ends it with us, e
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal as signals
@@ -233,14 +234,12 @@ class StartedNode:
     def _core_handles(self) -> list[int]:
         handles = []
         try:
-            pids = self.pids[1:]
+            cores = self.status(timeout=1.0)["cores"]
         except RegroveError:
-            return []
-        for pid in pids:
-            try:
-                handles.append(os.pidfd_open(pid))
-            except ProcessLookupError:
-                continue
+            return []  # a manager that does not answer is killed, and its cores with it
+        for core in cores:
+            with contextlib.suppress(ProcessLookupError):
+                handles += [os.pidfd_open(core["pid"])] if core["pid"] else []
         return handles
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import sys
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -33,7 +34,8 @@ def value_of(literal: Literal) -> object:
         case Plain(value):
             return value
         case Items(kind, elements):
-            return kind(value_of(element) for element in elements)
+            values: list[Any] = [value_of(element) for element in elements]
+            return kind(values)
         case _:
             raise AssertionError(literal)
 

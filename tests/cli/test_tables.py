@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from regrove.node.cli.tables import plural, size, status_lines, table, tree_lines
+from regrove.node.cli.tables import link_lines, plural, size, status_lines, table, tree_lines
 
 
 def test_columns_are_aligned_and_nothing_shows_as_a_dash() -> None:
@@ -56,6 +56,26 @@ def test_status_says_what_happened_to_each_core_and_why() -> None:
         "  2     quarantined  -    4         3         -",
         "  core 1 was restarted 1 time; the last life before this one: killed by SIGKILL",
         "  core 2 is quarantined after 4 restarts: exited with status 3",
+    ]
+
+
+def _link(peer: str, **values: object) -> dict[str, object]:
+    counts = ("sent", "acknowledged", "refused", "lost", "unknown", "in_flight", "waiting", "received")
+    return {"peer": peer, "state": "up", "credit_messages": 4096, **dict.fromkeys(counts, 0), **values}
+
+
+def test_links_are_a_row_each_and_those_that_ended_one_sum() -> None:
+    cores = [
+        {"core": 0, "links": [_link("b@h.1/0.1", sent=3, acknowledged=2, in_flight=1), _link("", sent=1, lost=1)]},
+        {"core": 1, "links": [_link("")]},
+    ]
+    lines = link_lines(cores)
+    assert " ".join(lines[0].split()) == (
+        "core peer state credit sent acknowledged refused lost unknown in flight waiting received"
+    )
+    assert [line.split() for line in lines[1:]] == [
+        ["0", "b@h.1/0.1", "up", "4096", "3", "2", "0", "0", "0", "1", "0", "0"],
+        ["0", "(ended)", "-", "-", "1", "0", "0", "1", "0", "0", "0", "0"],
     ]
 
 

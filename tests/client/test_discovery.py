@@ -72,5 +72,5 @@ def test_a_folder_whose_manager_is_gone_is_no_node(tmp_path: Path) -> None:
     folder.release()
     with pytest.raises(NoNode) as caught:
         find_node("shop@here", environ(tmp_path))
-    assert str(caught.value).startswith(f"no node named shop@here runs here (searched {tmp_path / 'run'}, /run/regrove")
+    assert str(caught.value).startswith(f"no node named shop@here runs here (searched {tmp_path / 'run'}); ")
     assert "start one with `regrove start module:app`" in str(caught.value)
