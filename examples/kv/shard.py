@@ -144,7 +144,7 @@ class Shard(Isolate):
             case Replied(Stored()):
                 return None
             case Replied(Refused(problem)):
-                return f"the log cannot be written: {problem}; free space or mend the disk, then start again"
+                return f"the log cannot be written: {problem}; mend that, or give another folder with --set dir=PATH"
             case _:
                 return f"the journal failed: {outcome}"
 
