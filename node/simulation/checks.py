@@ -55,7 +55,9 @@ class Always:
     def check(self) -> None:
         """Look once. Raises PropertyViolated."""
         self.looked += 1
-        if not self._predicate(self._sim):
+        with self._sim.looking():
+            holds = self._predicate(self._sim)
+        if not holds:
             raise PropertyViolated("always", self.name, self._sim.now)
 
 

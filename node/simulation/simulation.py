@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Any, Literal, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 from regrove.node.client.errors import CallFailed
 from regrove.node.client.supervising import SupervisorClient
@@ -34,7 +34,7 @@ from regrove.node.simulation.checks import (
     unrest,
 )
 from regrove.node.simulation.client import SimulatedClient
-from regrove.node.simulation.clock import SECOND, Span, duration, written
+from regrove.node.simulation.clock import MILLISECOND, SECOND, Span, duration, written
 from regrove.node.simulation.driver import SimulatedCore
 from regrove.node.simulation.faults import Fault, Faults
 from regrove.node.simulation.finding import Found, NotThere, cells, found_of
@@ -47,7 +47,8 @@ from regrove.node.simulation.world import World
 
 T = TypeVar("T")
 Place = SimulatedNode | SimulatedCore | str
-BOOT_LIMIT = 120 * SECOND
+BOOT_LIMIT: Final = 120 * SECOND
+NAMES_TIME: Final = 50 * MILLISECOND  # what the first names take to reach every manager
 
 
 class Simulation:
@@ -90,6 +91,7 @@ class Simulation:
             if not self._drive(lambda: all(node.ready for node in self.nodes), BOOT_LIMIT):
                 lines = [line for line in self.world.log.lines if line["level"] in ("warning", "error")]
                 raise AssertionError(f"the trees did not start: {self.nodes!r}; the last word: {lines[-1:]}")
+            self._drive(None, self.now + NAMES_TIME)
         except BaseException as error:
             self._failed(error)
             raise
@@ -259,6 +261,15 @@ class Simulation:
         finally:
             self._driving = False
 
+    @contextmanager
+    def looking(self) -> Iterator[None]:
+        """Refuse whatever lets time pass while a property looks."""
+        before, self._driving = self._driving, True
+        try:
+            yield
+        finally:
+            self._driving = before
+
     def _check(self) -> None:
         if self.closed:
             raise Misuse("this simulation is over: use it inside its `with` block")
@@ -271,8 +282,8 @@ class Simulation:
         """Look at `predicate(sim)` now, every so often, and at the end. Fails with PropertyViolated."""
         self._check()
         property_ = Always(self, name, predicate, duration(every))
-        self._always.append(property_)
         property_.begin()
+        self._always.append(property_)
 
     def eventually(self, name: str, predicate: Predicate, within: Span = "60s") -> None:
         """Look each 100 ms until `predicate(sim)` holds; it may drive the world. Fails with PropertyViolated."""

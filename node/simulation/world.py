@@ -15,7 +15,7 @@ from zlib import crc32
 from regrove.node.core.application import Application
 from regrove.node.core.errors import Misuse, RegroveError
 from regrove.node.process.budget import RestartBudget
-from regrove.node.simulation.clock import SECOND, Clock, written
+from regrove.node.simulation.clock import MILLISECOND, Clock, written
 from regrove.node.simulation.faults import PROFILES, Faults, Layout, Plan
 from regrove.node.simulation.network import Network, Way
 from regrove.node.simulation.node import ControlLinks, SimulatedNode
@@ -26,6 +26,7 @@ from regrove.node.simulation.trace import Trace
 from regrove.node.simulation.tracing import Log
 from regrove.transport.wire import BATCH
 
+PROGRESS_STEP: Final = 50 * MILLISECOND
 LIVELOCK: Final = 20_000_000  # callbacks between two steps of a test: a storm that no check gets through
 BUGGIFY_ON: Final = Ratio(1, 4)  # how many of an application's buggify points a seed switches on
 BUGGIFY_HITS: Final = Ratio(1, 4)  # how often one that is on strikes
@@ -94,7 +95,7 @@ class World:
         """Let time pass up to `time`. Raises Livelock."""
         clock = self.clock
         while True:
-            clock.run_until(min(time, clock.now + SECOND))
+            clock.run_until(min(time, clock.now + PROGRESS_STEP))
             self.check_progress()
             if clock.now >= time:
                 return

@@ -1,0 +1,571 @@
+"""What a tester does with a simulated cluster."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from regrove import Application, Child, Effect, Isolate, Misuse, Name, Reply, Sent, Supervisor
+from regrove.node.client.errors import CallFailed, CallTimeout, SupervisorRefused
+from regrove.node.core.context import Context
+from regrove.node.core.effects import RECEIVE, Call, Continue, Crash, Sleep
+from regrove.node.simulation.clock import MILLISECOND, SECOND
+from regrove.supervisor.reasons import NoConnection, NoProcess
+from regrove.testing import Livelock, NotSettled, NotThere, PropertyViolated, Simulation
+from regrove.testing import faults as f
+from tests.simulation.apps import Add, Beat, Counter, Explode, Total, counting, echoing
+
+
+def counter_of(sim: Simulation, node: int = 0, core: int = 0) -> Counter:
+    found = sim.find("root/counter", node=node, core=core).isolate
+    assert isinstance(found, Counter)
+    return found
+
+
+# --- looking and sending ---
+
+
+def test_a_tree_runs_on_every_core_and_time_is_virtual() -> None:
+    with Simulation(counting, nodes=2, cores=3) as sim:
+        assert [len(node.cores) for node in sim.nodes] == [3, 3]
+        assert len(sim.isolates(Counter)) == 6
+        before = sim.now
+        sim.run("1h")
+        assert sim.now == before + 3600 * SECOND
+
+
+def test_an_isolate_is_found_by_path_and_place() -> None:
+    with Simulation(counting, nodes=2, cores=2) as sim:
+        found = sim.find("root/counter", node=1, core=1)
+        assert (found.address.node, found.address.core) == ("n1@sim", 1)
+        assert (found.incarnation, found.mailbox_length, found.state) == (1, 0, "running")
+        assert sim.find("root/counter").address.node == "n0@sim"
+        assert sim.find("root").isolate is None
+        with pytest.raises(NotThere, match="root/counter"):
+            sim.find("root/countre")
+        with pytest.raises(Misuse, match="no core 7"):
+            sim.find("root/counter", core=7)
+
+
+def test_a_message_is_sent_at_once_or_over_the_link() -> None:
+    with Simulation(counting, nodes=2) as sim:
+        target = sim.find("root/counter", node=1)
+        assert sim.send(target.address, Add(1)) is Sent.OK
+        assert sim.find("root/counter", node=1).mailbox_length == 1
+        sim.settle()
+        assert counter_of(sim, 1).total == 11
+        assert sim.send(target.address, Add(5), source=sim.nodes[0]) is Sent.OK
+        assert sim.find("root/counter", node=1).mailbox_length == 0
+        sim.settle()
+        assert counter_of(sim, 1).total == 16
+        assert sim.send("counter", Add(1)) is Sent.OK
+        assert sim.send("nobody", Add(1)) is not Sent.OK
+        sim.settle()
+        assert counter_of(sim, 0).total == 11
+
+
+def test_the_client_calls_by_name_address_and_pinned_name() -> None:
+    with Simulation(counting, nodes=2, cores=2) as sim:
+        assert sim.call("counter", Total()) == 10
+        sim.send(sim.find("root/counter", node=1, core=1).address, Add(7))
+        assert sim.client.call(Name("counter", "n1@sim", 1), Total()) == 17
+        assert sim.call(sim.find("root/counter", core=1).address, Total()) == 10
+        with pytest.raises(CallFailed):
+            sim.call("nobody", Total())
+        with pytest.raises(CallFailed, match="gave no answer"):
+            sim.call("counter", Add(1))
+
+
+def test_a_call_without_an_answer_ends_at_its_deadline() -> None:
+    with Simulation(counting) as sim:
+        sim.call("counter", Total())
+        sim.pause("n0/0")
+        before = sim.now
+        with pytest.raises(CallTimeout):
+            sim.call("counter", Total(), timeout=2)
+        assert sim.now == before + 2 * SECOND
+        sim.resume("n0/0")
+        assert sim.call("counter", Total()) == 10
+
+
+def test_requests_may_be_kept_under_way() -> None:
+    with Simulation(counting, cores=2) as sim:
+        asked = [sim.client.begin(Name("counter", core=core), Total()) for core in (0, 1, 0)]
+        assert not any(one.done for one in asked)
+        sim.settle()
+        assert [one.value for one in asked] == [10, 10, 10]
+
+
+def test_a_supervisor_answers_its_api() -> None:
+    with Simulation(counting, cores=2) as sim:
+        root = sim.supervisor("root", core=1)
+        assert [child.id for child in root.which_children()] == ["counter"]
+        address = root.start_child(Child("second", Counter, 3, name="second"))
+        assert sim.call(address, Total()) == 3  # type: ignore[arg-type]
+        with pytest.raises(SupervisorRefused):
+            root.start_child(Child("second", Counter, 3))
+        root.terminate_child("second")
+        with pytest.raises(NotThere):
+            sim.find("root/second")
+
+
+# --- levels of recovery ---
+
+
+def test_a_killed_isolate_is_restarted_and_its_old_address_is_stale() -> None:
+    with Simulation(counting, nodes=2) as sim:
+        a, b = sim.nodes
+        worker = sim.find("root/counter", node=b)
+        with sim.hold(a, b) as held:
+            assert sim.send(worker.address, Add(1), source=a) is Sent.OK
+            sim.kill(worker)
+            sim.until(lambda: sim.find("root/counter", node=b).incarnation > worker.incarnation)
+        del held
+        sim.settle()
+        assert len(sim.trace.undelivered(reason="STALE")) == 1
+        assert counter_of(sim, 1).total == 10
+        with pytest.raises(CallFailed, match="nobody answers"):
+            sim.call(worker.address, Total())
+
+
+def test_what_is_held_can_be_looked_at() -> None:
+    with Simulation(counting, nodes=2) as sim:
+        target = sim.find("root/counter", node=1).address
+        sim.send(target, Add(1), source="n0")
+        sim.settle()
+        with sim.hold("n0", "n1") as held:
+            for amount in (2, 3):
+                sim.send(target, Add(amount), source="n0")
+            sim.run("10ms")
+            assert held.messages == [Add(2), Add(3)]
+            assert counter_of(sim, 1).total == 11
+        sim.settle()
+        assert counter_of(sim, 1).total == 16
+
+
+def test_a_root_that_gives_up_ends_its_core_and_the_manager_replaces_it() -> None:
+    with Simulation(Application("weak", tree=weak_tree), cores=2) as sim:
+        place = sim.nodes[0].cores[1]
+        for _ in range(2):
+            sim.send(sim.find("root/counter", core=1).address, Explode())
+            sim.run("10ms")
+        sim.until(lambda: place.incarnation == 2 and place.life is not None and place.life.started)
+        assert sim.find("root/counter", core=1).incarnation == 1
+        assert "gave up" in next(line["reason"] for line in sim.logs if line["event"] == "core replaced")
+        assert sim.nodes[0].cores[0].incarnation == 1
+
+
+def weak_tree(place: Any) -> Supervisor:
+    return Supervisor("root", [Child("counter", Counter, name="counter")], intensity=1)
+
+
+def test_a_core_that_dies_too_often_is_quarantined_and_retried() -> None:
+    with Simulation(counting, cores=2, core_restarts="1/30s") as sim:
+        core = sim.nodes[0].cores[1]
+        for _ in range(2):
+            sim.crash(core)
+            sim.run("1s")
+        state = sim.nodes[0].state
+        assert state is not None
+        assert state.cores[1].state == "quarantined"
+        assert not core.alive
+        sim.run("10s")
+        assert core.alive
+        assert core.incarnation == 3
+
+
+def test_a_node_with_every_core_quarantined_is_started_again_by_level_three() -> None:
+    with Simulation(counting, cores=1, core_restarts="0/30s") as sim:
+        sim.crash("n0/0")
+        sim.run("500ms")
+        assert not sim.nodes[0].alive
+        sim.until(lambda: sim.nodes[0].incarnation == 2 and sim.nodes[0].ready)
+        sim.eventually("answers", lambda world: world.client.call("counter", Total()) == 10)
+
+
+def test_names_follow_their_holders_over_a_crash() -> None:
+    with Simulation(counting, cores=2) as sim:
+        sim.crash("n0/0")
+        sim.run("10ms")
+        assert sim.client.whereis("counter") == Name("counter", "n0@sim", 1)
+        sim.until(lambda: sim.find("root/counter", core=0))
+        sim.run("10ms")
+        assert sim.client.whereis("counter") == Name("counter", "n0@sim", 0)
+
+
+def test_a_call_to_a_core_that_is_killed_fails_long_before_its_timeout() -> None:
+    with Simulation(counting, cores=2) as sim:
+        sim.call(Name("counter", core=1), Total())
+        with sim.hold("n0/1", "n0/0"):
+            asked = sim.client.begin(Name("counter", core=1), Total(), timeout=60)
+            sim.run("1us")
+            sim.crash("n0/1")
+            sim.run("1s")
+        assert asked.done
+        assert isinstance(asked.reason, NoConnection | NoProcess) or asked.reason is not None
+
+
+def test_a_node_that_loses_power_is_down_until_it_is_started() -> None:
+    with Simulation(counting, nodes=3) as sim:
+        sim.crash("n1")
+        sim.run("30s")
+        assert [node.alive for node in sim.nodes] == [True, False, True]
+        sim.restart("n1")
+        sim.until(lambda: sim.nodes[1].ready)
+        assert sim.nodes[1].incarnation == 2
+        sim.eventually("answers", lambda world: world.client.call(Name("counter", "n1@sim"), Total()) == 10)
+
+
+def test_a_node_that_is_asked_to_stop_leaves_in_order() -> None:
+    with Simulation(counting, nodes=2, cores=2) as sim:
+        sim.stop("n1")
+        sim.until(lambda: not sim.nodes[1].alive)
+        assert sim.nodes[1].exit is not None
+        assert sim.nodes[1].exit.code == 0
+        state = sim.nodes[0].state
+        assert state is not None
+        sim.until(lambda: [member.state for member in state.members.others()] == ["left"])
+
+
+# --- faults by hand ---
+
+
+def test_a_cut_holds_what_is_sent_and_healing_lets_it_go() -> None:
+    with Simulation(counting, nodes=2) as sim:
+        target = sim.find("root/counter", node=1).address
+        sim.send(target, Add(1), source="n0")
+        sim.settle()
+        sim.cut("n0", "n1", one_way=True)
+        sim.send(target, Add(1), source="n0")
+        sim.run("500ms")
+        assert counter_of(sim, 1).total == 11
+        sim.heal("n0", "n1", one_way=True)
+        sim.settle()
+        assert counter_of(sim, 1).total == 12
+
+
+def test_a_paused_core_stands_still_and_goes_on() -> None:
+    with Simulation(counting) as sim:
+        sim.pause("n0/0")
+        sim.send(sim.find("root/counter").address, Add(1))
+        sim.run("3s")
+        assert sim.find("root/counter").mailbox_length == 1
+        sim.resume("n0/0")
+        sim.settle()
+        assert counter_of(sim).total == 11
+        with pytest.raises(Misuse, match="is not paused"):
+            sim.resume("n0/0")
+
+
+def test_a_slow_core_takes_as_many_times_as_long() -> None:
+    def took(factor: int) -> int:
+        with Simulation(counting) as sim:
+            sim.slow("n0/0", factor)
+            for _ in range(100):
+                sim.send(sim.find("root/counter").address, Add(1))
+            before = sim.now
+            sim.until(lambda: counter_of(sim).total == 110 and not sim.nodes[0].cores[0].life.finish_at)  # type: ignore[union-attr]
+            return sim.now - before
+
+    assert took(100) >= 90 * took(1)
+
+
+def test_a_blocking_handler_holds_its_core() -> None:
+    with Simulation(counting) as sim:
+        sim.call("counter", Total())
+        sim.busy("n0/0", "2s")
+        sim.send(sim.find("root/counter").address, Add(1))
+        before = sim.now
+        sim.call("counter", Total())
+        assert sim.now - before >= 2 * SECOND
+
+
+def test_wall_time_drifts_and_now_does_not() -> None:
+    with Simulation(Application("clock", tree=clock_tree)) as sim:
+        first = sim.call("clock", Total())
+        sim.drift("n0/0", "1h")
+        second = sim.call("clock", Total())
+        assert 3600 <= second - first < 3601
+
+
+class WallClock(Isolate):
+    def handle(self, ctx: Context, message: Any) -> Effect:
+        return Reply(ctx.wall_time() // SECOND)
+
+
+def clock_tree(place: Any) -> Supervisor:
+    return Supervisor("root", [Child("clock", WallClock, name="clock")])
+
+
+def test_faults_of_a_plan_by_hand_strike_when_it_says() -> None:
+    plan = [f.once("crash-core", "n0/1", at="2s"), f.once("pause", "n0/0", at="3s", lasts="1s")]
+    with Simulation(counting, cores=2, faults=plan) as sim:
+        sim.run("1s")
+        assert sim.nodes[0].cores[1].incarnation == 1
+        sim.run("1s")
+        sim.until(lambda: sim.nodes[0].cores[1].incarnation == 2)
+        sim.until(lambda: sim.nodes[0].cores[0].paused)
+        sim.until(lambda: not sim.nodes[0].cores[0].paused)
+        assert sim.now == 4 * SECOND
+        assert [(count.armed, count.fired) for count in sim.plan.counts.values()] == [(1, 1), (1, 1)]
+
+
+def test_the_calm_keeps_a_majority_whole_and_the_rest_may_stay_broken() -> None:
+    with Simulation(counting, nodes=3) as sim:
+        for node in sim.nodes:
+            sim.inject(f.once("crash-node", node.short, at=0, lasts="10m"))
+        sim.run("1s")
+        assert not any(node.alive for node in sim.nodes)
+        kept = sim.calm(keep="majority")
+        assert len(kept) == 2
+        sim.until(lambda: all(node.ready for node in kept))
+        sim.run("60s")
+        assert [node.alive for node in sim.nodes] == [node in kept for node in sim.nodes]
+
+
+def test_a_swarm_of_faults_and_a_calm_leave_a_world_that_works() -> None:
+    faults = f.swarm(f.cut(), f.pause(), f.crash(), f.crash(on="node"), f.loss(), f.slow(), f.delay(), f.disk())
+    for seed in range(4):
+        with Simulation(counting, nodes=3, cores=2, seed=seed, faults=faults) as sim:
+            sim.run("20s")
+            sim.calm(keep="all")
+            sim.eventually("all answer", all_answer, within="30s")
+            sim.settle()
+
+
+def all_answer(sim: Simulation) -> bool:
+    names = [Name("counter", node.name, core.index) for node in sim.nodes for core in node.cores]
+    return all(sim.client.call(name, Total(), timeout=1) >= 10 for name in names)
+
+
+# --- properties ---
+
+
+def violate_always() -> None:
+    with Simulation(counting) as sim:
+        sim.always("small", lambda world: counter_of(world).total < 12, every="10ms")
+        sim.send("counter", Add(1))
+        sim.run("1s")
+        sim.send("counter", Add(1))
+        sim.run("1s")
+
+
+def test_always_is_looked_at_again_and_again() -> None:
+    with pytest.raises(PropertyViolated, match="small") as caught:
+        violate_always()
+    assert caught.value.property == "small"
+    assert 1.2 * SECOND < caught.value.time < 1.4 * SECOND
+    story = caught.value.__notes__[0]
+    assert "seed 0" in story
+    assert "handle Add" in story
+
+
+def violate_at_the_end() -> None:
+    with Simulation(counting) as sim:
+        sim.always("small", lambda world: counter_of(world).total < 12, every="1h")
+        for _ in range(2):
+            sim.send("counter", Add(1))
+        sim.settle()
+
+
+def test_always_is_looked_at_once_more_at_the_end() -> None:
+    with pytest.raises(PropertyViolated, match="small"):
+        violate_at_the_end()
+
+
+def test_eventually_fails_when_its_time_is_over() -> None:
+    with Simulation(counting) as sim:
+        sim.eventually("answers", lambda world: world.client.call("counter", Total()) == 10)
+        before = sim.now
+        with pytest.raises(PropertyViolated, match="never"):
+            sim.eventually("never", lambda world: False, within="2s")
+        assert sim.now == before + 2 * SECOND
+
+
+def test_until_fails_when_its_time_is_over_and_takes_absence_for_not_yet() -> None:
+    with Simulation(counting) as sim, pytest.raises(PropertyViolated, match="within 1s"):
+        sim.until(lambda: sim.find("root/nothing"), within="1s")
+
+
+def test_an_always_property_may_not_drive_the_world() -> None:
+    with Simulation(counting) as sim, pytest.raises(Misuse, match="do not drive"):
+        sim.always("drives", lambda world: world.client.call("counter", Total()) == 10)
+
+
+class Restless(Isolate):
+    def start(self, ctx: Context) -> Effect:
+        return Continue(Beat())
+
+    def handle(self, ctx: Context, message: Any) -> Effect:
+        return Continue(Beat())
+
+
+def restless_tree(place: Any) -> Supervisor:
+    return Supervisor("root", [Child("restless", Restless)])
+
+
+def test_a_world_that_never_comes_to_rest_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("regrove.node.simulation.checks.SETTLE_LIMIT", SECOND // 50)
+    monkeypatch.setattr("regrove.node.simulation.simulation.SETTLE_LIMIT", SECOND // 50)
+    with Simulation(Application("restless", tree=restless_tree)) as sim, pytest.raises(NotSettled, match="ready"):
+        sim.settle()
+
+
+def test_a_storm_of_callbacks_is_reported_as_livelock(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("regrove.node.simulation.world.LIVELOCK", 100_000)
+    with Simulation(Application("restless", tree=restless_tree)) as sim, pytest.raises(Livelock, match="n0/0"):
+        sim.run("60s")
+
+
+def test_virtual_time_passes_in_a_loop_of_continue() -> None:
+    with Simulation(Application("restless", tree=restless_tree)) as sim:
+        before = sim.world.callbacks
+        sim.run("10ms")
+        assert 1_000 < sim.world.callbacks - before < 10_000
+
+
+def test_what_waits_for_a_timer_does_not_keep_a_world_from_settling() -> None:
+    with Simulation(Application("sleepy", tree=sleepy_tree)) as sim:
+        before = sim.now
+        sim.settle()
+        assert sim.now - before < 100 * MILLISECOND
+
+
+class Sleepy(Isolate):
+    def start(self, ctx: Context) -> Effect:
+        return Continue(Beat())
+
+    def handle(self, ctx: Context, message: Any) -> Effect:
+        return Sleep(1000, then=lambda ctx, outcome: RECEIVE)
+
+
+def sleepy_tree(place: Any) -> Supervisor:
+    return Supervisor("root", [Child("sleepy", Sleepy)])
+
+
+# --- the world outside ---
+
+
+def test_a_connection_from_outside_is_echoed_and_what_was_synced_survives_a_power_cut() -> None:
+    with Simulation(echoing, cores=2) as sim:
+        stream = sim.connect(7)
+        stream.send(b"hello")
+        assert stream.read(5) == b"hello"
+        stream.close()
+        assert sum(file.content.count(b"hello") for file in sim.nodes[0].disk.files.values()) == 1
+        sim.crash("n0")
+        assert sum(file.content.count(b"hello") for file in sim.nodes[0].disk.files.values()) == 1
+
+
+def test_a_core_is_chosen_among_those_that_listen_or_named() -> None:
+    with Simulation(echoing, cores=2) as sim:
+        for core in (0, 1):
+            stream = sim.connect(7, core=core)
+            stream.send(b"to core %d" % core)
+            stream.read(9)
+            stream.close()
+            assert b"to core %d" % core in bytes(sim.nodes[0].disk.files[f"core-{core}/log"].content)
+
+
+def test_a_connect_to_nobody_fails_and_a_dead_core_ends_its_connections() -> None:
+    with Simulation(echoing) as sim:
+        refused = sim.connect(9999)
+        sim.run("1s")
+        assert (refused.state, refused.error) == ("failed", "ECONNREFUSED")
+        stream = sim.connect(7)
+        sim.until(lambda: stream.state == "open")
+        sim.crash("n0/0")
+        sim.until(lambda: stream.over)
+
+
+def test_a_sync_that_fails_reaches_the_isolate() -> None:
+    with Simulation(echoing) as sim:
+        sim.nodes[0].disk.failing_sync = True
+        stream = sim.connect(7)
+        stream.send(b"x")
+        sim.until(lambda: stream.over)
+        assert stream.received() == b""
+        assert any(line.get("reason", "").startswith("OSError: the log is not safe") for line in sim.logs)
+
+
+# --- use and misuse ---
+
+
+def test_a_simulation_is_used_inside_its_block_only() -> None:
+    sim = Simulation(counting)
+    with pytest.raises(Misuse, match="with Simulation"):
+        sim.run("1s")
+    with sim:
+        sim.run("1s")
+    with pytest.raises(Misuse, match="is over"):
+        sim.run("1s")
+    with pytest.raises(Misuse, match="entered once"), sim:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ({"nodes": 0}, "nodes is an int of at least 1"),
+        ({"cores": "2"}, "cores is an int of at least 1"),
+        ({"seed": 1.5}, "a seed is an int"),
+        ({"profile": "kind"}, "faithful, hostile"),
+        ({"settings": {"a": 1}}, "settings are texts"),
+        ({"faults": "cut"}, r"faults\.cut\(\)"),
+        ({"core_restarts": "many"}, "COUNT/PERIOD"),
+    ],
+)
+def test_bad_arguments_are_refused_with_the_mend(arguments: dict[str, Any], text: str) -> None:
+    with pytest.raises(Misuse, match=text):
+        Simulation(counting, **arguments)
+
+
+def test_what_is_no_application_is_refused() -> None:
+    with pytest.raises(Misuse, match="takes an Application"):
+        Simulation(counter_of)  # type: ignore[arg-type]
+
+
+def test_a_tree_that_does_not_start_is_told_with_its_reason() -> None:
+    with pytest.raises(AssertionError, match="did not start"), Simulation(Application("bad", tree=bad_tree)):
+        raise AssertionError("entered")
+
+
+class Bad(Isolate):
+    def start(self, ctx: Context) -> Effect:
+        return Crash("cannot start")
+
+
+def bad_tree(place: Any) -> Supervisor:
+    return Supervisor("root", [Child("bad", Bad)])
+
+
+def test_every_message_crosses_the_codec_and_is_checked_against_its_annotations() -> None:
+    with Simulation(counting) as sim, pytest.raises(Misuse, match=r"Add\.amount"):
+        sim.send(sim.find("root/counter").address, Add("five"))  # type: ignore[arg-type]
+
+
+def test_a_worker_that_calls_another_core_gets_its_answer() -> None:
+    with Simulation(Application("asking", tree=asking_tree), cores=2) as sim:
+        sim.until(lambda: [isolate.answer for isolate in sim.isolates(Asking)] == [None, 10])
+
+
+class Asking(Isolate):
+    def __init__(self, asks: bool) -> None:
+        self.asks = asks
+        self.answer: Any = None
+
+    def start(self, ctx: Context) -> Effect:
+        return Continue(Beat())
+
+    def handle(self, ctx: Context, message: Any) -> Effect:
+        return Call(Name("counter", core=0), Total(), then=self.answered) if self.asks else RECEIVE
+
+    def answered(self, ctx: Context, outcome: Any) -> Effect:
+        self.answer = outcome.value
+        return RECEIVE
+
+
+def asking_tree(place: Any) -> Supervisor:
+    children = [Child("counter", Counter, 10, name="counter"), Child("asking", Asking, place.core == 1)]
+    return Supervisor("root", children)
