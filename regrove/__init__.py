@@ -129,14 +129,43 @@ from regrove.supervisor.spec import DynamicSupervisor as DynamicSupervisor
 from regrove.supervisor.spec import Supervisor as Supervisor
 
 if TYPE_CHECKING:
+    from regrove.node.client import AsyncCluster as AsyncCluster
+    from regrove.node.client import CallFailed as CallFailed
+    from regrove.node.client import CallTimeout as CallTimeout
+    from regrove.node.client import ClientClosed as ClientClosed
+    from regrove.node.client import Cluster as Cluster
+    from regrove.node.client import NodeDidNotStart as NodeDidNotStart
+    from regrove.node.client import NoNode as NoNode
+    from regrove.node.client import NotConnected as NotConnected
+    from regrove.node.client import StartedNode as StartedNode
+    from regrove.node.client import SupervisorRefused as SupervisorRefused
+    from regrove.node.client import UsedAfterFork as UsedAfterFork
     from regrove.node.client import connect as connect
     from regrove.node.client import connect_async as connect_async
     from regrove.node.client import start as start
 
 
+_CLIENT = (
+    "AsyncCluster",
+    "CallFailed",
+    "CallTimeout",
+    "ClientClosed",
+    "Cluster",
+    "NoNode",
+    "NodeDidNotStart",
+    "NotConnected",
+    "StartedNode",
+    "SupervisorRefused",
+    "UsedAfterFork",
+    "connect",
+    "connect_async",
+    "start",
+)
+
+
 def __getattr__(name: str) -> Any:
     # The client brings zmq in; an application on a core, and a simulated run, never pay for that.
-    if name in ("connect", "connect_async", "start"):
+    if name in _CLIENT:
         from regrove.node import client
 
         return getattr(client, name)
@@ -153,18 +182,23 @@ __all__ = [
     "AlreadyPresent",
     "AlreadyStarted",
     "Application",
+    "AsyncCluster",
     "Await",
     "BoundReached",
     "Bounds",
     "Busy",
     "Call",
     "CallAll",
+    "CallFailed",
+    "CallTimeout",
     "Caller",
     "Cancelled",
     "Child",
     "ChildInfo",
+    "ClientClosed",
     "Close",
     "Closed",
+    "Cluster",
     "Connect",
     "Connected",
     "Context",
@@ -202,9 +236,12 @@ __all__ = [
     "Misuse",
     "Name",
     "NoConnection",
+    "NoNode",
     "NoProcess",
     "NoReply",
+    "NodeDidNotStart",
     "Normal",
+    "NotConnected",
     "NotFound",
     "NotInHandler",
     "NotOwner",
@@ -241,8 +278,10 @@ __all__ = [
     "SpecError",
     "StartChild",
     "StartFailed",
+    "StartedNode",
     "Stream",
     "Supervisor",
+    "SupervisorRefused",
     "Sync",
     "Synced",
     "TerminateChild",
@@ -258,6 +297,7 @@ __all__ = [
     "UnknownRequest",
     "Unreachable",
     "UnsendableValue",
+    "UsedAfterFork",
     "Wait",
     "WhichChildren",
     "Write",
