@@ -69,9 +69,10 @@ def generation_of(name: str) -> Generation | None:
 
 
 def leftovers(names: tuple[str, ...], current: Generation) -> list[str]:
-    """Return the names of logs of other generations: they no longer count, or never did."""
+    """Return what an attempt that ended early has left, and the logs of other generations: they do not count."""
     found = [(name, generation_of(name)) for name in names]
-    return [name for name, generation in found if generation is not None and generation != current]
+    old = [name for name, generation in found if generation is not None and generation != current]
+    return old + [name for name in names if name == MANIFEST + NEW]
 
 
 def source(names: tuple[str, ...], log: str) -> str:

@@ -15,7 +15,7 @@ from examples.kv.commands import Route, Spec, find, in_protocol, unknown_command
 from examples.kv.engine import core_of_cursor
 from examples.kv.handshake import Session, info_text
 from examples.kv.operations import NOT_INTEGER, SYNTAX
-from examples.kv.resp import OK, Command, array, bulk, error, integer, number
+from examples.kv.resp import OK, ZERO, Command, array, bulk, error, integer, number
 
 COMMANDS: Final = 1024  # of one round
 REQUEST_BYTES: Final = 1024 * 1024  # of one round; one command may have more, up to the parser's limit
@@ -213,7 +213,8 @@ def merged(units: list[bytes], merge: Merge) -> bytes:
     """Put the parts of one command together; when a part failed the whole failed, in part if others did not."""
     errors = [unit for unit in units if unit.startswith(b"-")]
     if errors:
-        if merge.writes and len(errors) < len(units) and not errors[0].startswith(b"-UNKNOWN"):
+        done = any(unit != ZERO for unit in units if not unit.startswith(b"-"))  # DEL of keys that are not there: no
+        if merge.writes and done and not errors[0].startswith(b"-UNKNOWN"):
             return b"-UNKNOWN outcome: done in part, because of " + errors[0][1:]
         unknown = [unit for unit in errors if unit.startswith(b"-UNKNOWN")]
         return (unknown or errors)[0]

@@ -188,8 +188,9 @@ def test_a_manifest_with_a_flipped_bit_is_refused(data: st.DataObject) -> None:
 
 
 def test_leftovers_are_the_logs_of_other_generations() -> None:
-    names = ("1.0of2.log", "2.0of3.log", "2.0of3.log.new", "2.1of3.log.suspect", "3.0of1.log.new", "manifest", "x")
+    names = ("1.0of2.log", "2.0of3.log", "2.0of3.log.new", "2.1of3.log.suspect", "3.0of1.log.new", "manifest")
     assert leftovers(names, Generation(2, 3)) == ["1.0of2.log", "3.0of1.log.new"]
+    assert leftovers(("manifest", "manifest.new", "x"), Generation(2, 3)) == ["manifest.new"]
 
 
 def test_a_suspect_log_is_read_where_there_is_no_other() -> None:
