@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from regrove.supervisor.actions import ArmLimit, DisarmLimit, Finish, KillChild
-from regrove.supervisor.events import Begin, ChildEnded, ChildStarted, LimitReached, StopAsked
+from regrove.supervisor.events import Begin, ChildEnded, ChildStarted, ChildStartFailed, LimitReached, StopAsked
 from regrove.supervisor.machine import Machine
 from regrove.supervisor.reasons import Crashed, Killed, Normal, Reason, Shutdown, StartFailed
 from regrove.supervisor.requests import StartChild, Stopping, TerminateChild
@@ -302,6 +302,21 @@ def test_a_child_that_was_killed_is_not_asked_or_killed_again() -> None:
     assert machine.decide(StopAsked(Shutdown(), 1.0), 0) == [ArmLimit(1, 1.0)]
     assert machine.decide(LimitReached(1), 1_000_000_000) == []
     assert machine.decide(ChildEnded(1, Killed()), 1_000_000_000) == [DisarmLimit(1), Finish(Shutdown())]
+
+
+def test_a_start_killed_by_its_timeout_is_not_killed_again_at_the_end_of_the_budget() -> None:
+    children = [Child("a", Worker, start_timeout=1.0), Child("b", Worker, shutdown="infinity")]
+    machine = Machine(Supervisor("s", children))
+    for event in (Begin(), ChildStarted(1, "x"), ChildStarted(2, "y"), ChildEnded(1, BOOM)):
+        actions = machine.decide(event, 0)
+    limit = actions[-1]
+    assert isinstance(limit, ArmLimit)
+    assert machine.decide(LimitReached(limit.token), 0) == [KillChild(1)]
+    budget = machine.decide(StopAsked(Shutdown(), 1.0), 0)[0]
+    assert isinstance(budget, ArmLimit)
+    assert machine.decide(LimitReached(budget.token), 0) == [KillChild(2)]
+    machine.decide(ChildEnded(2, Killed()), 0)
+    assert machine.decide(ChildStartFailed(1, Killed()), 0)[-1] == Finish(Shutdown())
 
 
 def test_what_was_to_be_restarted_is_down_while_the_rest_is_stopped() -> None:
