@@ -1,13 +1,20 @@
-"""The pytest plugin: `--sim-seed`, and one item a seed range for each `@simulate`.
+"""The pytest plugin: `--sim-seed`, one item a seed range for each `@simulate`, and the judgement of whole campaigns.
 
-Every pytest run imports this module, so it imports nothing of ours up front; xdist spreads the items over its workers.
+Every pytest run imports this module, so it imports nothing of ours up front. xdist spreads the items over its workers;
+what each item reports is added up by the process that started them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from typing import Any
+
 import pytest
 
 ATTRIBUTE = "__regrove_campaign__"  # set by campaign.simulate
+RESULTS = "__regrove_results__"
+PROPERTY = "regrove_campaign"
+JUDGED = 25  # seeds: in fewer it says nothing that a kind of fault never fired
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -17,8 +24,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Declare the mark of simulated tests."""
+    """Declare the mark of simulated tests; the process that collects the reports judges campaigns."""
     config.addinivalue_line("markers", "simulated: a test over the seeds of @simulate")
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Judge(), "regrove-judge")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -37,3 +46,67 @@ def pytest_itemcollected(item: pytest.Item) -> None:
     """Mark simulated tests, so that `-m simulated` selects them."""
     if getattr(getattr(item, "function", None), ATTRIBUTE, None) is not None:
         item.add_marker("simulated")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    """Put what a range did into its report."""
+    outcome = yield
+    results = getattr(getattr(item, "function", None), RESULTS, None)
+    if results:
+        for result in results.values():
+            item.user_properties.append((PROPERTY, result))
+        results.clear()
+    return outcome
+
+
+class Judge:
+    """Adds up what the ranges of each campaign did."""
+
+    def __init__(self) -> None:
+        self._campaigns: dict[str, dict[str, Any]] = {}
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Take what one range did."""
+        if report.when != "call":
+            return
+        for name, result in report.user_properties:
+            if name == PROPERTY and isinstance(result, dict):
+                self._add(report.nodeid.partition("[")[0], result)
+
+    def _add(self, test: str, result: dict[str, Any]) -> None:
+        row = self._campaigns.setdefault(test, {"seeds": 0, "fired": {}, "held": {}})
+        row["seeds"] += result["seeds"]
+        for what, count in result["fired"].items():
+            row["fired"][what] = row["fired"].get(what, 0) + count
+        for name, held in result["held"].items():
+            row["held"][name] = row["held"].get(name, False) or held
+
+    def problems(self) -> list[str]:
+        """What enabled kinds never fired and what was never seen, in campaigns long enough to say so."""
+        found = []
+        for test, row in self._campaigns.items():
+            if row["seeds"] < JUDGED:
+                continue
+            idle = [what for what, count in row["fired"].items() if not count]
+            unseen = [name for name, held in row["held"].items() if not held]
+            if idle:
+                found.append(f"{test}: enabled and never fired in {row['seeds']} seeds: {', '.join(idle)}")
+            if unseen:
+                found.append(f"{test}: never held in {row['seeds']} seeds: {', '.join(unseen)}")
+        return found
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """A campaign that did not do what it says fails the run."""
+        if self.problems() and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        """Tell what each campaign did."""
+        for test, row in self._campaigns.items():
+            if row["seeds"] > 1:
+                fired = ", ".join(f"{what} {count}" for what, count in row["fired"].items()) or "no faults"
+                terminalreporter.write_line(f"simulated {test}: {row['seeds']} seeds; fired: {fired}")
+        for problem in self.problems():
+            terminalreporter.write_line(f"CAMPAIGN FAILED {problem}", red=True)

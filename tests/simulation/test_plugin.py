@@ -1,0 +1,140 @@
+"""`@simulate` under pytest: items, seeds, stories, workers."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from regrove import Misuse
+from regrove.testing import Simulation, simulate
+from regrove.testing import faults as f
+from tests.simulation.apps import Add, Total, counting
+
+ROOT = Path(__file__).parents[2]
+
+CAMPAIGN = """
+import os
+from pathlib import Path
+
+import pytest
+
+from regrove.testing import faults as f, simulate
+from tests.simulation.apps import Add, Counter, Total, counting
+
+
+@simulate(app=counting, nodes=2, cores=2, seeds=7, faults=f.swarm(f.cut(), f.crash(), f.slow()))
+def test_digests(sim, request):
+    sim.run("2s")
+    Path(os.environ["DIGESTS"], str(sim.seed)).write_text(sim.trace.digest)
+
+
+@simulate(app=counting, seeds=60)
+def test_fails_for_some(sim):
+    sim.always("small", lambda world: all(counter.total <= 10 for counter in world.isolates(Counter)))
+    if sim.seed in (5, 41):
+        sim.send("counter", Add(1))
+    sim.run("1s")
+
+
+@simulate(app=counting, nodes=2, seeds=25, faults=f.cut(often=(0, 1)))
+def test_with_a_kind_that_never_fires(sim):
+    sim.run("1s")
+"""
+
+
+def run(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    (folder / "digests").mkdir(parents=True)
+    (folder / "test_campaign.py").write_text(CAMPAIGN)
+    return subprocess.run(
+        [
+            sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", "/dev/null",
+            "--rootdir", str(folder), *options, str(folder / "test_campaign.py"),
+        ],
+        env={"PYTHONPATH": str(ROOT), "DIGESTS": str(folder / "digests"), "PATH": "", "COLUMNS": "200"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )  # fmt: skip
+
+
+def failures(output: str) -> list[str]:
+    lines = [line.split(" - ")[0] for line in output.splitlines() if line.startswith("FAILED")]
+    return sorted(line.rpartition("::")[2] for line in lines)
+
+
+def digests(folder: Path) -> dict[str, str]:
+    return {file.name: file.read_text() for file in sorted((folder / "digests").iterdir())}
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    folder = tmp_path_factory.mktemp("alone")
+    return folder, run(folder, "-p", "no:xdist").stdout
+
+
+def test_a_campaign_is_one_item_a_range_of_seeds(alone: tuple[Path, str]) -> None:
+    folder, output = alone
+    assert len(digests(folder)) == 7
+    assert "2 failed, 38 passed" in output, output
+
+
+def test_the_ranges_with_failing_seeds_fail(alone: tuple[Path, str]) -> None:
+    assert failures(alone[1]) == ["test_fails_for_some[seeds 3-5]", "test_fails_for_some[seeds 39-41]"]
+
+
+def test_a_campaign_whose_faults_never_fire_fails_the_run(tmp_path: Path, alone: tuple[Path, str]) -> None:
+    told = "test_with_a_kind_that_never_fires: enabled and never fired in 25 seeds: cut"
+    assert told in alone[1]
+    done = run(tmp_path, "-k", "never_fires", "-n", "2")
+    assert told in done.stdout
+    assert done.returncode == 1
+
+
+def test_a_failing_seed_tells_its_story(alone: tuple[Path, str]) -> None:
+    output = alone[1]
+    assert "simulation of counting: seed 41" in output
+    assert "violated: PropertyViolated: always 'small'" in output
+    assert "handle Add" in output
+    assert "test_campaign.py::test_fails_for_some' --sim-seed 41" in output
+
+
+def test_one_seed_is_run_again_by_its_number(tmp_path: Path) -> None:
+    done = run(tmp_path, "--sim-seed", "41", "-k", "fails_for_some")
+    assert failures(done.stdout) == ["test_fails_for_some[seed 41]"]
+    done = run(tmp_path / "other", "--sim-seed", "6", "-k", "fails_for_some")
+    assert "1 passed" in done.stdout
+
+
+@pytest.mark.parametrize("workers", ["1", "2", "4"])
+def test_any_number_of_workers_gives_the_same(workers: str, tmp_path: Path, alone: tuple[Path, str]) -> None:
+    done = run(tmp_path, "-n", workers)
+    assert failures(done.stdout) == failures(alone[1]), done.stdout
+    assert digests(tmp_path) == digests(alone[0])
+
+
+def test_the_plugin_imports_nothing_of_ours_until_it_is_needed() -> None:
+    program = "import sys; import regrove.node.simulation.plugin; print('regrove.node.core.core' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+@simulate(app=counting, nodes=2, cores=2, seeds=30, faults=f.swarm(f.crash(often=(1, 1)), f.slow(often=(1, 1))))
+def test_the_decorator_works_here_with_fixtures(sim: Simulation, tmp_path: Path) -> None:
+    assert tmp_path.exists()
+    sim.run("2s")
+    sim.calm(keep="all")
+    sim.eventually("answers", lambda world: world.client.call("counter", Total()) == 10)
+    sim.sometimes("a core was replaced", any(core.incarnation > 1 for node in sim.nodes for core in node.cores))
+    sim.send("counter", Add(1))
+    sim.settle()
+
+
+def test_bad_use_of_the_decorator_is_refused() -> None:
+    with pytest.raises(Misuse, match="takes `sim` first"):
+        simulate(app=counting)(lambda world: None)
+    with pytest.raises(Misuse, match="seeds is an int"):
+        simulate(app=counting, seeds=0)
