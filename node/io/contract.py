@@ -6,8 +6,6 @@ Each check is a function that takes a fresh `Bench` and fails with an AssertionE
     def test_the_edge_keeps_the_contract(check, bench): check(bench)
 """
 
-# ruff: noqa: D103 - the name of a check is its sentence
-
 from __future__ import annotations
 
 from collections.abc import Callable
