@@ -8,7 +8,7 @@ import pytest
 
 from regrove.transport.base import Peer
 from regrove.transport.credit import Window
-from regrove.transport.events import Items, LinkLost, PeerSilent, Refused, Resolved, Verdict
+from regrove.transport.events import Items, LinkLost, LinkStatistics, PeerSilent, Refused, Resolved, Verdict
 from regrove.transport.handshake import Identity
 from regrove.transport.link import LinkSettings
 from regrove.transport.links import LinkTable
@@ -24,15 +24,15 @@ SETTINGS = LinkSettings(
 class Member:
     """One end, and what really happened to it: the truth the books are compared with."""
 
-    def __init__(self, history: History, name: str, role: str) -> None:
+    def __init__(self, history: History, name: str, role: str, life: int = 1) -> None:
         self.name, self.role = name, role
-        self.peer: Peer = (f"client:{name}", 1, 0, 0) if role == "client" else (name, 1, 0, 1)
+        self.peer: Peer = (f"client:{name}", 1, 0, 0) if role == "client" else (name, 1, 0, life)
         self.transport = history.network.endpoint(name)
-        self.endpoint = "" if role == "client" else self.transport.listen(f"sim://{name}")
+        self.endpoint = "" if role == "client" else self.transport.listen(f"sim://{name}.{life}")
         self.table = LinkTable(
             self.transport,
             Identity("test", self.peer, role),
-            draw_of(f"{history.seed}/{name}"),
+            draw_of(f"{history.seed}/{name}.{life}"),
             SETTINGS,
             advertise={"sim": self.endpoint} if self.endpoint else {},
         )
@@ -82,7 +82,8 @@ class Member:
                     self.refusals[peer] = self.refusals.get(peer, 0) + 1
 
     def settled(self) -> bool:
-        return not any(row.unknown + row.in_flight + row.waiting for row in self.table.statistics())
+        rows = [row for row in self.table.statistics() if row.peer[0]]  # what the dead owe stays unknown
+        return not any(row.unknown + row.in_flight + row.waiting for row in rows)
 
     def balance(self) -> None:
         for row in self.table.statistics():
@@ -92,6 +93,7 @@ class Member:
             assert row.refused <= row.acknowledged
             if row.peer[0]:
                 assert row.sent == self.sent.get(row.peer, 0)
+        assert sum(row.sent for row in self.table.statistics()) == sum(self.sent.values())
 
 
 class History:
@@ -103,10 +105,29 @@ class History:
         self.calm = False
         self.now = 0
         self.members = [Member(self, name, "core") for name in ("a", "b", "c")] + [Member(self, "x", "client")]
+        self.graves: list[Member] = []
         for member in self.members:
-            for other in self.members:
-                if member is not other and other.role == "core":
-                    member.table.learn(other.peer, other.endpoint)
+            self.introduce(member)
+
+    def introduce(self, to: Member) -> None:
+        for other in self.members:
+            if to is not other and other.role == "core":
+                to.table.learn(other.peer, other.endpoint)
+
+    def replace(self, at: int) -> None:
+        """Kill a core and start its next life; the others hear of it sooner or later, if not from itself."""
+        old = self.members[at]
+        if old.role != "core":
+            return
+        self.network.crash(old.name)
+        self.graves.append(old)
+        self.members[at] = newer = Member(self, old.name, "core", old.peer[3] + 1)
+        self.introduce(newer)
+        for member in self.members:
+            if self.random.random() < 0.5:
+                member.table.forget(old.peer, "its core ended")
+            if member is not newer and self.random.random() < 0.7:
+                member.table.learn(newer.peer, newer.endpoint)
 
     def latency(self, key: Key) -> int:
         draw = draw_of(f"{self.seed}/{key.source}>{key.target}")(f"latency/{key.dial}", key.ordinal)
@@ -126,11 +147,13 @@ class History:
             while member.transport.poll():
                 pass
             member.hear(self)
-            member.balance()
             if not self.calm:
                 self.load(member)
+            if self.random.random() < 0.5:
+                member.balance()
             member.table.flush(self.now)
-            member.balance()
+            if self.random.random() < 0.5:
+                member.balance()
 
     def load(self, member: Member) -> None:
         for _ in range(self.random.choice([0, 0, 1, 3, 20])):
@@ -161,6 +184,8 @@ class History:
             case 4 | 5:
                 for connection in self.network.connections(source, target):
                     self.network.reset(connection)
+            case 6 if self.random.random() < 0.3:
+                self.replace(self.random.randrange(len(self.members)))
 
     def run(self) -> None:
         for _ in range(self.random.randrange(10, 50)):
@@ -168,6 +193,10 @@ class History:
             self.turn(self.random.choice([100_000, MS, 5 * MS, 40 * MS, 400 * MS]))
         self.calm = True
         self.network.heal_all()
+        for member in self.members:
+            for grave in self.graves:
+                member.table.forget(grave.peer, "its core ended")
+            self.introduce(member)
         for _ in range(400):
             self.knock()
             self.turn(20 * MS)
@@ -182,25 +211,42 @@ class History:
                     member.table.signal(row.peer, (17, 0))
 
     def judge(self) -> None:
-        """After the calm: nothing is unknown, and the books of both ends say what really happened."""
-        by_peer = {member.peer: member for member in self.members}
+        """After the calm the books of both ends say what really happened, and nothing is unknown between the living."""
+        by_peer = {member.peer: member for member in [*self.members, *self.graves]}
+        for member in [*self.members, *self.graves]:
+            for peer in member.sent:
+                self.compare(member, by_peer[peer])
         for member in self.members:
             rows = {row.peer: row for row in member.table.statistics()}
-            for peer, sent in member.sent.items():
-                other = by_peer[peer]
-                numbers = other.handled.get(member.peer, [])
-                assert numbers == sorted(set(numbers)), "in order, and at most once"
-                row = rows[peer]
-                assert (row.unknown, row.in_flight, row.waiting) == (0, 0, 0), row
-                assert row.sent == sent
-                assert row.acknowledged == len(numbers)
-                assert row.lost == sent - len(numbers)
-                told = [member.tokens[peer, number] for number in range(sent)]
-                for number in range(sent):
-                    assert (number in set(numbers)) == (told[number] in ("", "refused", "unknown")), told[number]
-                assert row.refused <= other.refusals.get(member.peer, 0)
-                if "unknown" not in told:
-                    assert row.refused == other.refusals.get(member.peer, 0)
+            for other in self.members:
+                if other.peer in member.sent:
+                    self.audit(member, other, rows[other.peer])
+
+    def compare(self, member: Member, other: Member) -> None:
+        """What a sender was told of each message is true, whoever died."""
+        numbers = other.handled.get(member.peer, [])
+        assert numbers == sorted(set(numbers)), "in order, and at most once"
+        handled = set(numbers)
+        for number in range(member.sent[other.peer]):
+            told = member.tokens[other.peer, number]
+            if number in handled:
+                assert told in ("", "refused", "unknown"), f"{number} was handled and told as {told!r}"
+            elif member in self.members and other in self.members:
+                assert told in ("lost", "never left"), f"{number} was never handled and told as {told!r}"
+            else:
+                assert told != "refused"
+
+    def audit(self, member: Member, other: Member, row: LinkStatistics) -> None:
+        """The sums of a link between two that live."""
+        assert (row.unknown, row.in_flight, row.waiting) == (0, 0, 0), row
+        numbers = other.handled.get(member.peer, [])
+        assert row.sent == member.sent[other.peer]
+        assert row.acknowledged == len(numbers)
+        assert row.lost == row.sent - len(numbers)
+        refused = other.refusals.get(member.peer, 0)
+        assert row.refused <= refused
+        if all(member.tokens[other.peer, number] != "unknown" for number in range(row.sent)):
+            assert row.refused == refused
 
 
 @pytest.mark.parametrize("block", range(10))
@@ -217,10 +263,11 @@ def test_every_ok_is_accounted_for_in_random_histories(block: int) -> None:
 def test_the_histories_reach_what_they_are_about() -> None:
     """Losses, refusals, unknowns that arrived, silent peers: each often enough to mean something."""
     seen = {"refused": 0, "lost": 0, "never left": 0, "unknown": 0}
-    silent = sent = 0
+    silent = sent = lives = 0
     for seed in range(60):
         history = History(seed)
         history.run()
+        lives += len(history.graves)
         for member in history.members:
             silent += member.silent
             sent += sum(member.sent.values())
@@ -230,6 +277,7 @@ def test_the_histories_reach_what_they_are_about() -> None:
     assert all(count > 50 for count in seen.values()), seen
     assert sent > 5_000
     assert silent > 10
+    assert lives > 10
 
 
 def test_the_same_seed_gives_the_same_history_and_another_one_does_not() -> None:
