@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import pytest
 
 from regrove.node.core.errors import Misuse, UnsendableValue
-from regrove.node.core.messages import FIXED, decode, encode, message
+from regrove.node.core.messages import FIXED, check, decode, encode, message
 
 
 @message
@@ -201,6 +201,14 @@ def test_a_message_class_in_a_function_sees_that_function_s_names() -> None:
         inner: Inner
 
     assert decode(encode(Outer(Inner(4)))) == Outer(Inner(4))
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="`type X = ...` is of Python 3.12")
+def test_a_type_alias_stands_for_its_value() -> None:
+    cls = define("type Pairs = list[tuple[str, int]]\n@message\nclass Aliased:\n    pairs: Pairs")["Aliased"]
+    assert decode(encode(cls([("a", 1)]))) == cls([("a", 1)])
+    with pytest.raises(Misuse, match=r"pairs\[0\]\[1\] is annotated int and holds str"):
+        check(cls([("a", "b")]))
 
 
 def test_nothing_of_a_message_module_leaks_into_sys_modules() -> None:
