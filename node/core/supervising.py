@@ -77,7 +77,7 @@ class SupervisorNode:
         self.inbox = Inbox(self.machine)
         self.children: dict[int, Cell] = {}
         self.limits: dict[int, TimerRecord] = {}
-        self.requests: dict[Request, None] = {}
+        self.requests: dict[Request, None] = {}  # waiting or in hand: each fails with the reason if this life ends
         self.queued = False
         self.up = False
         self.killed = False
@@ -170,8 +170,6 @@ class Supervising:
                 self._ring(node)
 
     def _decide(self, node: SupervisorNode, event: ev.Event) -> None:
-        if isinstance(event, ev.Request):
-            node.requests.pop(event.token, None)  # type: ignore[call-overload]
         for action in node.machine.decide(event, self.core.now):
             self._carry_out(node, action)
 
@@ -199,6 +197,7 @@ class Supervising:
                     self._retries.append((node, token))
             case a.Answer(token, value):
                 assert isinstance(token, Request)
+                node.requests.pop(token, None)
                 self.core.requests.answer(token.caller, value)
             case a.Emit(report):
                 self.core.reported(node.cell, report)
