@@ -28,8 +28,9 @@ class Door(rg.Isolate):
         if isinstance(outcome, rg.Listening):
             self.listener = outcome.listener
         else:
-            ctx.spawn(rg.Child("echo", Echo, outcome.stream, restart="temporary"))
+            ctx.spawn(rg.Child("echo", Echo, outcome.stream, restart="temporary"), under="connections")
         return rg.Accept(self.listener)
 
 
-app = rg.Application("echo", tree=lambda place: rg.Supervisor("root", [rg.Child("door", Door)]))
+children = (rg.DynamicSupervisor("connections", name="connections"), rg.Child("door", Door))
+app = rg.Application("echo", tree=lambda place: rg.Supervisor("root", children))

@@ -32,8 +32,9 @@ class Door(rg.Isolate):
         if isinstance(outcome, rg.Listening):
             self.listener = outcome.listener
         else:
-            ctx.spawn(rg.Child("guest", Guest, outcome.stream, restart="temporary"))
+            ctx.spawn(rg.Child("guest", Guest, outcome.stream, restart="temporary"), under="connections")
         return rg.Accept(self.listener)
 
 
-app = rg.Application("push", tree=lambda place: rg.Supervisor("root", [rg.Child("door", Door)]))
+children = (rg.DynamicSupervisor("connections", name="connections"), rg.Child("door", Door))
+app = rg.Application("push", tree=lambda place: rg.Supervisor("root", children))
