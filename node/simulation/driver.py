@@ -41,8 +41,8 @@ class Life:
     """One life of one core: the process. `started` when its whole tree has."""
 
     __slots__ = (
-        "begin_by", "control", "core", "dead", "edge", "extra", "finish_at", "home", "links", "pass_at", "peers",
-        "place", "started", "stopped", "transport", "tree_begun", "world",
+        "armed", "begin_by", "control", "core", "dead", "edge", "extra", "finish_at", "home", "links", "pass_at",
+        "peers", "place", "started", "stopped", "transport", "tree_begun", "world",
     )  # fmt: skip
 
     def __init__(self, place: SimulatedCore, home: Home) -> None:
@@ -56,6 +56,7 @@ class Life:
         self.peers: tuple[Home, ...] | None = None
         self.begin_by = 0
         self.pass_at: int | None = None  # when the next pass is due
+        self.armed: int | None = None  # the soonest alarm that is set for a pass
         self.finish_at: int | None = None  # set while a pass runs
         self.extra = 0  # ns that the next pass takes longer
         self.control: list[ControlInput] = []
@@ -120,10 +121,22 @@ class Life:
         if self.dead or (self.pass_at is not None and self.pass_at <= time):
             return
         self.pass_at = time
+        if self.armed is None or time < self.armed:
+            self._arm(time)
+
+    def _arm(self, time: int) -> None:
+        self.armed = time
         self.world.clock.at(time, self.place.rank.at(time), self._pass, time)
 
     def _pass(self, time: int) -> None:
-        if self.dead or self.pass_at != time or self.place.paused:
+        if self.dead:
+            return
+        if self.armed == time:
+            self.armed = None
+        if self.pass_at != time or self.place.paused:
+            # One alarm is enough: the planned pass was put off, so it is set again only now.
+            if self.pass_at is not None and self.armed is None and not self.place.paused:
+                self._arm(self.pass_at)
             return
         self.pass_at = None
         core, clock = self.core, self.world.clock

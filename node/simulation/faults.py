@@ -259,6 +259,7 @@ class Plan:
     entries: list[Fault] = field(default_factory=list)
     counts: dict[str, Counts] = field(default_factory=dict)
     calm: bool = False
+    loss: Ratio = NEVER  # how many of all frames the noise takes
 
     @classmethod
     def of(cls, faults: Faults, layout: Layout, draws: Draws) -> Plan:
@@ -274,6 +275,8 @@ class Plan:
                     plan.kinds += (item,)
         for kind in plan.kinds:
             plan.count(kind.what)
+            if kind.what == LOSS:
+                plan.loss = kind.noise
         return plan
 
     def second(self, second: int, now: int = 0) -> list[Fault]:
@@ -295,12 +298,10 @@ class Plan:
         """Return the counts of a kind."""
         return self.counts.setdefault(what, Counts())
 
-    @property
-    def loss(self) -> Ratio:
-        """How many of all frames the noise takes."""
-        if self.calm:
-            return NEVER
-        return next((kind.noise for kind in self.kinds if kind.what == LOSS), NEVER)
+    def still(self) -> None:
+        """Begin the calm: draw no more, lose no more."""
+        self.calm = True
+        self.loss = NEVER
 
 
 def _flat(faults: Faults) -> Iterator[Fault | Kind | Swarm]:

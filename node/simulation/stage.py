@@ -186,7 +186,7 @@ class Stage:
 
     def calm(self, kept: list[SimulatedNode]) -> None:
         """End all faults among the kept nodes, start those that are down, and draw no more."""
-        self._world.plan.calm = True
+        self._world.plan.still()
         self._kept = names = tuple(node.short for node in kept)
         for number, running in list(self.running.items()):
             if all(node in names for node in running.nodes):

@@ -75,7 +75,7 @@ def test_a_swarm_varies_the_strength() -> None:
 
 def test_after_the_calm_nothing_is_drawn() -> None:
     plan = plan_of(ALL, seconds=0)
-    plan.calm = True
+    plan.still()
     assert all(plan.second(second) == [] for second in range(100))
     assert plan.loss.numerator == 0
 
