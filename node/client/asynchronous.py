@@ -46,9 +46,9 @@ class AsyncCluster:
         """See `Cluster.members`."""
         return await _on_thread(self._connected.members)
 
-    def supervisor(self, target: Target) -> SupervisorClient:
+    def supervisor(self, target: Target, core: int | None = None) -> SupervisorClient:
         """The blocking methods of a supervisor: await them with asyncio.to_thread."""
-        return self._connected.supervisor(target)
+        return self._connected.supervisor(target, core)
 
     async def close(self) -> None:
         """See `Cluster.close`."""

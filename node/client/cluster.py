@@ -18,8 +18,8 @@ from typing import Any, Final, TypeAlias
 from regrove.node.client.bridge import Bridge
 from regrove.node.client.dialling import dial
 from regrove.node.client.errors import CallFailed, CallTimeout, NotConnected
-from regrove.node.client.supervising import SupervisorClient
-from regrove.node.core.address import Address, Name
+from regrove.node.client.supervising import ROOT, SupervisorClient
+from regrove.node.core.address import Address, Home, Name
 from regrove.node.core.errors import DecodeError, Misuse
 from regrove.node.core.mailbox import LINK_FULL, STALE, UNREACHABLE, Sent
 from regrove.node.core.messages import decode, encode
@@ -91,9 +91,14 @@ class Cluster:
         nodes: tuple[str, ...] = self._bridge.inspect(lambda desk: desk.directory.nodes(), _deadline(STEP))
         return nodes
 
-    def supervisor(self, target: Target) -> SupervisorClient:
-        """The API of a supervisor as methods; `target` is its name or address."""
-        return SupervisorClient(self.call, target)
+    def supervisor(self, target: Target, core: int | None = None) -> SupervisorClient:
+        """The API of a supervisor as methods; `target` is its name, its address or its path (`root/workers`).
+
+        A path is looked for on every core of the connected node, the lowest first, or on `core` alone.
+        """
+        if isinstance(target, str) and "/" in target:
+            return SupervisorClient(self.call, target, lambda: self._roots(core))
+        return SupervisorClient(self.call, Name(target, core=core) if isinstance(target, str) else target)
 
     def close(self) -> None:
         """Say goodbye; calls under way fail with ClientClosed. Idempotent."""
@@ -110,6 +115,11 @@ class Cluster:
 
     def __repr__(self) -> str:
         return f"<cluster by {self._bridge.name}>"
+
+    def _roots(self, core: int | None) -> list[Address]:
+        self._fresh(_deadline(STEP))
+        homes: list[Home] = self._bridge.inspect(lambda desk: desk.directory.homes(), _deadline(STEP)) or []
+        return [Address(home, *ROOT) for home in homes if core in (None, home.core)]
 
     def _fresh(self, deadline: float) -> bool:
         return self._bridge.refresh(min(deadline, time.monotonic() + STEP))

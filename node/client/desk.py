@@ -135,6 +135,7 @@ class Desk:
                 return True
             case PeerSilent(peer=peer):
                 self.directory.drop(Home._make(peer))
+                self._fail(Home._make(peer), NoConnection())
                 return True
             case LinkUp() | Resolved() | Refused() | Room() | DialRefused():
                 pass

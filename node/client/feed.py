@@ -19,6 +19,7 @@ from regrove.transport.events import DialRefused, Items, LinkEvent, LinkLost, Li
 from regrove.transport.links import LinkTable
 
 MS: Final = 1_000_000
+SETTLE: Final = 10 * MS  # ns after an event until the directory is asked for: many events, one question
 RETRY_MIN: Final = 50 * MS  # ns between two tries to reach a manager that is not there
 RETRY_MAX: Final = 1_000 * MS
 REFUSED: Final = "refused by "  # how a link table begins the reason of a REFUSED
@@ -62,6 +63,7 @@ class ControlFeed:
         self._last = _EVENTS_ID
         self._asked = 0  # the request under way, 0 for none
         self._again = False
+        self._due: int | None = None  # when an event leads to a question
         self._retry = RETRY_MIN
         self._next_try: int | None = 0
 
@@ -70,8 +72,8 @@ class ControlFeed:
         return () if self._socket is None else (self._socket.fileno(),)
 
     def deadline(self) -> int | None:
-        """When the manager is looked for again."""
-        return self._next_try
+        """When the manager is looked for again, or asked because of an event."""
+        return self._next_try if self._socket is None else self._due
 
     def refresh(self) -> None:
         """Ask now, or once more after the answer that is under way: it may be older than the wish."""
@@ -92,7 +94,10 @@ class ControlFeed:
             self._connect(now)
         infos: list[dict[str, Any]] = []
         for frame in self._read(now):
-            self._frame(frame, infos)
+            self._frame(frame, infos, now)
+        if self._due is not None and now >= self._due and self._socket is not None:
+            self._due = None
+            self.refresh()
         return infos
 
     def close(self) -> None:
@@ -148,7 +153,7 @@ class ControlFeed:
                 self._lost(now, "its manager has ended")
         return frames
 
-    def _frame(self, frame: Any, infos: list[dict[str, Any]]) -> None:
+    def _frame(self, frame: Any, infos: list[dict[str, Any]], now: int) -> None:
         if not isinstance(frame, dict):
             return
         if frame.get("id") == self._asked and self._asked:
@@ -161,8 +166,8 @@ class ControlFeed:
                 self.problem = str(frame.get("refused", "its manager gave no directory"))
             if self._again and self._socket is not None:
                 self._ask()
-        elif "event" in frame and self._socket is not None:
-            self.refresh()
+        elif "event" in frame and self._due is None:
+            self._due = now + SETTLE
 
     def _lost(self, now: int, problem: str) -> None:
         if self._socket is not None:

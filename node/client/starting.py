@@ -146,9 +146,9 @@ class StartedNode:
         """See `Cluster.whereis`."""
         return self.cluster.whereis(name)
 
-    def supervisor(self, target: Address | Name | str) -> SupervisorClient:
+    def supervisor(self, target: Address | Name | str, core: int | None = None) -> SupervisorClient:
         """See `Cluster.supervisor`."""
-        return self.cluster.supervisor(target)
+        return self.cluster.supervisor(target, core)
 
     # -- the processes it is ------------------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import regrove
-from regrove import Misuse, Name, Sent, UnsendableValue
+from regrove import Child, Misuse, Name, Sent, UnsendableValue
 from regrove.node.client import CallFailed, CallTimeout, ClientClosed, NotConnected, StartedNode, SupervisorRefused
 from regrove.node.core import reasons
 from regrove.node.core.address import Address
@@ -139,6 +139,22 @@ def test_a_supervisor_is_worked_by_methods(node: StartedNode) -> None:
     fresh = top.restart_child("second")
     assert isinstance(fresh, Address)
     assert fresh != address
+
+
+def test_a_supervisor_is_reached_by_its_path_and_grown_from_outside(node: StartedNode, application: Any) -> None:
+    pool = node.supervisor("root/pool", core=1)
+    address = pool.start_child(Child("extra", application.Counter, 7, name="extra"))
+    assert isinstance(address, Address)
+    assert node.call("extra", application.Where(), timeout=30)[0] == 1
+    assert [child.id for child in pool.which_children()] == ["extra"]
+    assert node.supervisor("root/pool").which_children() == ()
+    assert node.supervisor("root/", core=0).count_children() == Counts(specs=2, active=2, supervisors=1, workers=1)
+    pool.terminate_child(address)
+    assert pool.which_children() == ()
+    with pytest.raises(CallFailed, match="'root/nobody': nobody answers to that"):
+        node.supervisor("root/nobody").which_children()
+    with pytest.raises(UnsendableValue, match="only classes of isolates travel"):
+        pool.start_child(Child("extra", lambda: None))
 
 
 def test_an_address_answers_until_its_life_is_over(node: StartedNode, application: Any) -> None:
