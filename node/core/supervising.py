@@ -399,7 +399,12 @@ class Supervising:
         node: SupervisorNode = record.data
         if record.kind == RETRY:
             self.post(node, ev.Retry(record.token))
-        elif node.limits.pop(record.token, None) is not None:
+        elif node.limits.pop(record.token, None) is None:
+            return
+        elif record.delay == 0 and any(cell.flags & STOP for cell in node.children.values()):
+            # A limit of 0 leaves `stop` its one turn, and a full pass has not come to it yet.
+            node.limits[record.token] = self.core.timers.ask(TimerRecord(LIMIT, 0, record.token, None, node))
+        else:
             self.post(node, ev.LimitReached(record.token))
 
     def find(self, address: Address) -> SupervisorNode | None:
