@@ -109,6 +109,7 @@ class Children:
             return
         self._forget(child)
         os.close(child.pidfd)
+        self.reap_strays()
         self._on_end(child.core, child.incarnation, exit_text(found.si_code, found.si_status))
 
     def _forget(self, child: Child) -> None:

@@ -19,6 +19,7 @@ from regrove.node.core.ports import (
     ControlOutput,
     Inputs,
     NamesChanged,
+    PeerCore,
     Started,
     Stopped,
     TreeReport,
@@ -30,7 +31,7 @@ from regrove.node.process.channel import plain, read_input
 from regrove.node.process.collecting import Collector
 from regrove.node.process.describing import describe
 from regrove.node.process.pipe import Pipe
-from regrove.transport.base import Peer, Transport
+from regrove.transport.base import Transport
 from regrove.transport.events import LinkStatistics
 from regrove.transport.handshake import show
 from regrove.transport.links import LinkTable
@@ -106,6 +107,8 @@ class CoreLoop:
         control, self._control = self._control, []
         now = time.monotonic_ns()
         self._core.step(now, Inputs(control, self._edge.collect(), time.time_ns()))
+        for item in control:
+            self._warm(item)
         outputs = self._core.finish(time.monotonic_ns())
         if outputs.io:
             self._edge.submit(outputs.io)
@@ -140,18 +143,16 @@ class CoreLoop:
         self._core.boot()
         self._poller.prompt()
 
+    def _warm(self, item: ControlInput) -> None:
+        """Dial a core of this node as soon as it is announced: links inside a node are up before they are needed."""
+        if isinstance(item, PeerCore) and item.home[:2] == self._core.home[:2]:
+            self._links.warm(item.home)
+
     def _linked_with(self, cores: list[int]) -> bool:
-        """Dial the node's other cores and tell whether all of them are there; a core that is gone is not waited for."""
-        own = self._core.home
-        linked = True
-        for row in self._links.statistics():
-            peer: Peer = row.peer
-            if peer[:2] == own[:2] and peer[2] in cores and row.state != "up":
-                linked = False
-                if row.state == "cold":
-                    self._links.warm(peer)
-                    self._poller.prompt()  # it is dialled at the end of the next pass
-        return linked
+        """Tell whether the links to these cores of the node are up; one that has ended meanwhile is not waited for."""
+        own = self._core.home[:2]
+        rows = self._links.statistics()
+        return all(row.state == "up" for row in rows if row.peer[:2] == own and row.peer[2] in cores)
 
     # -- reports ----------------------------------------------------------------------------------------------------
 

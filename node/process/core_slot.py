@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from regrove.node.process.budget import SECOND, RestartBudget
 from regrove.node.process.manager_events import CoreEnded
+
+BIND_LIMIT: Final = 60 * SECOND  # from spawn to bound: the import of the application is part of it
 
 CoreState: TypeAlias = Literal["spawning", "waiting", "starting", "up", "quarantined", "stopping", "ended"]
 NodeState: TypeAlias = Literal["starting", "up", "degraded", "stopping", "stopped"]
@@ -27,6 +29,7 @@ class ManagerSettings:
     cores: int
     budget: RestartBudget = field(default_factory=RestartBudget)
     drain_limit: int = 20 * SECOND
+    bind_limit: int | None = BIND_LIMIT  # None: no limit
     address: str = ""
     draw: Callable[[int, int], int] = no_jitter
 

@@ -22,7 +22,7 @@ from regrove.node.process.children import Children
 from regrove.node.process.commands import Commands
 from regrove.node.process.configuration import Resolved
 from regrove.node.process.control_server import ControlServer
-from regrove.node.process.core_slot import ManagerSettings
+from regrove.node.process.core_slot import BIND_LIMIT, ManagerSettings
 from regrove.node.process.crew import CoreCrew
 from regrove.node.process.folders import NodeFolder
 from regrove.node.process.logs import LEVELS, Line, LogWriter, Tracebacks
@@ -83,6 +83,7 @@ class Manager:
             cores=config.cores,
             budget=config.budget,
             drain_limit=int(config.drain_limit * SECOND),
+            bind_limit=None if config.debug else BIND_LIMIT,
             address=address,
             draw=lambda core, strikes: key_of(seed, core, strikes),
         )

@@ -52,7 +52,6 @@ EXIT_FAILED: Final = 1
 EXIT_USAGE: Final = 64  # EX_USAGE: the command line or the application cannot be used as given
 EXIT_QUARANTINED: Final = 70
 STOP_GRACE: Final = 2 * SECOND  # what a core gets beyond the drain limit it was told, before it is killed
-BIND_LIMIT: Final = 60 * SECOND  # from spawn to bound: the import of the application is part of it
 
 
 class ManagerState:
@@ -159,7 +158,8 @@ class ManagerState:
         slot.endpoint = slot.remote = slot.key = ""
         slot.report = slot.kill_reason = None
         slot.started_at = now
-        slot.deadline = now + BIND_LIMIT
+        limit = self.settings.bind_limit
+        slot.deadline = None if limit is None else now + limit
         out.append(Spawn(slot.core, slot.incarnation))
 
     def _core_bound(self, slot: CoreSlot, event: CoreBound, out: list[Action]) -> None:
@@ -393,7 +393,7 @@ class ManagerState:
                 out.append(Note("info", "core retried", {"core": slot.core, "strikes": slot.strikes}))
                 self._spawn(slot, now, out)
             elif slot.state == "spawning":
-                slot.kill_reason = f"was killed: not ready {BIND_LIMIT // SECOND} s after its start"
+                slot.kill_reason = "was killed: its sockets were not bound within the limit of its start"
                 out.append(Kill(slot.core))
         if self._stop_deadline is not None and self._stop_deadline <= now:
             self._stop_deadline = None

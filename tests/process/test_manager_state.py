@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from regrove.node.cluster.views import CoreNames, CoreView, MemberView, NodeView
 from regrove.node.core.ports import NamesChanged, PeerCore, PeerGone, StopCore
 from regrove.node.process.budget import RETRY_FIRST, RETRY_LAST, SECOND, RestartBudget, quarantine_delay
-from regrove.node.process.core_slot import ManagerSettings
+from regrove.node.process.core_slot import BIND_LIMIT, ManagerSettings
 from regrove.node.process.manager_events import (
     Action,
     Begin,
@@ -34,7 +34,7 @@ from regrove.node.process.manager_events import (
     Tell,
     Tick,
 )
-from regrove.node.process.manager_state import BIND_LIMIT, STOP_GRACE, ManagerState
+from regrove.node.process.manager_state import STOP_GRACE, ManagerState
 from regrove.supervisor.reasons import CoreDown, NoConnection, Shutdown
 
 T = TypeVar("T")
@@ -203,7 +203,7 @@ def test_a_core_that_does_not_bind_in_time_is_killed_and_counts_as_ended() -> No
     assert state.deadline() == BIND_LIMIT
     assert of(state.decide(BIND_LIMIT, Tick()), Kill) == [Kill(0)]
     state.decide(BIND_LIMIT, CoreEnded(0, 1, "killed by SIGKILL"))
-    assert "not ready 60 s after its start" in str(state.cores[0].last_exit)
+    assert "not bound within the limit" in str(state.cores[0].last_exit)
 
 
 def test_a_stop_asks_every_core_and_ends_with_0_when_all_are_gone() -> None:
@@ -384,3 +384,9 @@ def test_in_any_history_a_core_is_spawned_only_when_none_runs_and_told_only_whil
     assert ready <= 1
     if state.finished is not None and state.finished.code == 0:
         assert not running
+
+
+def test_a_node_that_is_debugged_waits_for_a_core_for_ever() -> None:
+    state = ManagerState(ManagerSettings(NODE, 7, 1, bind_limit=None))
+    state.decide(0, Begin())
+    assert state.deadline() is None
