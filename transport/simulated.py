@@ -163,14 +163,15 @@ class SimulatedTransport:
 class _End:
     """What goes out of one end of a connection."""
 
-    __slots__ = ("deaf", "last", "name", "ordinal", "peer", "queue", "session", "stalled")
+    __slots__ = ("deaf", "last", "last_rank", "name", "ordinal", "peer", "queue", "session", "stalled")
 
     def __init__(self, name: str, peer: str, session: int) -> None:
         self.name = name
         self.session = session
         self.peer = peer
         self.ordinal = 0
-        self.last = 0  # when the latest frame arrives: none overtakes it
+        self.last = 0  # when the latest frame arrives, and its rank: none overtakes it
+        self.last_rank = 0
         self.queue: deque[tuple[str, object, Key]] = deque()  # under way, in order; each delivery takes the front
         self.stalled = 0  # deliveries that came due while a cut was there
         self.deaf = False  # this end closed: what arrives for it is dropped
@@ -345,9 +346,13 @@ class SimulatedNetwork:
         self._schedule(connection, end, key)
 
     def _schedule(self, connection: _Connection, end: _End, key: Key) -> None:
-        end.last = max(end.last, self.now + self.latency(key))
+        due = self.now + self.latency(key)
+        rank = self.rank(key)
+        if due <= end.last:  # no overtaking on one connection, not even at one instant
+            due, rank = end.last, max(rank, end.last_rank)
+        end.last, end.last_rank = due, rank
         self._pushed += 1
-        heappush(self._heap, (end.last, self.rank(key), self._pushed, connection, end))
+        heappush(self._heap, (due, rank, self._pushed, connection, end))
 
     def _deliver(self, connection: _Connection, end: _End) -> None:
         """One delivery from `end` is due: the front of its queue, whichever frame the delivery was planned for."""
