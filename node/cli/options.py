@@ -31,9 +31,15 @@ timeout_option = click.option(
 )
 
 
+def _only_here(_context: click.Context, _option: click.Parameter, given: str | None) -> None:
+    if given is not None:
+        raise UsageProblem("this command speaks to the manager on its own machine; run it there, with --node NAME")
+
+
 def local(command: F) -> F:
-    """Give a command `--node` and `--timeout`: it speaks to a manager of this machine."""
-    return node_option(timeout_option(command))
+    """Give a command `--node` and `--timeout`: it speaks to a manager of this machine, and says so to --connect."""
+    nowhere_else = click.option("--connect", hidden=True, expose_value=False, callback=_only_here)
+    return node_option(timeout_option(nowhere_else(command)))
 
 
 def print_json(value: object) -> None:

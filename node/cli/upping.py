@@ -12,6 +12,7 @@ from typing import IO, Any
 
 import click
 
+from regrove.node.cli.failing import FAILED, complain
 from regrove.node.process.configuration import NodeConfig, resolve
 from regrove.node.process.launch import Launched, NodeFailed, launch
 from regrove.node.process.machine import usable_cores
@@ -44,9 +45,9 @@ class Cluster:
                 self._nodes.append(node)
                 join = [self._nodes[0].listen]
         except NodeFailed as problem:
-            self._say("up", str(problem))
             self._stop()
-            return problem.code or 1
+            self._wait()
+            return complain(str(problem), problem.code or FAILED)
         if not self._asked:
             names = ", ".join(self._names)
             self._say("up", f"{names} are up; try `regrove members --node {self._names[0]}`; Ctrl-C stops them")
@@ -55,13 +56,11 @@ class Cluster:
     def _start(self, name: str, join: list[str]) -> Launched:
         config = self._config(name, join)
         reading, writing = os.pipe()
-        try:
-            with os.fdopen(writing, "wb") as target:
-                node = launch(config, stderr=target, stdout=target)
-        finally:
-            thread = threading.Thread(target=self._copy, args=(name, os.fdopen(reading, errors="replace")), daemon=True)
-            thread.start()
-            self._readers.append(thread)
+        reader = threading.Thread(target=self._copy, args=(name, os.fdopen(reading, errors="replace")), daemon=True)
+        reader.start()  # first, so that a node that says much before it is up never waits for us
+        self._readers.append(reader)
+        with os.fdopen(writing, "wb") as target:
+            node = launch(config, stderr=target, stdout=target)
         threading.Thread(target=self._watch, args=(node,), daemon=True).start()
         return node
 

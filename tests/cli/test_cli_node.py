@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -196,6 +197,16 @@ def test_a_wrong_node_is_told_which_one_there_is(shell: Shell) -> None:
     )
 
 
+@contextmanager
+def running(shell: Shell, *arguments: str, command: str = "start") -> Iterator[subprocess.Popen[str]]:
+    """A foreground command; whatever the test did, it has ended afterwards, and its nodes with it."""
+    with shell.popen(command, *arguments) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
 def wait_for(process: subprocess.Popen[str], pattern: str) -> str:
     """Read lines of its output until one fits; fails with what came when it ends first."""
     assert process.stdout is not None
@@ -214,23 +225,23 @@ def wait_for(process: subprocess.Popen[str], pattern: str) -> str:
 
 def test_start_says_it_is_up_and_what_to_try_and_stop_ends_it(folder: Path, tmp_path: Path) -> None:
     shell = Shell(folder, tmp_path / "run")
-    process = shell.popen("start", "cli_counted:app", "--cores", "1", "--name", "one@here", "--set", "a=1", "b=2")
-    line = wait_for(process, "is up")
-    assert line.startswith("one@here is up with 1 core; try `regrove status`")
-    assert shell("call", "counter", "'core'") == (0, "(0, {'a': '1', 'b': '2'})\n", "")
-    assert shell("start", "cli_counted:app", "--name", "one@here")[0] == 1
-    assert shell("stop") == (0, "one@here has stopped\n", "")
-    process.communicate(timeout=90)
-    assert process.returncode == 0
+    with running(shell, "cli_counted:app", "--cores", "1", "--name", "one@here", "--set", "a=1", "b=2") as process:
+        line = wait_for(process, "is up")
+        assert line.startswith("one@here is up with 1 core; try `regrove status`")
+        assert shell("call", "counter", "'core'") == (0, "(0, {'a': '1', 'b': '2'})\n", "")
+        assert shell("start", "cli_counted:app", "--name", "one@here")[0] == 1
+        assert shell("stop") == (0, "one@here has stopped\n", "")
+        process.communicate(timeout=90)
+        assert process.returncode == 0
     assert shell("status")[0] == 2
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_stops_a_started_node_in_order(folder: Path, tmp_path: Path, number: int) -> None:
-    process = Shell(folder, tmp_path / "run").popen("start", "cli_counted:app", "--cores", "1")
-    wait_for(process, "is up")
-    process.send_signal(number)
-    _, err = process.communicate(timeout=90)
+    with running(Shell(folder, tmp_path / "run"), "cli_counted:app", "--cores", "1") as process:
+        wait_for(process, "is up")
+        process.send_signal(number)
+        _, err = process.communicate(timeout=90)
     assert process.returncode == 0
     assert "Traceback" not in err
 
@@ -246,17 +257,24 @@ def test_an_application_that_is_not_there_is_said_in_one_sentence(folder: Path, 
 
 def test_up_runs_a_cluster_whose_lines_carry_their_node_and_ends_with_one_signal(folder: Path, tmp_path: Path) -> None:
     shell = Shell(folder, tmp_path / "run")
-    process = shell.popen("up", "cli_counted:app", "-n", "2", "--cores", "1")
-    line = wait_for(process, r"^up +\| ")
-    assert "node1@localhost, node2@localhost are up" in line
-    assert _members(shell, 2) == [("node1@localhost", "up"), ("node2@localhost", "up")]
-    assert shell("call", "counter@node2", "cli_counted:Add(7)", "--node", "node1") == (0, "7\n", "")
-    assert shell("status")[0] == 2
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=90)
+    with running(shell, "cli_counted:app", "-n", "2", "--cores", "1", command="up") as process:
+        line = wait_for(process, r"^up +\| ")
+        assert "node1@localhost, node2@localhost are up" in line
+        assert _members(shell, 2) == [("node1@localhost", "up"), ("node2@localhost", "up")]
+        assert shell("call", "counter@node2", "cli_counted:Add(7)", "--node", "node1") == (0, "7\n", "")
+        assert shell("status")[0] == 2
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=90)
     assert process.returncode == 0
     assert "Traceback" not in out + err
     assert re.search(r"^node1 +\| .*node stopping", out, re.MULTILINE)
+
+
+def test_up_with_an_application_that_is_not_there_ends_with_one_sentence(folder: Path, tmp_path: Path) -> None:
+    code, out, err = Shell(folder, tmp_path / "run")("up", "cli_countde:app", "-n", "2", "--cores", "1")
+    assert code == 64
+    assert err.startswith("regrove: 'cli_countde:app': there is no module 'cli_countde'")
+    assert "Traceback" not in out + err
 
 
 def _members(shell: Shell, count: int) -> list[tuple[str, str]]:

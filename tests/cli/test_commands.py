@@ -95,6 +95,7 @@ def test_no_command_shows_the_help_and_counts_as_usage_error(capsys: Captured) -
         ),
         (["check", "app_of_check:nothing"], "module app_of_check has no 'nothing'; did you mean app_of_check:app"),
         (["check", "no_such_module:app"], "there is no module 'no_such_module'"),
+        (["status", "--connect", "h:1"], "speaks to the manager on its own machine; run it there, with --node NAME"),
         (["up", "a:b", "-n", "0"], "invalid value for '-n' / '--nodes': 0 is not in the range 1<=x<=64"),
     ],
 )
