@@ -112,8 +112,9 @@ class CoreLoop:
         outputs = self._core.finish(time.monotonic_ns())
         if outputs.io:
             self._edge.submit(outputs.io)
-        for item in outputs.control:
-            self._report(item)
+        # Names first: who hears that the tree has started may call its names at once.
+        for output in sorted(outputs.control, key=_is_end_of_start):
+            self._report(output)
         if self._going is not None:
             self._try_to_go(now)
         self._beat(now)
@@ -237,6 +238,10 @@ def link_rows(statistics: tuple[LinkStatistics, ...]) -> list[dict[str, Any]]:
         fields["peer"] = show(row.peer) if row.peer[0] else ""
         rows.append(plain(fields))
     return rows
+
+
+def _is_end_of_start(output: ControlOutput) -> bool:
+    return not isinstance(output, NamesChanged)
 
 
 def _nothing(_events: int) -> None:
