@@ -26,7 +26,6 @@ from regrove import (
     Slept,
     Stream,
     Write,
-    Written,
 )
 
 PAUSE: Final = 0.1  # seconds after an accept that failed, such as for want of descriptors
@@ -40,6 +39,7 @@ class Acceptor(Isolate):
         self.settings = settings
         self.listener: Listener | None = None
         self.number = 0
+        self.refused: Stream | None = None
 
     def start(self, ctx: Context) -> Effect:
         return Listen(self.settings.host, self.settings.port, shared=True, then=self._listening)
@@ -62,7 +62,7 @@ class Acceptor(Isolate):
         match message:
             case Accepted(stream, peer):
                 return self._accepted(ctx, stream, peer)
-            case Written() | Closed() | Slept():
+            case Closed() | Slept():
                 return self._accept()
             case Failed(reason):
                 ctx.log.warning("kv: accept failed", reason=str(reason))
@@ -85,7 +85,8 @@ class Acceptor(Isolate):
         )
         if ctx.spawn(child, under="connections"):
             return self._accept()
-        return Write(stream, FULL, timeout=1.0, then=self._refused)
+        self.refused = stream
+        return Write(stream, FULL, timeout=1.0, then=self._refuse)
 
-    def _refused(self, ctx: Context, outcome: Any) -> Effect:
-        return Close(outcome.stream) if isinstance(outcome, Written) else self._accept()
+    def _refuse(self, ctx: Context, outcome: Any) -> Effect:
+        return self._accept() if self.refused is None else Close(self.refused)
