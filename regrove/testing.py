@@ -17,6 +17,7 @@ from regrove.node.simulation.checks import NotSettled, PropertyViolated
 from regrove.node.simulation.finding import Found, NotThere
 from regrove.node.simulation.outside import OutsideStream
 from regrove.node.simulation.seeds import Ratio
+from regrove.node.simulation.shared import SharedState
 from regrove.node.simulation.simulation import Simulation
 from regrove.node.simulation.trace import Event, Trace, first_difference
 from regrove.node.simulation.world import Livelock
@@ -30,6 +31,7 @@ __all__ = [
     "OutsideStream",
     "PropertyViolated",
     "Ratio",
+    "SharedState",
     "Simulation",
     "Trace",
     "faults",

@@ -79,7 +79,9 @@ class Life:
             sometimes=world.sometimes,
         )
         logger = world.log.bind(node=node.name, core=place.index)
-        self.core = Core(settings, world.application.build(settings.place), self.links, logger, place.tracer)
+        tree = world.application.build(settings.place)
+        world.captured.add(world.application.tree, tree)
+        self.core = Core(settings, tree, self.links, logger, place.tracer)
 
     def _make_links(self) -> TracedLinks:
         world, bounds = self.world, self.world.application.bounds

@@ -41,6 +41,7 @@ from regrove.node.simulation.finding import Found, NotThere, cells, found_of
 from regrove.node.simulation.holding import Held
 from regrove.node.simulation.node import SimulatedNode
 from regrove.node.simulation.outside import OutsideStream
+from regrove.node.simulation.shared import SharedState
 from regrove.node.simulation.story import story
 from regrove.node.simulation.trace import Trace
 from regrove.node.simulation.world import World
@@ -101,10 +102,13 @@ class Simulation:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        shared = self.world.captured.undo()
         try:
             if error is None:
                 for property_ in self._always:
                     property_.check()
+                if shared:
+                    raise SharedState(shared)
         except BaseException as violation:
             self._failed(violation)
             raise
@@ -221,6 +225,11 @@ class Simulation:
     def run(self, span: Span) -> None:
         """Let virtual time pass."""
         self._drive(None, self.now + duration(span))
+
+    def after(self, span: Span, action: Callable[[], Any]) -> None:
+        """Do `action()` when so much virtual time has passed: how programs outside act on their own."""
+        self._check()
+        self.world.later(duration(span), "after", "", lambda _: action())
 
     def step(self) -> bool:
         """Let the next thing happen; False when nothing is left."""
@@ -369,11 +378,11 @@ class Simulation:
             raise Misuse(f"drift takes a core, got {core!r}")
         place.drift += duration(span)
 
-    def busy(self, core: SimulatedCore | str, span: Span) -> None:
-        """Have the core's next pass take so much longer: a handler that blocks."""
-        place = self._note("busy", core)
-        if isinstance(place, SimulatedCore) and place.life is not None:
-            place.life.extra += duration(span)
+    def busy(self, place: Found | SimulatedCore | str, span: Span) -> None:
+        """Have the next pass of a core, or of an isolate's core, take so much longer: a handler that blocks."""
+        core = self._note("busy", place.core if isinstance(place, Found) else place)
+        if isinstance(core, SimulatedCore) and core.life is not None:
+            core.life.extra += duration(span)
 
     def kill(self, isolate: Found | Address) -> None:
         """Kill an isolate or supervisor; its supervisor restarts it as its spec says."""

@@ -20,6 +20,7 @@ from regrove.node.simulation.faults import PROFILES, Faults, Layout, Plan
 from regrove.node.simulation.network import Network, Way
 from regrove.node.simulation.node import ControlLinks, SimulatedNode
 from regrove.node.simulation.seeds import MASK, Draws, Ratio, holds
+from regrove.node.simulation.shared import Captured
 from regrove.node.simulation.stage import Stage
 from regrove.node.simulation.streams import Tcp
 from regrove.node.simulation.trace import Trace
@@ -73,6 +74,7 @@ class World:
         self.network.emit = self._frame
         self.tcp = Tcp(self.clock, self.draws, self.network.path_open)
         self.control = ControlLinks(self)
+        self.captured = Captured()
         self.callbacks = 0
         self.progress = 0  # the number of callbacks when a check last made progress
         self.held: dict[str, bool] = {}  # what `sometimes` saw
