@@ -38,8 +38,8 @@ _RCVMORE: Final = int(zmq.RCVMORE)
 _ENDED: Final = {
     int(zmq.EVENT_CLOSED): "nobody answers",
     int(zmq.EVENT_DISCONNECTED): "the connection is gone",
-    int(zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL): "the other end closed during the handshake",
-    int(zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL): "the other end does not speak this protocol, or needs other keys",
+    int(zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL): "closed during the handshake: that end may need keys, or other ones",
+    int(zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL): "that end speaks another protocol, or needs keys, or other ones",
     int(zmq.EVENT_HANDSHAKE_FAILED_AUTH): "the other end does not know our key: add it there with regrove keys add",
 }
 

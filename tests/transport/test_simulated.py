@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 from regrove.transport.base import TransportError
@@ -190,6 +193,13 @@ def test_two_runs_of_one_seed_are_the_same_and_another_seed_differs() -> None:
     assert run(1) == run(1)
     assert run(1) != run(2)
     assert sorted(frame for _, frame in run(1)) == sorted(frame for _, frame in run(2))
+
+
+def test_a_simulated_run_never_loads_zeromq() -> None:
+    modules = ("links", "simulated", "contract", "contract_links", "contract_doors", "keys")
+    imports = "; ".join(f"import regrove.transport.{module}" for module in modules)
+    code = f"import sys; {imports}; sys.exit('zmq' in sys.modules or 'asyncio' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_the_draw_of_one_pair_does_not_depend_on_the_traffic_of_another() -> None:
