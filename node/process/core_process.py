@@ -41,7 +41,7 @@ from regrove.transport.handshake import Identity
 from regrove.transport.keys import KeyPair
 from regrove.transport.link import LinkSettings
 from regrove.transport.links import LinkTable
-from regrove.transport.zeromq import ZeromqTransport
+from regrove.transport.zeromq import ZeromqSettings, ZeromqTransport
 
 BOOT_LIMIT_S: Final = 10.0  # what the manager takes to write the first frame
 
@@ -122,7 +122,9 @@ def _drive(parameters: BootParameters, application: Application, tree: Superviso
     config, bounds = parameters.config, application.bounds
     poller = Poller()
     keys = KeyPair(parameters.public_key, parameters.secret_key) if parameters.public_key else None
-    transport = ZeromqTransport(curve=shared(keys) if keys is not None else None)
+    links_of = link_settings(bounds)
+    sockets = ZeromqSettings(links_of.limits, receive_frames=2 * bounds.link_messages)
+    transport = ZeromqTransport(sockets, shared(keys) if keys is not None else None)
     endpoints, remote = _listen(parameters, transport)
     seed = int.from_bytes(os.urandom(8), "little")
     identity = Identity(
@@ -136,7 +138,7 @@ def _drive(parameters: BootParameters, application: Application, tree: Superviso
         transport,
         identity,
         lambda kind, ordinal: mix(key_of(seed, kind), ordinal),
-        link_settings(bounds),
+        links_of,
         advertise=endpoints,
         key=parameters.public_key,
     )

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Final
 
 from regrove.node.core.errors import RegroveError
 from regrove.node.core.randomness import key_of, mix
@@ -33,11 +33,17 @@ from regrove.node.process.manager_state import EXIT_FAILED, EXIT_USAGE
 from regrove.node.process.peering import Peering
 from regrove.node.process.pipe import Pipe
 from regrove.transport.base import TransportError
+from regrove.transport.credit import Window
 from regrove.transport.handshake import Identity
 from regrove.transport.keys import KeyPair
 from regrove.transport.link import LinkSettings
 from regrove.transport.links import LinkTable
-from regrove.transport.zeromq import ZeromqTransport
+from regrove.transport.zeromq import ZeromqSettings, ZeromqTransport
+
+NAMES_BYTES_MAX: Final = 16 * 1024 * 1024  # 65 536 names and groups of one core, each of 100 characters, fit twice
+PLANE: Final = LinkSettings(
+    window=Window(4096, 2 * NAMES_BYTES_MAX + 1024 * 1024), message_max=NAMES_BYTES_MAX, idle=None
+)
 
 
 def run(resolved: Resolved, *, stderr: IO[str] | None = None, on_up: Callable[[str, str], None] | None = None) -> int:
@@ -45,12 +51,7 @@ def run(resolved: Resolved, *, stderr: IO[str] | None = None, on_up: Callable[[s
 
     `on_up(name, listen)` is called once, when every tree has started; it must not block.
     """
-    stream = sys.stderr if stderr is None else stderr
-    finish = _run(resolved, stream, None, on_up)
-    if finish.code != 0:
-        stream.write(f"regrove: {finish.why}\n")
-        stream.flush()
-    return finish.code
+    return _run(resolved, sys.stderr if stderr is None else stderr, None, on_up)
 
 
 def main(descriptor: int) -> int:
@@ -61,10 +62,7 @@ def main(descriptor: int) -> int:
     if config is None:
         return EXIT_FAILED
     origins = dict.fromkeys(config.plain(), "the program that started it")
-    finish = _run(Resolved(config, origins), sys.stderr, connection, None)
-    if finish.code != 0:
-        sys.stderr.write(f"regrove: {finish.why}\n")
-    return finish.code
+    return _run(Resolved(config, origins), sys.stderr, connection, None)
 
 
 def _read_config(connection: socket.socket) -> NodeConfig | None:
@@ -77,15 +75,16 @@ def _read_config(connection: socket.socket) -> NodeConfig | None:
 
 def _run(
     resolved: Resolved, stream: IO[str], parent: socket.socket | None, on_up: Callable[[str, str], None] | None
-) -> Finish:
+) -> int:
     """The whole life of a node; whatever stops it from starting becomes a Finish."""
     config = resolved.config
     mark: guard.Claim | None = None
+    log = LogWriter(stream, config.log_format)
     runtime = RuntimeFolder(Path(config.runtime_dir), config.name)
     try:
         mark = guard.claim(f"the manager of {config.name}", depth=2)
         runtime.claim()
-        finish = _manage(resolved, runtime, stream, parent, on_up)
+        finish = _manage(resolved, runtime, log, parent, on_up)
     except ConfigError as problem:
         finish = Finish(EXIT_USAGE, str(problem))
     except (RegroveError, TransportError, OSError) as problem:
@@ -96,13 +95,19 @@ def _run(
             mark.release()
     if parent is not None and finish.code != 0:
         _tell(parent, {"failed": finish.why})
-    return finish
+    if not log.close():
+        # Nobody reads our standard error: neither a last sentence nor the interpreter's own flush would ever end.
+        os._exit(finish.code)
+    if finish.code != 0:
+        stream.write(f"regrove: {finish.why}\n")
+        stream.flush()
+    return finish.code
 
 
 def _manage(
     resolved: Resolved,
     runtime: RuntimeFolder,
-    stream: IO[str],
+    log: LogWriter,
     parent: socket.socket | None,
     on_up: Callable[[str, str], None] | None,
 ) -> Finish:
@@ -112,7 +117,6 @@ def _manage(
     incarnation = runtime.next_incarnation(time.time_ns() // 1_000_000)
     plane = _open_plane(config, incarnation, keys) if config.listen else None
     poller = Poller()
-    log = LogWriter(stream, config.log_format)
     try:
         address = plane.address if plane is not None else ""
         manager = Manager(resolved, runtime.folder, incarnation, address, poller, log)
@@ -126,7 +130,6 @@ def _manage(
         manager.attach(crew, _peering(plane, config, keys, manager, poller) if plane is not None else None)
         return manager.run()
     finally:
-        log.close()
         poller.close()
 
 
@@ -141,7 +144,7 @@ class _Plane:
 
 def _open_plane(config: NodeConfig, incarnation: int, keys: KeyPair | None) -> _Plane:
     """Bind `--listen`; raises TransportError."""
-    transport = ZeromqTransport(curve=shared(keys) if keys is not None else None)
+    transport = ZeromqTransport(ZeromqSettings(PLANE.limits), shared(keys) if keys is not None else None)
     try:
         bound = transport.listen(f"tcp://{config.listen}")
     except TransportError:
@@ -156,7 +159,7 @@ def _open_plane(config: NodeConfig, incarnation: int, keys: KeyPair | None) -> _
         transport,
         Identity(cluster=config.cluster, peer=(config.name, incarnation, -1, 0), role="manager"),
         lambda kind, ordinal: mix(key_of(seed, kind), ordinal),
-        LinkSettings(idle=None),
+        PLANE,
         advertise={"tcp": f"tcp://{address}"},
         key=keys.public if keys is not None else "",
     )

@@ -221,5 +221,9 @@ class Peering:
             self._post(peer, encode_shared(item))
 
     def _post(self, peer: Peer, encoded: tuple[int, bytes]) -> None:
-        if self._table.post(peer, encoded) == Verdict.LINK_FULL:
+        verdict = self._table.post(peer, encoded)
+        if verdict == Verdict.LINK_FULL:
             self._behind[peer] = None
+        elif verdict == Verdict.TOO_LARGE:
+            fields: dict[str, object] = {"peer": peer[0], "bytes": len(encoded[1])}
+            self._once(f"too large for {peer}", Note("error", "names too many to tell", fields))

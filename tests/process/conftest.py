@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import array
+import fcntl
 import json
 import os
 import queue
 import signal
 import subprocess
 import sys
+import termios
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -95,6 +98,7 @@ class RunningNode:
         self.runtime = runtime
         self.lines: list[dict[str, Any]] = []
         self.rest: list[str] = []  # what is no log line: the sentence of an error
+        self._muted = False
         self._queue: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -103,7 +107,21 @@ class RunningNode:
         assert self.process.stderr is not None
         for line in self.process.stderr:
             self._queue.put(line)
+            if self._muted:
+                break
         self._queue.put(None)
+
+    def mute(self) -> None:
+        """Read its log no more."""
+        self._muted = True
+        self._reader.join(DEADLINE)
+
+    def unread(self) -> int:
+        """Bytes that wait in the pipe of its log."""
+        assert self.process.stderr is not None
+        found = array.array("i", [0])
+        fcntl.ioctl(self.process.stderr.fileno(), termios.FIONREAD, found)
+        return found[0]
 
     def wait_line(self, event: str, **fields: Any) -> dict[str, Any]:
         """The next log line of that event with those fields; fails after DEADLINE or when the node ends."""

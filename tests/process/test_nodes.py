@@ -311,3 +311,35 @@ class Doomed(Isolate):
 
 app = Application("doomed", tree=lambda place: Supervisor("root", [Child("doomed", Doomed)]))
 """
+
+
+CHATTER = """
+from regrove.node.core.application import Application
+from regrove.node.core.effects import Continue
+from regrove.node.core.isolate import Isolate
+from regrove.supervisor.spec import Child, Supervisor
+
+class Chatter(Isolate):
+    def start(self, ctx):
+        return Continue(1)
+    def handle(self, ctx, message):
+        ctx.log.info("chatter", number=message, text="x" * 100)
+        return Continue(message + 1)
+
+app = Application("chatter", tree=lambda place: Supervisor("root", [Child("chatter", Chatter)]))
+"""
+
+
+def test_a_log_that_nobody_reads_stops_neither_the_node_nor_its_end(start_node: StartNode, tmp_path: Path) -> None:
+    (tmp_path / "chatter.py").write_text(CHATTER)
+    node = start_node(app="chatter:app", cores=1)
+    node.wait_line("node up")
+    node.mute()
+    with node.control() as control:
+        while (beat := control.ask("status")["cores"][0])["state"] == "up" and node.unread() < 60_000:
+            pass
+        assert beat["state"] == "up"
+        for _ in range(100):
+            assert control.ask("ping")["state"] == "up"
+        control.ask("stop")
+    assert node.process.wait(30.0) == 0
