@@ -301,6 +301,36 @@ def check_the_newer_of_two_hellos_wins_and_resolves_the_unknown(world: World) ->
     assert resolved.lost_notifies == tuple(range(arrived, 300))
 
 
+def check_at_most_once_over_many_lost_sessions(world: World) -> None:
+    """Twenty sessions given up at some moment under load: in order, at most once, and every one known at the end."""
+    stage = Stage(world)
+    a, b = stage.pair()
+    draw = draw_of("losses")
+    sent = 0
+    for round_ in range(20):
+        for _ in range(draw("turns", round_) % 12):
+            for _ in range(draw("burst", sent) % 200):
+                if a.table.post(b.peer, (1, sent, b"p" * (sent % 300)), sent) is Verdict.OK:
+                    sent += 1
+            stage.turn()
+        for session in [there for there in a.table._sessions.values() if not there.inbound]:
+            a.table._drop(session, "given up by the check", world.now())
+    stage.until(lambda: a.table.statistics()[0].state == "up", "the last redial")
+    stage.until(lambda: not in_doubt(a), "everything to be known")
+    row = a.table.statistics()[0]
+    numbers = [item[1] for item in b.items()]
+    assert numbers == sorted({*numbers}), "in order and at most once"
+    assert (row.sent, row.acknowledged, row.lost) == (sent, len(numbers), sent - len(numbers))
+    gone = [token for lost in a.heard(LinkLost) for token in lost.never_left]
+    gone += [token for resolved in a.heard(Resolved) for token in resolved.lost_notifies]
+    assert sorted([*numbers, *gone]) == list(range(sent)), "each told OK either arrived or was told as lost"
+
+
+def in_doubt(node: Node) -> int:
+    """How many of all that was posted are neither acknowledged nor lost."""
+    return sum(row.unknown + row.in_flight + row.waiting for row in node.table.statistics())
+
+
 LINK_CHECKS: Final[tuple[Callable[[World], None], ...]] = (
     check_a_link_is_full_after_exactly_the_window,
     check_the_window_counts_bytes_too,
@@ -311,4 +341,5 @@ LINK_CHECKS: Final[tuple[Callable[[World], None], ...]] = (
     check_a_failed_dial_gives_back_what_never_left,
     check_a_killed_peer_leaves_unknowns_and_at_most_once,
     check_the_newer_of_two_hellos_wins_and_resolves_the_unknown,
+    check_at_most_once_over_many_lost_sessions,
 )
