@@ -62,10 +62,10 @@ class ReceiveCredit:
 
     __slots__ = ("_granted_messages", "_granted_size", "_window", "messages", "size")
 
-    def __init__(self, window: Window) -> None:
+    def __init__(self, window: Window, opening: Window) -> None:
         self._window = window
-        self._granted_messages = window.messages
-        self._granted_size = window.size
+        self._granted_messages = max(window.messages, opening.messages)  # what came before the first grant is in it
+        self._granted_size = max(window.size, opening.size)
         self.messages = 0
         self.size = 0
 

@@ -118,7 +118,7 @@ class Greeting(Lifecycle):
         session.peer, session.role, session.rights = peer, hello.identity.role, admission.rights
         session.identity = hello.identity
         session.dial, session.up = hello.dial, True
-        session.into = Incoming(session.nonce, self.settings.window)
+        session.into = Incoming(session.nonce, self.settings.window, Window(*hello.opening))
         self._inbound[peer] = session
         self._say_welcome(session, hello, answers)
         if hello.duplex:
@@ -133,13 +133,15 @@ class Greeting(Lifecycle):
         wire = wire_common(self.identity, hello.identity)
         assert wire is not None
         window = self.settings.window
-        welcome = Welcome(self.identity, wire, (window.messages, window.size), answers, self.info)
+        grant = (window.messages, window.size)
+        welcome = Welcome(self.identity, wire, grant, self.settings.message_max, answers, self.info)
         frame = self._encoder.frame(WELCOME, session.nonce, 0, welcome_body(welcome), version=wire)
         self._transport.try_send(session.number, frame)
 
     def _accept_duplex(self, link: Link, session: Session, hello: Hello, now: int) -> None:
         """What goes to a client leaves on the session it dialled, under the credit its HELLO gives."""
-        message_max = self.settings.message_max
+        link.message_max = hello.message_max
+        message_max = min(self.settings.message_max, hello.message_max)
         link.out = Outgoing(session.nonce, Window(*hello.grant), self._encoder, message_max)
         session.link = link
         skew = self.identity.skew(hello.identity)
@@ -163,7 +165,7 @@ class Greeting(Lifecycle):
             dialled = link.peer
             self._rename(link, session, theirs.peer, now)
         if self.identity.role == "client":
-            session.into = Incoming(session.nonce, self.settings.window)
+            session.into = Incoming(session.nonce, self.settings.window, self.settings.window)
             archive = self._archive.get(link.peer, {})
             for nonce in session.told:  # settled there: whoever answers a HELLO has read it
                 archive.pop(nonce, None)
@@ -171,6 +173,8 @@ class Greeting(Lifecycle):
         event = LinkUp(
             link.peer, theirs.role, theirs, welcome.info, dialled, session.rights, self.identity.skew(theirs)
         )
+        link.message_max = welcome.message_max
+        link.out.limit_message(min(self.settings.message_max, welcome.message_max))
         self._went_up(link, session, event, welcome.taken, now)
         self._raise(link, link.out, *welcome.grant)
 

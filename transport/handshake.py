@@ -19,10 +19,12 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
 from regrove.transport.base import Peer
-from regrove.transport.wire import SEQUENCE_MAX, VERSION, VERSION_MIN, WireError
+from regrove.transport.credit import OPENING, Window
+from regrove.transport.wire import MESSAGE_BYTES_MAX, SEQUENCE_MAX, VERSION, VERSION_MIN, WireError
 
 ROLES: Final = ("core", "client", "manager")
 NAME_BYTES_MAX: Final = 512
+OPENING_MAX: Final = Window(4096, 8 * 1024 * 1024)  # what an answerer with smaller windows takes all the same, once
 SESSIONS_MAX: Final = 64  # previous sessions named in one HELLO or WELCOME
 
 _T = TypeVar("_T")
@@ -68,14 +70,17 @@ class Hello:
 
     `dial` counts the sessions it dialled in its life, so that the newer of two HELLOs is known. `asks` names its
     sessions to you whose end left messages unknown; `taken` says of your sessions that ended here the last sequence
-    taken from each. `grant` (messages, bytes) is what a duplex dialler lets you send back on this session.
+    taken from each. `opening` (messages, bytes) is what it may have sent before your first grant arrives; `grant` is
+    what a duplex dialler lets you send back on this session, each payload of at most `message_max` bytes.
     `endpoint` and `key` are where it can be dialled, "" for one that cannot.
     """
 
     identity: Identity
     dial: int
     duplex: bool = False
+    opening: tuple[int, int] = (OPENING.messages, OPENING.size)
     grant: tuple[int, int] = (0, 0)
+    message_max: int = MESSAGE_BYTES_MAX
     asks: tuple[int, ...] = ()
     taken: Mapping[int, int] = field(default_factory=dict)
     endpoint: str = ""
@@ -84,11 +89,15 @@ class Hello:
 
 @dataclass(frozen=True, slots=True)
 class Welcome:
-    """The answer that opens a session: `taken` answers `asks`; `info` is free (a manager's lists its cores)."""
+    """The answer that opens a session: `taken` answers `asks`; `info` is free (a manager's lists its cores).
+
+    No payload over `message_max` bytes is taken.
+    """
 
     identity: Identity
     wire: int
     grant: tuple[int, int]
+    message_max: int = MESSAGE_BYTES_MAX
     taken: Mapping[int, int] = field(default_factory=dict)
     info: Mapping[str, Any] = field(default_factory=dict)
 
@@ -118,6 +127,8 @@ def judge(mine: Identity, hello: Hello, dead: bool, proof: str) -> str:
         return "that is myself"
     if dead:
         return f"dead incarnation: {show(theirs.peer)} was declared over; it must start again with a newer one"
+    if hello.opening[0] > OPENING_MAX.messages or hello.opening[1] > OPENING_MAX.size:
+        return f"opening window {hello.opening} is over {OPENING_MAX.messages} messages or {OPENING_MAX.size} bytes"
     if (theirs.role == "client") != hello.duplex:
         return f"role: a {theirs.role} {'may not' if hello.duplex else 'must'} ask for answers on its own session"
     return ""
@@ -136,7 +147,9 @@ def hello_body(hello: Hello) -> dict[str, Any]:
         **_identity_body(hello.identity),
         "dial": hello.dial,
         "duplex": hello.duplex,
+        "opening": list(hello.opening),
         "grant": list(hello.grant),
+        "message_max": hello.message_max,
         "asks": list(hello.asks),
         "taken": [[nonce, last] for nonce, last in hello.taken.items()],
         "endpoint": hello.endpoint,
@@ -150,6 +163,7 @@ def welcome_body(welcome: Welcome) -> dict[str, Any]:
         **_identity_body(welcome.identity),
         "wire": welcome.wire,
         "grant": list(welcome.grant),
+        "message_max": welcome.message_max,
         "taken": [[nonce, last] for nonce, last in welcome.taken.items()],
         "info": dict(welcome.info),
     }
@@ -166,7 +180,9 @@ def read_hello(body: Mapping[str, Any]) -> Hello:
         identity=_read_identity("HELLO", body),
         dial=_number("HELLO", body, "dial"),
         duplex=_field("HELLO", body, "duplex", bool),
+        opening=_pair("HELLO", body, "opening"),
         grant=_pair("HELLO", body, "grant"),
+        message_max=_number("HELLO", body, "message_max"),
         asks=_numbers("HELLO", body, "asks"),
         taken=_table("HELLO", body, "taken"),
         endpoint=_text("HELLO", body, "endpoint"),
@@ -183,6 +199,7 @@ def read_welcome(body: Mapping[str, Any]) -> Welcome:
         identity=_read_identity("WELCOME", body),
         wire=_number("WELCOME", body, "wire"),
         grant=_pair("WELCOME", body, "grant"),
+        message_max=_number("WELCOME", body, "message_max"),
         taken=_table("WELCOME", body, "taken"),
         info=info,
     )

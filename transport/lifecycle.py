@@ -137,15 +137,14 @@ class Lifecycle:
         if link.state is not State.COLD or not link.endpoint or self.leaving:
             link.wanted = True
             return None
-        out = link.out = self._outgoing()
+        out = link.out = self._outgoing(link)
         self._mark(link)
         return out
 
-    def _outgoing(self) -> Outgoing:
+    def _outgoing(self, link: Link) -> Outgoing:
         self._dials += 1
-        return Outgoing(
-            self._draw("session", self._dials), self.settings.opening, self._encoder, self.settings.message_max
-        )
+        nonce = self._draw("session", self._dials)
+        return Outgoing(nonce, self.settings.opening, self._encoder, min(self.settings.message_max, link.message_max))
 
     def _mark(self, link: Link) -> None:
         if not link.dirty:
@@ -155,7 +154,7 @@ class Lifecycle:
     def _dial(self, link: Link, now: int) -> None:
         out = link.out
         if out is None:
-            out = link.out = self._outgoing()
+            out = link.out = self._outgoing(link)
         link.state = State.OPENING
         link.wanted = False
         link.redial_at = None
@@ -184,7 +183,9 @@ class Lifecycle:
             identity=self.identity,
             dial=session.dial,
             duplex=duplex,
+            opening=(self.settings.opening.messages, self.settings.opening.size),
             grant=(window.messages, window.size) if duplex else (0, 0),
+            message_max=self.settings.message_max,
             asks=session.asked,
             taken=self._taken(link, session),
             endpoint=self.advertise.get(scheme, ""),

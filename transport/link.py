@@ -9,9 +9,9 @@ from typing import Final
 from regrove.transport.base import Peer
 from regrove.transport.credit import OPENING, OVERHEAD_BYTES, WINDOW, Window
 from regrove.transport.events import LinkStatistics
-from regrove.transport.handshake import Identity
+from regrove.transport.handshake import OPENING_MAX, Identity
 from regrove.transport.session import Ended, Incoming, Outgoing
-from regrove.transport.wire import WireLimits
+from regrove.transport.wire import MESSAGE_BYTES_MAX, SEQUENCE_MAX, WireLimits
 
 MS: Final = 1_000_000
 SECOND: Final = 1_000 * MS
@@ -27,7 +27,7 @@ class LinkSettings:
 
     opening: Window = OPENING
     window: Window = WINDOW
-    message_max: int = 4 * 1024 * 1024
+    message_max: int = MESSAGE_BYTES_MAX
     welcome_limit: int = 1 * SECOND
     hello_limit: int = 2 * SECOND
     silent_limit: int = 2 * SECOND
@@ -41,6 +41,8 @@ class LinkSettings:
     def __post_init__(self) -> None:
         if self.opening.messages > self.window.messages or self.opening.size > self.window.size:
             raise ValueError(f"the opening window {self.opening} is larger than the window {self.window}")
+        if self.opening.messages > OPENING_MAX.messages or self.opening.size > OPENING_MAX.size:
+            raise ValueError(f"the opening window {self.opening} is larger than any peer takes: {OPENING_MAX}")
         if not 0 < self.message_max <= self.window.size // 2:
             raise ValueError(
                 f"message_max = {self.message_max} must be 1 to {self.window.size // 2}, half the byte window: "
@@ -77,6 +79,7 @@ class Link:
         "idle_at",
         "key",
         "lost",
+        "message_max",
         "out",
         "peer",
         "received",
@@ -103,6 +106,7 @@ class Link:
 
     def __init__(self, peer: Peer, endpoint: str, key: str, role: str) -> None:
         self.peer = peer
+        self.message_max = SEQUENCE_MAX  # what the peer takes, as its last WELCOME or HELLO said
         self.endpoint = endpoint  # "" for one that cannot be dialled: a client
         self.key = key
         self.role = role

@@ -53,7 +53,6 @@ class LinkTable(Greeting):
         super().__init__(transport, identity, draw, settings, advertise or {}, key, admit, info or {})
         self.dropped = 0  # frames of sessions that are over, or of dead incarnations
         self.garbage = 0  # frames that were none of ours
-        self._message_max = settings.message_max
         self._inbox: list[tuple[int, int, Any]] = []
         transport.attach(self)
 
@@ -115,16 +114,15 @@ class LinkTable(Greeting):
     def signal(self, peer: Peer, item: Item) -> bool:
         """Put a signal behind what was posted. False: unreachable, or its last element is over the message limit."""
         link = self._links.get(peer)
-        if link is None or (type(item[-1]) is bytes and len(item[-1]) > self._message_max):
+        if link is None:
             return False
         out = link.out
         if out is None:
             out = self._begin(link)
             if out is None:
                 return False
-        out.signal(item)
         self._mark(link)
-        return True
+        return out.signal(item)
 
     def refuse(self, peer: Peer, session: int, sequence: int, reason: bytes) -> None:
         """Tell the sender that an item it got acknowledged was not taken; counted. Nothing if the session is over."""

@@ -92,8 +92,7 @@ class Outgoing(SendCredit):
 
     def __init__(self, nonce: int, limit: Window, encoder: Encoder, message_max: int) -> None:
         super().__init__(limit)
-        self._message_max = message_max
-        self._batch_max = min(BATCH_BYTES_MAX, message_max)
+        self.limit_message(message_max)
         self.nonce = nonce
         self.next = 1  # the sequence of the first item that waits
         self.taken = 0  # the last sequence acknowledged
@@ -110,6 +109,11 @@ class Outgoing(SendCredit):
         self._tokens: deque[tuple[int, object]] = deque()
         self._recent: dict[int, object] = {}
         self._recent_order: deque[int] = deque()
+
+    def limit_message(self, message_max: int) -> None:
+        """Take no payload over `message_max` bytes from now on: the smaller limit of the two ends."""
+        self._message_max = message_max
+        self._batch_max = min(BATCH_BYTES_MAX, message_max)
 
     @property
     def posted(self) -> bool:
@@ -147,9 +151,11 @@ class Outgoing(SendCredit):
             self._waiting_size = waiting_size
         return _OK
 
-    def signal(self, item: Item) -> None:
-        """Put a signal behind what was posted before; it takes no credit."""
+    def signal(self, item: Item) -> bool:
+        """Put a signal behind what was posted before; it takes no credit. False when it is over the message limit."""
         size = len(item[-1]) if type(item[-1]) is bytes else 0
+        if size > self._message_max:
+            return False
         if self._waiting and self._waiting_size + size > BATCH_BYTES_MAX:
             self.cut()
         self._waiting.append(item)
@@ -157,6 +163,7 @@ class Outgoing(SendCredit):
         self.signals += 1
         if len(self._waiting) >= BATCH_ITEMS_MAX or self._waiting_size >= BATCH_BYTES_MAX:
             self.cut()
+        return True
 
     def cut(self) -> None:
         """Close the batch: what waits becomes one frame."""
@@ -227,8 +234,8 @@ class Incoming(ReceiveCredit):
 
     __slots__ = ("_owed", "expected", "grant_at", "nonce", "refusals", "signals")
 
-    def __init__(self, nonce: int, window: Window) -> None:
-        super().__init__(window)
+    def __init__(self, nonce: int, window: Window, opening: Window) -> None:
+        super().__init__(window, opening)
         self.nonce = nonce
         self.expected = 1
         self.signals = 0

@@ -51,6 +51,7 @@ SEQUENCE_MAX: Final = 2**63  # at a million messages a second, 292 000 years
 
 BATCH_ITEMS_MAX: Final = 64
 BATCH_BYTES_MAX: Final = 32 * 1024  # payload bytes after which a batch is closed; one larger item travels alone
+MESSAGE_BYTES_MAX: Final = 4 * 1024 * 1024  # the payload limit unless set: half the byte window, until there are pieces
 ENVELOPE_BYTES_MAX: Final = 16 * 1024  # what an item may hold beside its payload: addresses, names, numbers
 DEPTH_MAX: Final = 8  # containers inside one another, the frame's own array and the item included
 STRING_BYTES_MAX: Final = ENVELOPE_BYTES_MAX
@@ -82,7 +83,7 @@ class Frame(NamedTuple):
 class WireLimits:
     """What a frame may weigh: `message_max` bytes of payload, and with the envelopes of a batch `frame_max`."""
 
-    message_max: int = 4 * 1024 * 1024
+    message_max: int = MESSAGE_BYTES_MAX
 
     @property
     def frame_max(self) -> int:

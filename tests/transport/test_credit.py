@@ -31,6 +31,13 @@ def test_a_sender_is_full_after_exactly_the_bytes_of_the_window() -> None:
     assert not credit.take(1)
 
 
+def test_an_opening_window_over_the_window_is_taken_once() -> None:
+    credit = ReceiveCredit(Window(2, 100), Window(5, 1_000))
+    credit.took(5, 1_000)
+    assert credit.due
+    assert credit.grant() == (7, 1_100)
+
+
 def test_limits_never_fall_and_a_late_grant_changes_nothing() -> None:
     credit = SendCredit(Window(10, 1_000))
     assert not credit.raise_to(5, 500)
@@ -40,7 +47,7 @@ def test_limits_never_fall_and_a_late_grant_changes_nothing() -> None:
 
 
 def test_a_receiver_grants_at_half_a_window() -> None:
-    credit = ReceiveCredit(Window(10, 1_000))
+    credit = ReceiveCredit(Window(10, 1_000), Window(1, 1))
     credit.took(4, 4)
     assert not credit.due
     credit.took(1, 1)
@@ -55,7 +62,7 @@ def test_a_receiver_grants_at_half_a_window() -> None:
     ("messages", "size", "problem"), [(11, 5, "11 .* 10 messages"), (1, 1_001, "1001 .* 1000 byt")]
 )
 def test_more_than_was_granted_is_an_error(messages: int, size: int, problem: str) -> None:
-    credit = ReceiveCredit(Window(10, 1_000))
+    credit = ReceiveCredit(Window(10, 1_000), Window(1, 1))
     with pytest.raises(CreditError, match=problem):
         credit.took(messages, size)
 
@@ -64,7 +71,7 @@ def test_more_than_was_granted_is_an_error(messages: int, size: int, problem: st
 def test_sender_and_receiver_agree_with_a_naive_count(steps: list[int], messages: int, size: int) -> None:
     """A positive step sends a message of that cost, 0 delivers what is under way and lets a due grant return."""
     window = Window(messages, size)
-    sender, receiver = SendCredit(window), ReceiveCredit(window)
+    sender, receiver = SendCredit(window), ReceiveCredit(window, window)
     unacknowledged: list[int] = []  # the naive twin: what the receiver has not granted again
     under_way: list[int] = []
     for step in steps:
@@ -87,6 +94,7 @@ def test_sender_and_receiver_agree_with_a_naive_count(steps: list[int], messages
     ("settings", "problem"),
     [
         ({"opening": Window(5_000, 1)}, "opening window"),
+        ({"opening": Window(5_000, 1), "window": Window(9_000, 1 << 23)}, "larger than any peer takes"),
         ({"message_max": 0}, "message_max = 0 must be 1 to 4194304"),
         ({"message_max": 5 * 1024 * 1024}, "half the byte window"),
         ({"redial_min": 0}, "redial_min"),

@@ -261,6 +261,46 @@ def test_one_who_sends_more_than_was_granted_is_cut(world: SimulatedWorld) -> No
     assert 4000 < len(b.items()) <= 4096
 
 
+def test_ends_with_different_windows_understand_each_other(world: SimulatedWorld) -> None:
+    """A receiver with a smaller window takes the sender's opening all the same, and what it grants is exact."""
+    tiny = replace(SETTINGS, window=Window(16, 4_000), opening=Window(4, 1_000), message_max=2_000)
+    stage = Stage(world, SETTINGS)
+    a = stage.node("a")
+    stage.settings = tiny
+    b = stage.node("b")
+    stage.introduce(a, b)
+    for number in range(SETTINGS.opening.messages):
+        assert a.table.post(b.peer, (1, number, b"")) is Verdict.OK
+    stage.until(lambda: a.table.statistics()[0].acknowledged == 256, "the opening to be taken")
+    assert not a.heard(LinkLost)
+    assert not b.heard(DialRefused)
+    sent = 0
+    while a.table.post(b.peer, (1, sent, b"")) is Verdict.OK:
+        sent += 1
+    assert sent == 16
+    stage.until(lambda: len(b.items()) == 272, "the window")
+
+
+def test_the_smaller_message_limit_of_the_two_ends_holds(world: SimulatedWorld) -> None:
+    small = replace(SETTINGS, message_max=1_000)
+    stage = Stage(world, SETTINGS)
+    a = stage.node("a")
+    stage.settings = small
+    b, client = stage.node("b"), stage.client("x")
+    stage.introduce(a, b)
+    client.table.dial(a.endpoint)
+    a.table.post(b.peer, (1, b"hello"))
+    stage.until(lambda: len(a.heard(LinkUp)) == 2, "both links")
+    for peer in (b.peer, client.peer):
+        assert a.table.post(peer, (1, bytes(1_001))) is Verdict.TOO_LARGE
+        assert not a.table.signal(peer, (17, bytes(1_001)))
+        assert a.table.post(peer, (1, bytes(1_000))) is Verdict.OK
+    stage.until(lambda: len(b.items()) == 2 and client.items(), "what fits")
+    break_link(world, a, b)
+    stage.until(lambda: len(a.heard(LinkUp)) == 3, "the redial")
+    assert a.table.post(b.peer, (1, bytes(1_001))) is Verdict.TOO_LARGE
+
+
 def test_room_is_told_once_for_each_time_the_link_was_full(world: SimulatedWorld) -> None:
     stage, a, b = linked(
         world, replace(SETTINGS, window=Window(64, 1 << 20), opening=Window(8, 1 << 10), message_max=512)
@@ -402,15 +442,19 @@ def test_forgetting_tells_of_what_was_under_way_and_keeps_the_books(world: Simul
         ({"peer": ("me", 1, 0, 1)}, False, "that is myself"),
         ({}, True, "dead incarnation: you.1/0.1"),
         ({"role": "client"}, False, "role: a client must ask for answers"),
+        ({"opening": (4_097, 1)}, False, "opening window"),
+        ({"opening": (1, 9_000_000)}, False, "opening window"),
         ({"application": "other", "version": "9", "digest": "x"}, False, ""),
     ],
 )
 def test_who_is_refused_and_why(hello: dict[str, object], dead: bool, reason: str) -> None:
     me = Identity("test", ("me", 1, 0, 1))
-    you = Identity(**{"cluster": "test", "peer": ("you", 1, 0, 1), **hello})  # type: ignore[arg-type]
-    said = judge(me, Hello(you, 1), dead, "")
+    hello = {"cluster": "test", "peer": ("you", 1, 0, 1), **hello}
+    opening = hello.pop("opening", (256, 1_000_000))
+    said_hello = Hello(Identity(**hello), 1, opening=opening)  # type: ignore[arg-type]
+    said = judge(me, said_hello, dead, "")
     assert said.startswith(reason) if reason else said == ""
-    assert judge(me, Hello(you, 1), dead, "key: unknown") != ""
+    assert judge(me, said_hello, dead, "key: unknown") != ""
 
 
 def test_a_core_may_not_ask_for_answers_on_its_own_session() -> None:

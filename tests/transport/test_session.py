@@ -117,7 +117,7 @@ def test_a_token_of_a_late_refusal_is_kept_for_a_window_and_given_once() -> None
 
 
 def test_a_receiving_half_takes_no_gap_and_no_repetition() -> None:
-    into = Incoming(7, WINDOW)
+    into = Incoming(7, WINDOW, WINDOW)
     into.accept(1, ((1, b"a"), (17,)))
     assert (into.taken, into.messages, into.signals) == (2, 1, 1)
     for first in (1, 2, 4):

@@ -36,9 +36,15 @@ LIMITS = WireLimits(message_max=64 * 1024)
 NONCE = 0x0123456789ABCDEF
 ME = Identity("prod", ("shop@north", 17, 2, 3), application="bank", version="1.4", digest="5eed", features=("pieces",))
 YOU = Identity("prod", ("shop@south", 18, -1, 1), role="manager", application="bank", version="1.5", digest="5eee")
-HELLO = Hello(ME, 7, False, (0, 0), (NONCE - 1,), {NONCE - 2: 40}, "tcp://10.0.0.1:7000", "k" * 40)
+HELLO = Hello(ME, 7, asks=(NONCE - 1,), taken={NONCE - 2: 40}, endpoint="tcp://10.0.0.1:7000", key="k" * 40)
 CLIENT = Hello(Identity("prod", ("client:ab12", 1, 0, 0), role="client"), dial=1, duplex=True, grant=(4096, 8_388_608))
-WELCOME = Welcome(YOU, 1, (4096, 8_388_608), {NONCE - 1: 99}, {"cores": ("tcp://10.0.0.2:7001", "tcp://10.0.0.2:7002")})
+WELCOME = Welcome(
+    YOU,
+    wire=1,
+    grant=(4096, 8_388_608),
+    taken={NONCE - 1: 99},
+    info={"cores": ("tcp://10.0.0.2:7001", "tcp://10.0.0.2:7002")},
+)
 BATCH = [(1, ("shop@north", 17, 2, 3), 5, b"payload"), (17, 3, None, True, 1.5), (2, "name", {"key": (1, 2)}, b"")]
 GRANT = [64, 4160, 8_392_704, [(63, b"full"), (64, b"")]]
 
