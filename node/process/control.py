@@ -39,11 +39,11 @@ from types import TracebackType
 from typing import Any, Final
 
 from regrove.node.core.errors import RegroveError
+from regrove.node.process.folders import SOCKET_PATH_MAX
 from regrove.node.process.framing import FrameReader, FramingError, pack
 
 CONTROL_VERSION: Final = 1
 COMMANDS: Final = ("ping", "status", "tree", "links", "members", "call-info", "config", "stop", "events")
-SOCKET_PATH_MAX: Final = 107  # bytes in sockaddr_un.sun_path, without the closing zero (unix(7))
 
 
 class ControlError(RegroveError):

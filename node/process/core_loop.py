@@ -30,6 +30,7 @@ from regrove.node.process.boot import EXIT_ESCALATED, EXIT_FAILED, EXIT_ORPHANED
 from regrove.node.process.channel import plain, read_input
 from regrove.node.process.collecting import Collector
 from regrove.node.process.describing import describe
+from regrove.node.process.framing import FramingError
 from regrove.node.process.pipe import Pipe
 from regrove.transport.base import Transport
 from regrove.transport.events import LinkStatistics
@@ -166,11 +167,18 @@ class CoreLoop:
                 self._beat(time.monotonic_ns())  # so that the status of a core that is up counts its isolates
                 self._send(["started"])
             case TreeReport():
-                self._send(["tree", item.request, plain(item.rows)])
+                self._send_rows(item)
             case Stopped(reason, asked):
                 self._stopped(reason, asked)
             case _:
                 assert_never(item)
+
+    def _send_rows(self, report: TreeReport) -> None:
+        try:
+            self._send(["tree", report.request, plain(report.rows)])
+        except FramingError as problem:
+            self._core.logger.warning("tree too large", problem=str(problem), rows=len(report.rows))
+            self._send(["tree", report.request, []])
 
     def _stopped(self, reason: object, asked: bool) -> None:
         if asked:

@@ -6,6 +6,7 @@ death signal, by the pipe's end, and because it checks its parent after arming t
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import signal
@@ -14,7 +15,7 @@ import sys
 import time
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from regrove.node.core.application import Application
 from regrove.node.core.bounds import Bounds
@@ -239,5 +240,13 @@ def _site(error: BaseException) -> str:
     return f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}"
 
 
+def _exit(code: int) -> NoReturn:
+    """End without the interpreter's own end, which would wait for threads that are stuck in offloaded functions."""
+    with contextlib.suppress(OSError, ValueError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(code)
+
+
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1])))
+    _exit(main(int(sys.argv[1])))

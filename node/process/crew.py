@@ -25,7 +25,7 @@ class CrewSettings:
 
     config: NodeConfig
     folder: Path
-    short_folder: Path
+    short_folder: Path | None
     node_incarnation: int
     keys: KeyPair | None
 

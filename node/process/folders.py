@@ -11,14 +11,20 @@ import contextlib
 import fcntl
 import os
 import re
+import socket
 import stat
 import struct
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from regrove.node.core.errors import Misuse
+
+SOCKET_PATH_MAX: Final = 107  # bytes in sockaddr_un.sun_path, without the closing zero (unix(7))
+HASHED_NAME: Final = 24  # characters of a name that transport/endpoints.py shortens
+STALE_S: Final = 60.0
 
 _FLOCK: Final = struct.Struct("hhqqi0q")  # struct flock of 64-bit Linux: type, whence, start, length, pid
 
@@ -170,6 +176,28 @@ def private_folder(path: Path, purpose: str) -> Path:
             f"the {purpose} {path} is open to others (mode {stat.S_IMODE(facts.st_mode):04o}); run chmod 700 on it"
         )
     return path
+
+
+def short_folder(folder: Path) -> Path | None:
+    """Where ipc sockets go when even short names in `folder` are over the limit of unix(7), else None."""
+    if len(os.fsencode(folder)) + 1 + HASHED_NAME <= SOCKET_PATH_MAX:
+        return None
+    short = private_folder(Path(f"/tmp/regrove-{os.getuid()}"), "folder for short socket names")
+    _sweep_stale(short)
+    return short
+
+
+def _sweep_stale(folder: Path) -> None:
+    """Remove sockets that cores of a killed node left behind: nobody listens, and they are not being made just now."""
+    for entry in sorted(folder.iterdir()):
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as probe:
+            facts = entry.lstat()
+            if not stat.S_ISSOCK(facts.st_mode) or time.time() - facts.st_mtime < STALE_S:
+                continue
+            try:
+                probe.connect(str(entry))
+            except ConnectionRefusedError:
+                entry.unlink(missing_ok=True)
 
 
 class RuntimeFolder:

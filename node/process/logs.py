@@ -24,6 +24,7 @@ from regrove.node.process.channel import plain
 QUEUE_LINES: Final = 10_000
 LEVELS: Final[Mapping[str, int]] = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 TRACEBACK_CHARS_MAX: Final = 16_384
+TEXT_CHARS_MAX: Final = 8_192  # of one field
 FINGERPRINTS_MAX: Final = 1_024  # places in the code that fail; past it tracebacks are whole each time
 _LEVEL_NAMES: Final[Mapping[str, str]] = {"warn": "warning", "exception": "error", "fatal": "critical", "msg": "info"}
 
@@ -141,11 +142,22 @@ def _with_traceback(event: MutableMapping[str, Any]) -> Line:
     """Make the fields plain; `exc_info` (an exception, a triple, or True) becomes `traceback`."""
     found = event.pop("exc_info", None)
     error = found[1] if isinstance(found, tuple) else sys.exc_info()[1] if found is True else found
-    fields: Line = plain(dict(event))
+    fields: Line = {str(key): _clipped(value) for key, value in event.items()}
     if isinstance(error, BaseException):
         text = "".join(traceback.format_exception(error)).rstrip()
         fields["traceback"] = text if len(text) <= TRACEBACK_CHARS_MAX else f"... {text[-TRACEBACK_CHARS_MAX:]}"
     return fields
+
+
+def _clipped(value: object) -> Any:
+    """Plain, and short enough that ten thousand waiting lines fit in memory."""
+    found = plain(value)
+    if isinstance(found, str):
+        return found if len(found) <= TEXT_CHARS_MAX else f"{found[:TEXT_CHARS_MAX]}... ({len(found)} characters)"
+    if isinstance(found, list | dict):
+        text = json.dumps(found, ensure_ascii=False)
+        return found if len(text) <= TEXT_CHARS_MAX else f"{text[:TEXT_CHARS_MAX]}... ({len(text)} characters)"
+    return found
 
 
 def _shown(value: object) -> str:

@@ -221,6 +221,8 @@ class Manager:
                 break
             for action in self.state.decide(now, self._events.popleft()):
                 self._carry_out(action)
+            if self._peering is not None:
+                self._peering.changed()
         if self.state.finished is not None:
             return
         self._rest(more)

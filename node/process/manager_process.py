@@ -23,7 +23,7 @@ from regrove.node.io.poller import Poller
 from regrove.node.process import guard
 from regrove.node.process.configuration import ConfigError, NodeConfig, Resolved
 from regrove.node.process.crew import CoreCrew, CrewSettings
-from regrove.node.process.folders import RuntimeFolder, private_folder
+from regrove.node.process.folders import RuntimeFolder, private_folder, short_folder
 from regrove.node.process.framing import FrameReader, pack
 from regrove.node.process.keyring import loopback_keys, read_keys, shared
 from regrove.node.process.logs import LogWriter
@@ -125,7 +125,7 @@ def _manage(
         if parent is not None:
             lifeline = Pipe(parent.dup(), poller, _ignore, manager.lifeline_cut)
             manager.on_ready = lambda: lifeline.send({"ready": {"incarnation": incarnation, "listen": address}})
-        settings = CrewSettings(config, runtime.folder.path, _short_folder(), incarnation, keys)
+        settings = CrewSettings(config, runtime.folder.path, short_folder(runtime.folder.path), incarnation, keys)
         crew = CoreCrew(settings, manager.children, poller, manager.core_said, manager.core_failed)
         manager.attach(crew, _peering(plane, config, keys, manager, poller) if plane is not None else None)
         return manager.run()
@@ -186,11 +186,6 @@ def _keys(config: NodeConfig) -> KeyPair | None:
     if not config.listen or config.insecure:
         return None
     return read_keys(Path(config.keys)) if config.keys else loopback_keys()
-
-
-def _short_folder() -> Path:
-    """Where ipc sockets go whose path in the runtime folder would be too long."""
-    return private_folder(Path(f"/tmp/regrove-{os.getuid()}"), "folder for short socket names")
 
 
 def _tell(parent: socket.socket, value: dict[str, object]) -> None:

@@ -308,9 +308,9 @@ class ManagerState:
             out.append(Note("info", "node leaving", {"peer": after.name}))
 
     def _greet(self, node: str, out: list[Action]) -> None:
-        """A met node is told all of this one; the others hear of it, so that they can dial it."""
-        out.extend(Share(node, row) for row in self.names.rows(self.settings.node))
+        """A met node is told all of this one, cores before names; the others hear of it, so that they can dial it."""
         out.append(Share(None, self.view()))
+        out.extend(Share(node, row) for row in self.names.rows(self.settings.node))
 
     def _peer_names(self, entry: CoreNames, out: list[Action]) -> None:
         member = self.members.get(entry.node)

@@ -49,6 +49,7 @@ class Peering:
         self._said: dict[str, None] = {}
         self._redial_at: int | None = time.monotonic_ns() if joins else None
         self._told_clients: dict[str, Any] = {}
+        self._changed = True
 
     # -- the loop's side --------------------------------------------------------------------------------------------
 
@@ -63,13 +64,18 @@ class Peering:
 
     def flush(self, now: int) -> None:
         """Send what was said since the last pass, and changes of call-info to clients."""
-        if self._clients:
+        if self._changed and self._clients:
+            self._changed = False
             info = self._call_info()
             if info != self._told_clients:
                 self._told_clients = info
                 for peer in self._clients:
                     self._table.signal(peer, encode_call_info(info))
         self._table.flush(now)
+
+    def changed(self) -> None:
+        """Something was decided: call-info may be another one now."""
+        self._changed = True
 
     def deadline(self) -> int | None:
         """When `receive` is due without input."""

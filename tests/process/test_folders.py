@@ -19,6 +19,7 @@ from regrove.node.process.folders import (
     is_locked,
     private_folder,
     runtime_roots,
+    short_folder,
 )
 
 NAME = "one@h"
@@ -127,3 +128,9 @@ def test_a_socket_path_of_any_length_can_be_bound_and_connected(tmp_path: Path) 
         listener.listen()
         connect_unix(client, folder / "control")
     assert (folder / "control").is_socket()
+
+
+def test_only_a_folder_with_a_long_path_needs_a_short_one() -> None:
+    assert short_folder(Path("/run/user/1000/regrove/one@h")) is None
+    assert short_folder(Path("/" + "x" * 81)) is None
+    assert short_folder(Path("/" + "x" * 82)) == Path(f"/tmp/regrove-{os.getuid()}")

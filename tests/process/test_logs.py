@@ -161,3 +161,11 @@ def test_past_the_bound_of_fingerprints_tracebacks_are_whole_each_time() -> None
     for line in (1, 2, 2):
         assert "traceback" in tracebacks.fold({"traceback": f'  File "x.py", line {line}'})
     assert tracebacks.fold({"traceback": '  File "x.py", line 1'}) == {"tracebacks_like_this": 2}
+
+
+def test_a_field_that_is_too_long_is_cut_and_says_so() -> None:
+    logger, lines = lines_of()
+    logger.info("big", text="x" * 100_000, rows=list(range(50_000)), short=[1, 2])
+    assert lines[0]["text"].endswith("... (100000 characters)")
+    assert len(lines[0]["rows"]) < 9_000
+    assert lines[0]["short"] == [1, 2]

@@ -277,8 +277,8 @@ def test_a_joined_node_is_greeted_and_its_cores_are_announced() -> None:
     actions = state.decide(2, peer_view())
     assert Tell(0, PeerCore((OTHER, 1, 0, 1), "tcp://there:0", "KEY")) in actions
     shares = of(actions, Share)
-    assert Share(OTHER, CoreNames(NODE, 7, 0, 1, ("ledger",))) in shares
-    assert [core.endpoint for core in of_view(shares[-1]).cores] == ["tcp://h:0", "tcp://h:1"]
+    assert shares[-1] == Share(OTHER, CoreNames(NODE, 7, 0, 1, ("ledger",)))
+    assert [core.endpoint for core in of_view(shares[0]).cores] == ["tcp://h:0", "tcp://h:1"]
     assert state.members.shape()["members"][1] == {
         "name": OTHER, "state": "up", "incarnation": 1, "address": "there:1",
     }  # fmt: skip

@@ -343,3 +343,40 @@ def test_a_log_that_nobody_reads_stops_neither_the_node_nor_its_end(start_node: 
             assert control.ask("ping")["state"] == "up"
         control.ask("stop")
     assert node.process.wait(30.0) == 0
+
+
+STUCK = """
+import threading
+from regrove.node.core.application import Application
+from regrove.node.core.effects import RECEIVE, Offload
+from regrove.node.core.isolate import Isolate
+from regrove.supervisor.spec import Child, Supervisor
+
+def for_ever():
+    threading.Event().wait()
+
+class Stuck(Isolate):
+    def start(self, ctx):
+        ctx.begin(Offload(for_ever))
+        return RECEIVE
+
+app = Application("stuck", tree=lambda place: Supervisor("root", [Child("stuck", Stuck)]))
+"""
+
+
+def test_an_offloaded_function_that_never_ends_does_not_hold_up_the_end(start_node: StartNode, tmp_path: Path) -> None:
+    (tmp_path / "stuck.py").write_text(STUCK)
+    node = start_node(app="stuck:app", cores=1)
+    node.wait_line("node up")
+    node.process.send_signal(signal.SIGTERM)
+    assert node.wait() == 0
+    ends = [line["reason"] for line in node.lines if line["event"] == "core ended"]
+    assert ends == ["stopped in order (exited with status 0)"]
+
+
+def test_a_node_runs_in_a_folder_with_a_very_long_path(start_node: StartNode, tmp_path: Path) -> None:
+    long = tmp_path / ("x" * 100)
+    node = start_node(runtime_dir=str(long), settings={"asks": "/1"})
+    node.runtime = long
+    node.wait_line("answered", value="hello from one@localhost core 1")
+    assert node.status()["state"] == "up"
