@@ -213,9 +213,13 @@ class ManagerState:
 
     def _core_reported(self, slot: CoreSlot, event: CoreReported, out: list[Action]) -> None:
         slot.report = event.text
-        if event.kind == "refused" and not self.opened:
-            # Every core loads the same files: what one refuses at boot, all refuse, and another try changes nothing.
+        if self.opened:
+            return
+        # At boot nothing is lost by ending at once: every core loads the same files and binds on the same machine.
+        if event.kind == "refused":
             self._finish(Finish(EXIT_USAGE, event.text), out)
+        elif event.kind == "failed" and slot.state == "spawning":
+            self._finish(Finish(EXIT_FAILED, event.text), out)
 
     def _core_named(self, slot: CoreSlot, event: CoreNamed, out: list[Action]) -> None:
         node = self.settings.node

@@ -189,6 +189,19 @@ def test_an_application_refused_at_boot_ends_the_node_with_64_and_its_text() -> 
     assert state.decide(0, CoreReported(0, 1, "refused", text)) == [Finish(64, text)]
 
 
+def test_a_core_that_cannot_bind_at_boot_ends_the_node_with_1_and_its_text() -> None:
+    state = manager(2)
+    state.decide(0, Begin())
+    assert state.decide(0, CoreReported(0, 1, "failed", "the port is in use")) == [Finish(1, "the port is in use")]
+
+
+def test_a_core_that_cannot_bind_later_is_a_failed_life() -> None:
+    state = booted()
+    state.decide(1, CoreEnded(0, 1, "killed by SIGKILL"))
+    assert state.decide(1, CoreReported(0, 2, "failed", "the port is in use")) == []
+    assert of(state.decide(1, CoreEnded(0, 2, "exited with status 1")), Spawn) == [Spawn(0, 3)]
+
+
 def test_an_application_refused_later_is_a_failed_life() -> None:
     state = booted()
     state.decide(1, CoreEnded(0, 1, "killed by SIGKILL"))

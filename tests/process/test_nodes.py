@@ -252,6 +252,17 @@ def test_a_port_in_use_is_one_clear_error(start_node: StartNode) -> None:
     assert f"tcp://127.0.0.1:{port} is in use" in text
 
 
+def test_a_data_port_in_use_is_one_clear_error(start_node: StartNode) -> None:
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        port = holder.getsockname()[1]
+        node = start_node(cores=1, listen="127.0.0.1:0", data_ports=f"{port}-{port}")
+        assert node.wait() == 1
+    (text,) = node.rest
+    assert f"tcp://127.0.0.1:{port} is in use" in text
+
+
 BROKEN = {
     "no such module": ("demoo:app", "there is no module 'demoo'", "did you mean demo?"),
     "no such attribute": ("demo:apq", "module demo has no 'apq'", "did you mean demo:app?"),
