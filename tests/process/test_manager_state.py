@@ -403,3 +403,72 @@ def test_a_node_that_is_debugged_waits_for_a_core_for_ever() -> None:
     state = ManagerState(ManagerSettings(NODE, 7, 1, bind_limit=None))
     state.decide(0, Begin())
     assert state.deadline() is None
+
+
+def notes(actions: list[Action]) -> list[tuple[str, str]]:
+    return [(note.level, note.event) for note in of(actions, Note)]
+
+
+def test_each_step_of_a_core_is_a_line_in_the_log() -> None:
+    state = manager(1)
+    assert notes(state.decide(0, Begin())) == []
+    assert notes(state.decide(0, bound(0))) == []
+    assert notes(state.decide(0, CoreStarted(0, 1))) == [("info", "core up"), ("info", "node up")]
+    assert notes(state.decide(0, CoreNamed(0, 1, ("x",)))) == [("debug", "names changed")]
+    ended = of(state.decide(0, CoreEnded(0, 1, "killed by SIGKILL")), Note)
+    assert ended == [Note("warning", "core replaced", {"core": 0, "incarnation": 1, "reason": "killed by SIGKILL"})]
+    state.decide(0, bound(0, 2))
+    up = of(state.decide(0, CoreStarted(0, 2)), Note)
+    assert up == [Note("info", "core up", {"core": 0, "incarnation": 2, "after": "killed by SIGKILL"})]
+    assert notes(state.decide(0, StopAsked("SIGTERM"))) == [("info", "node stopping")]
+    assert notes(state.decide(0, CoreEnded(0, 2, "exited with status 0"))) == [("info", "core ended")]
+
+
+def test_the_report_of_one_life_does_not_explain_the_end_of_the_next() -> None:
+    state = booted(1)
+    state.decide(0, CoreReported(0, 1, "escalated", "the root gave up"))
+    state.decide(0, CoreEnded(0, 1, "exited with status 3"))
+    assert state.cores[0].last_exit == "the root gave up (exited with status 3)"
+    state.decide(0, bound(0, 2))
+    state.decide(0, CoreEnded(0, 2, "killed by SIGKILL"))
+    assert state.cores[0].last_exit == "killed by SIGKILL"
+
+
+def test_the_limit_of_a_start_ends_when_the_core_is_bound() -> None:
+    state = manager(2)
+    state.decide(0, Begin())
+    state.decide(1, bound(0))
+    assert of(state.decide(BIND_LIMIT, Tick()), Kill) == [Kill(1)]
+    state.decide(BIND_LIMIT, CoreEnded(1, 1, "killed by SIGKILL"))
+    state.decide(BIND_LIMIT + 1, bound(1, 2))
+    assert state.deadline() is None
+
+
+def test_a_short_life_after_a_late_retry_is_quarantined_again() -> None:
+    state = booted(limit=0)
+    late = 1000 * SECOND
+    state.decide(late, CoreEnded(1, 1, "died"))
+    state.decide(late + RETRY_FIRST, Tick())
+    actions = state.decide(late + RETRY_FIRST + SECOND, CoreEnded(1, 2, "died"))
+    assert notes(actions) == [("error", "core quarantined")]
+    assert (state.cores[1].strikes, state.deadline()) == (2, late + SECOND + 3 * RETRY_FIRST)
+
+
+def test_the_node_is_ready_when_its_last_core_is_up_or_quarantined() -> None:
+    state = manager(2, limit=0)
+    for event in (Begin(), bound(0), bound(1), CoreStarted(0, 1)):
+        assert of(state.decide(0, event), Ready) == []
+    assert of(state.decide(0, CoreEnded(1, 1, "died")), Ready) == [Ready()]
+    assert state.state == "degraded"
+
+
+def test_a_replacement_is_not_reached_at_the_sockets_of_the_life_before() -> None:
+    state = booted(2, remote=True)
+    actions = state.decide(1, CoreEnded(1, 1, "died"))
+    assert [core.core for core in of_view(of(actions, Share)[0]).cores] == [0]
+    assert [core.core for core in state.view().cores] == [0]
+    state.decide(2, bound(1, 2, "tcp://h:9"))
+    assert [(core.core, core.incarnation, core.endpoint) for core in state.view().cores] == [
+        (0, 1, "tcp://h:0"),
+        (1, 2, "tcp://h:9"),
+    ]
