@@ -136,6 +136,23 @@ def check_a_client_is_answered_on_its_own_session(world: World) -> None:
     stage.until(lambda: len(core.items()) == 2, "the second question")
 
 
+def check_an_outside_program_cannot_take_the_place_of_a_core(world: World) -> None:
+    """Whatever life it claims: the link to the real one goes on."""
+    stage = Stage(world)
+    a, b = stage.pair()
+    b.table.post(a.peer, (1, b"one"))
+    stage.until(a.items, "the link")
+    claim = Identity("test", (a.peer[0], 99, 0, 99), role="client")
+    vandal = stage.node("vandal", claim, listens=False)
+    stage.introduce(vandal, b)
+    vandal.table.post(b.peer, (1, b"I am a"))
+    stage.until(lambda: b.heard(DialRefused), "the refusal")
+    assert "may not be called" in b.heard(DialRefused)[0].reason
+    assert b.table.post(a.peer, (1, b"two")) is Verdict.OK
+    stage.until(lambda: len(a.items()) == 2, "the link to the real one")
+    assert not b.items()
+
+
 def check_a_client_that_is_killed_is_lost_then_silent_then_unknown(world: World) -> None:
     """Nobody dials it; its row is gone and its figures are kept."""
     stage = Stage(world)
@@ -220,6 +237,7 @@ DOOR_CHECKS: Final[tuple[Callable[[World], None], ...]] = (
     check_a_newer_life_ends_the_older_one,
     check_garbage_ends_its_own_session_only,
     check_a_client_is_answered_on_its_own_session,
+    check_an_outside_program_cannot_take_the_place_of_a_core,
     check_a_client_that_is_killed_is_lost_then_silent_then_unknown,
     check_a_client_whose_session_breaks_comes_back,
     check_who_says_goodbye_is_lost_with_that_reason,

@@ -10,10 +10,12 @@ from regrove.transport.base import Peer, Transport
 from regrove.transport.credit import Window
 from regrove.transport.events import DialRefused, LinkUp, PeerSilent, Room
 from regrove.transport.handshake import (
+    STAND_IN_PREFIX,
     Hello,
     Identity,
     Welcome,
     judge,
+    misfit,
     read_hello,
     read_welcome,
     reason_body,
@@ -68,14 +70,14 @@ class Greeting(Lifecycle):
         session.nonce = frame.nonce
         admission = self._admit(session.user_id, hello.identity)
         refusal = judge(self.identity, hello, self._is_dead(hello.identity.peer), admission.refusal)
-        refusal = refusal or self._no_place(hello)
+        refusal = refusal or self._no_place(session, hello)
         if refusal:
             self._refuse_dial(session, hello, refusal, now)
             return
         self._retire_older(hello.identity.peer)
         self._accept(session, hello, admission, now)
 
-    def _no_place(self, hello: Hello) -> str:
+    def _no_place(self, session: Session, hello: Hello) -> str:
         peer = hello.identity.peer
         if self.leaving:
             return f"leaving: {self.leaving}"
@@ -84,6 +86,8 @@ class Greeting(Lifecycle):
         current = self._inbound.get(peer)
         if current is not None and current.dial > hello.dial:
             return "a newer session of yours is open"
+        if current is not None and current.role == "client" and current.user_id != session.user_id:
+            return "key: another one holds this client's name"
         return ""
 
     def _make_place(self) -> bool:
@@ -186,9 +190,13 @@ class Greeting(Lifecycle):
             return f"{link.endpoint} is myself"
         if welcome.wire != wire_common(self.identity, theirs):
             return f"{link.endpoint} chose wire version {welcome.wire}, which is not the highest common one"
+        if theirs.role == "client" or misfit(theirs, duplex=False):
+            return f"{link.endpoint} says it is {show(theirs.peer)} of role {theirs.role}, which cannot be"
+        if link.key and (refusal := self._admit(link.key, theirs).refusal):
+            return f"{link.endpoint}: {refusal}"
         if self._is_dead(theirs.peer):
             return f"{link.endpoint} is {show(theirs.peer)}, which was declared over"
-        if not link.peer[0].startswith("@") and theirs.peer != link.peer:
+        if not link.peer[0].startswith(STAND_IN_PREFIX) and theirs.peer != link.peer:
             return f"{link.endpoint} is {show(theirs.peer)}, not {show(link.peer)}"
         return ""
 
@@ -267,7 +275,7 @@ class Greeting(Lifecycle):
         What was unknown stays unknown; a last `LinkLost` names it at the next `receive`.
         """
         link = self._links.get(peer)
-        if not peer[0].startswith("@") and (link is None or link.role != "client"):
+        if not peer[0].startswith(STAND_IN_PREFIX) and (link is None or link.role != "client"):
             life = (peer[1], peer[3])
             self._dead[peer[0], peer[2]] = max(life, self._dead.get((peer[0], peer[2]), life))
         if link is None:

@@ -23,6 +23,8 @@ from regrove.transport.credit import OPENING, Window
 from regrove.transport.wire import MESSAGE_BYTES_MAX, SEQUENCE_MAX, VERSION, VERSION_MIN, WireError
 
 ROLES: Final = ("core", "client", "manager")
+CLIENT_PREFIX: Final = "client:"  # of the node names of outside programs
+STAND_IN_PREFIX: Final = "@"  # of the stand-ins for peers that are not known yet
 NAME_BYTES_MAX: Final = 512
 OPENING_MAX: Final = Window(4096, 8 * 1024 * 1024)  # what an answerer with smaller windows takes all the same, once
 SESSIONS_MAX: Final = 64  # previous sessions named in one HELLO or WELCOME
@@ -129,8 +131,21 @@ def judge(mine: Identity, hello: Hello, dead: bool, proof: str) -> str:
         return f"dead incarnation: {show(theirs.peer)} was declared over; it must start again with a newer one"
     if hello.opening[0] > OPENING_MAX.messages or hello.opening[1] > OPENING_MAX.size:
         return f"opening window {hello.opening} is over {OPENING_MAX.messages} messages or {OPENING_MAX.size} bytes"
-    if (theirs.role == "client") != hello.duplex:
-        return f"role: a {theirs.role} {'may not' if hello.duplex else 'must'} ask for answers on its own session"
+    return misfit(theirs, hello.duplex)
+
+
+def misfit(theirs: Identity, duplex: bool) -> str:
+    """What does not fit together in an identity: no outside program may take a core's or a manager's place."""
+    node, _, core, _ = theirs.peer
+    is_client = theirs.role == "client"
+    if is_client != node.startswith(CLIENT_PREFIX) or node.startswith(STAND_IN_PREFIX):
+        return (
+            f"role: a {theirs.role} may not be called {node!r}; clients, and only they, are called {CLIENT_PREFIX}..."
+        )
+    if not is_client and (theirs.role == "manager") != (core < 0):
+        return f"role: a {theirs.role} may not be core {core}; managers, and only they, are core -1"
+    if is_client != duplex:
+        return f"role: a {theirs.role} {'may not' if duplex else 'must'} ask for answers on its own session"
     return ""
 
 

@@ -16,6 +16,7 @@ from regrove.transport.base import Peer, Transport, TransportError
 from regrove.transport.events import LinkEvent, LinkLost, LinkUp, PeerSilent, Resolved
 from regrove.transport.handshake import (
     SESSIONS_MAX,
+    STAND_IN_PREFIX,
     Hello,
     Identity,
     hello_body,
@@ -195,7 +196,7 @@ class Lifecycle:
 
     def _taken(self, link: Link, session: Session) -> dict[int, int]:
         """What to tell the one dialled of its ended sessions: a stand-in may be any of those we know."""
-        if link.peer[0].startswith("@"):
+        if link.peer[0].startswith(STAND_IN_PREFIX):
             rows = [row for archive in self._archive.values() for row in archive.items()]
         else:
             rows = list(self._archive.get(link.peer, {}).items())
@@ -321,7 +322,7 @@ class Lifecycle:
 
     def _redial(self, link: Link, now: int) -> None:
         link.redial_at = None
-        stand_in = link.peer[0].startswith("@")
+        stand_in = link.peer[0].startswith(STAND_IN_PREFIX)
         if link.wanted or link.unresolved or stand_in or not link.silent_told:
             self._dial(link, now)
         else:

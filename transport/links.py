@@ -20,7 +20,7 @@ from regrove.transport.base import Peer, Transport
 from regrove.transport.credit import CreditError
 from regrove.transport.events import DialRefused, Items, LinkEvent, LinkStatistics, Refused, Verdict
 from regrove.transport.greeting import Admit, Greeting, admit_all
-from regrove.transport.handshake import Identity, read_reason, show
+from regrove.transport.handshake import STAND_IN_PREFIX, Identity, read_reason, show
 from regrove.transport.lifecycle import Draw
 from regrove.transport.link import Link, LinkSettings, Session, State
 from regrove.transport.session import Incoming
@@ -85,7 +85,7 @@ class LinkTable(Greeting):
 
         The stand-in counts as a peer: it is redialled, reported silent after 2 s, and must be forgotten if unwanted.
         """
-        peer: Peer = (f"@{endpoint}", 0, -1, 0)
+        peer: Peer = (f"{STAND_IN_PREFIX}{endpoint}", 0, -1, 0)
         link = self._links.get(peer)
         if link is None:
             link = Link(peer, endpoint, key, "")
