@@ -14,12 +14,12 @@ from tests.examples.recorder import COUNTERS, PORT, Client, Problem, Verdict, ch
 
 FAULTS = f.swarm(
     f.cut(),
-    f.loss(),
-    f.crash(),
-    f.crash(on="node", often=(1, 15)),
-    f.pause(),
-    f.slow(),
-    f.disk(often=(1, 6)),
+    f.loss(often=(1, 5)),
+    f.crash(often=(1, 5)),
+    f.crash(on="node", often=(1, 5)),
+    f.pause(often=(1, 5)),
+    f.slow(often=(1, 5)),
+    f.disk(often=(1, 5)),
 )
 CLIENTS = 4
 THINK = 150_000_000  # ns
