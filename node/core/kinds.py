@@ -38,9 +38,6 @@ class Kind:
         """Give the first misfit inside `value` as (path, expected, got), or None."""
         return None if self.accepts(value) else ("", self.text, value)
 
-    def __repr__(self) -> str:
-        return f"<kind {self.text}>"
-
 
 ANYTHING: Final = Kind()
 
@@ -245,8 +242,6 @@ def kind_of(annotation: object, where: str, is_value: IsValue) -> Kind:
         return LiteralKind(get_args(annotation))
     if origin in (tuple, list, dict):
         return _kind_of_container(origin, get_args(annotation), where, is_value)
-    if origin is typing.Annotated:
-        return kind_of(get_args(annotation)[0], where, is_value)
     if isinstance(annotation, NewType):
         return kind_of(annotation.__supertype__, where, is_value)
     if hasattr(annotation, "__value__"):

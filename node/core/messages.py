@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import reprlib
 import sys
-import types
 import typing
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NoReturn, TypeVar, dataclass_transform, overload
@@ -109,13 +108,15 @@ def _own_annotations(cls: type, where: str) -> dict[str, object]:
         text = annotation if isinstance(annotation, str) else ""
         if typing.get_origin(annotation) is typing.ClassVar or text.startswith(("ClassVar", "typing.ClassVar")):
             continue
-        if field.startswith("__"):
-            raise Misuse(f"{where}.{field}: a field cannot begin with two underscores; write _{field.strip('_')}")
+        if field.startswith(("__", f"_{cls.__name__.lstrip('_')}__")):  # the second is what Python makes of the first
+            raise Misuse(f"{where}.{field}: a field cannot begin with two underscores")
         fields[field] = annotation
     return fields
 
 
 def _validate(cls: type, where: str, annotations: dict[str, object], defaults: dict[str, object]) -> None:
+    if cls in TABLES.names:
+        raise Misuse(f"{where} is decorated twice with @message")
     for base in cls.__mro__[1:-1]:
         if base in TABLES.names:
             raise Misuse(f"{where} extends {TABLES.names[base]}: a message is final; hold one in a field instead")
@@ -131,8 +132,6 @@ def _validate(cls: type, where: str, annotations: dict[str, object], defaults: d
         elif optional:
             raise Misuse(f"{where}.{field} has no default and follows {optional}, which has one: put it before")
     for field, default in defaults.items():
-        if isinstance(default, types.MemberDescriptorType):
-            raise Misuse(f"{where} is decorated twice with @message")
         try:
             take(default, 0)
         except Refused:
@@ -170,19 +169,21 @@ def _rebind_super(value: object, old: type, new: type) -> None:
 
 def _generate_methods(cls: Any, annotations: Mapping[str, object], defaults: Mapping[str, object]) -> None:
     fields = tuple(annotations)
-    names: dict[str, Any] = {"cls": cls, "copy": lambda value: take(value, 0)[0]}
-    parameters = ["self"]
+    # Fields are parameters of `__init__`: what it uses beside them has names that no field has.
+    names: dict[str, Any] = {"cls": cls, "regrove_copy": lambda value: take(value, 0)[0]}
+    own = "self" if "self" not in fields else "regrove_self"
+    parameters = [own]
     body = []
     for number, field in enumerate(fields):
-        names[f"_set{number}"] = cls.__dict__[field].__set__
+        names[f"regrove_set{number}"] = cls.__dict__[field].__set__
         parameters.append(field)
         value = field
         if field in defaults:
-            names[f"_default{number}"] = defaults[field]
-            parameters[-1] = f"{field}=_default{number}"
+            names[f"regrove_default{number}"] = defaults[field]
+            parameters[-1] = f"{field}=regrove_default{number}"
             if isinstance(defaults[field], list | dict):
-                value = f"copy({field}) if {field} is _default{number} else {field}"
-        body.append(f"    _set{number}(self, {value})")
+                value = f"regrove_copy({field}) if {field} is regrove_default{number} else {field}"
+        body.append(f"    regrove_set{number}({own}, {value})")
     mine = "".join(f"self.{field}, " for field in fields)
     others = "".join(f"other.{field}, " for field in fields)
     lines = [

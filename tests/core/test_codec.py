@@ -61,6 +61,13 @@ class Order:
 
 
 @message
+class Loose:
+    row: tuple  # type: ignore[type-arg]
+    items: list  # type: ignore[type-arg]
+    table: dict  # type: ignore[type-arg]
+
+
+@message
 class Any1:
     value: Any
 
@@ -95,6 +102,7 @@ SAMPLES: list[object] = [
     Mode.READ | Mode.WRITE,
     Mode(0),
     Unannotated.ONLY,
+    Loose((1, [2]), [Color.RED], {"a": ()}),
     Address(HOME, 5, 6),
     HOME,
     Name("x"),
@@ -238,6 +246,19 @@ def test_wellformed_msgpack_that_is_no_message_is_a_value_or_a_decode_error(wire
         ([4, 1], "message", "a key without a value"),
         ([4, [0], 1], "message", "unhashable"),
         ({"a": {"b": [77]}}, "message['a']['b']", "instead of a tag"),
+        (msgpack.Timestamp(1), "message", "a msgpack Timestamp stands for nothing here"),
+        ({msgpack.ExtType(5, b""): 1}, "message", "a key of a map is not plain"),
+        ([2, "{m}:Color"], "message", "not an enum member"),
+        ([2, 1, 2], "message", "not an enum member"),
+        ([2, "{m}:Mode", 8], "message", "8"),
+        ([2, "{m}:Mode", "EXECUTE"], "message", "has no member"),
+        ([7, 1, 2], "message", "not a caller"),
+        (["{m}:Order", [0], [2, "{m}:Color", "RED"], [0]], "{m}:Order.tags", "expected tuple[str, ...], got list []"),
+        (["{m}:Order", [0], [2, "{m}:Color", "RED"], [1], [1, 5]], "{m}:Order.pair", "expected tuple[int, str]"),
+        (["{m}:Order", [0], [2, "{m}:Color", "RED"], [1], [1, 5, 6]], "{m}:Order.pair[1]", "expected str, got int 6"),
+        (["{m}:Loose", [0], [0], [0]], "{m}:Loose.row", "expected tuple[object, ...]"),
+        (["{m}:Loose", [1], [1], [0]], "{m}:Loose.items", "expected list"),
+        (["{m}:Loose", [1], [0], [0]], "{m}:Loose.table", "expected dict"),
     ],
 )
 def test_a_decode_error_names_the_field(wire: object, path: str, problem: str) -> None:
@@ -289,6 +310,15 @@ def test_depth_is_limited_on_both_ways_and_a_cycle_is_refused() -> None:
     for depth in (100, 900, 100_000):
         with pytest.raises(DecodeError):
             decode(b"\x92\x00" * depth + b"\x91\x00")
+
+
+def test_a_container_of_too_many_elements_is_refused_both_ways() -> None:
+    for value in ([None] * 1_000_001, (None,) * 1_000_001, dict.fromkeys(range(500_001))):
+        with pytest.raises(UnsendableValue, match="over 1000000 elements; send it in pieces"):
+            encode(value)
+    with pytest.raises(DecodeError):
+        decode(msgpack.packb([0] + [None] * 1_000_001))
+    assert len(decode(encode([None] * 1_000_000))) == 1_000_000
 
 
 class Sub(int):

@@ -10,8 +10,10 @@ from typing import Any, ClassVar
 
 import pytest
 
-from regrove.node.core.errors import Misuse, UnsendableValue
-from regrove.node.core.messages import FIXED, check, decode, encode, message
+from regrove.node.core.address import Name
+from regrove.node.core.errors import DecodeError, Misuse, UnsendableValue
+from regrove.node.core.messages import FIXED, check, decode, encode, is_message, message, prepare
+from regrove.supervisor.reasons import Normal
 
 
 @message
@@ -113,6 +115,17 @@ def test_a_default_list_or_dict_is_copied_for_every_value() -> None:
     assert second == Basket([], {}) == Basket()
 
 
+def test_fields_may_have_any_name_python_allows() -> None:
+    cls = define(
+        "@message\nclass Odd:\n    self: int\n    cls: str\n    copy: list = []\n    other: int = 1\n    value: int = 2\n"
+        "    wire: int = 3\n    depth: int = 4\n    tag: int = 5\n    lower: int = 6\n    new: int = 7\n    f0: int = 8\n"
+    )["Odd"]
+    odd = cls(1, cls="x")
+    assert odd == cls(self=1, cls="x", copy=[]) != cls(2, "x")
+    assert decode(encode(odd)) == odd == prepare(odd)[0]
+    assert hash(cls(1, "x", ())) == hash(cls(1, "x", ()))
+
+
 def test_a_message_can_be_copied_and_pickled() -> None:
     assert pickle.loads(pickle.dumps(Add(5, "x"))) == Add(5, "x")
     assert copy.copy(Add(5)) == copy.deepcopy(Add(5)) == Add(5)
@@ -150,7 +163,8 @@ def define(source: str, module: str = "bank") -> dict[str, Any]:
         ("@message\nclass M:\n    a: int\n    def __init__(self): pass", "defines __init__"),
         ("@message\nclass M:\n    a: int\n@message\nclass N(M):\n    b: int", "final"),
         ("class B:\n    pass\n@message\nclass N(B):\n    b: int", "has state"),
-        ("@message\n@message\nclass N:\n    b: int", "defines __init__|decorated twice|__slots__"),
+        ("@message\n@message\nclass N:\n    b: int", "decorated twice"),
+        ("@message\nclass M:\n    __hidden: int", "two underscores"),
         ("@message(name='')\nclass N:\n    b: int", "1 to 200 characters"),
         ("@message(name=3)\nclass N:\n    b: int", "1 to 200 characters"),
         ("message(3)", "decorates a class"),
@@ -185,10 +199,36 @@ def test_a_message_may_name_itself_and_later_classes() -> None:
     assert decode(encode(tree)) == tree
 
 
-def test_an_annotation_that_never_resolves_is_named_at_the_first_send() -> None:
+@pytest.mark.parametrize("first", ["encode", "prepare", "decode", "check"])
+def test_a_class_that_names_a_later_one_is_completed_by_whatever_comes_first(first: str) -> None:
+    names = define("@message\nclass Early:\n    held: Late\n@message\nclass Late:\n    value: int = 0")
+    early, late = names["Early"], names["Late"]
+    match first:
+        case "encode":
+            assert encode(early(late(1))) == b"\x92\xaabank:Early\x92\xa9bank:Late\x01"
+        case "prepare":
+            assert prepare(early(late(1))) == (early(late(1)), 64 + 64 + 8)
+        case "decode":
+            assert decode(b"\x92\xaabank:Early\x92\xa9bank:Late\x01") == early(late(1))
+        case _:
+            with pytest.raises(Misuse, match=r"bank:Early\.held is annotated Late and holds int 5"):
+                check(early(5))
+    assert FIXED[early] == 64 + 64 + 8
+
+
+def test_an_annotation_that_never_resolves_is_named_at_the_first_use() -> None:
     cls = define("@message\nclass Adrift:\n    at: Nowhere")["Adrift"]
-    with pytest.raises(Misuse, match=r"bank:Adrift.*Nowhere.*TYPE_CHECKING"):
-        encode(cls(1))
+    for use in (encode, prepare, check):
+        with pytest.raises(Misuse, match=r"bank:Adrift.*Nowhere.*TYPE_CHECKING"):
+            use(cls(1))
+    with pytest.raises(DecodeError, match=r"Nowhere"):
+        decode(b"\x92\xabbank:Adrift\x01")
+
+
+def test_only_classes_made_by_message_are_messages() -> None:
+    assert is_message(Add)
+    for other in (Add(1), Command, int, Normal, Name, None, "Add"):
+        assert not is_message(other)
 
 
 def test_a_message_class_in_a_function_sees_that_function_s_names() -> None:
