@@ -117,8 +117,9 @@ def test_a_default_list_or_dict_is_copied_for_every_value() -> None:
 
 def test_fields_may_have_any_name_python_allows() -> None:
     cls = define(
-        "@message\nclass Odd:\n    self: int\n    cls: str\n    copy: list = []\n    other: int = 1\n    value: int = 2\n"
-        "    wire: int = 3\n    depth: int = 4\n    tag: int = 5\n    lower: int = 6\n    new: int = 7\n    f0: int = 8\n"
+        "@message\nclass Odd:\n    self: int\n    cls: str\n    copy: list = []\n    other: int = 1\n"
+        "    value: int = 2\n    wire: int = 3\n    depth: int = 4\n    tag: int = 5\n    lower: int = 6\n"
+        "    new: int = 7\n    f0: int = 8\n"
     )["Odd"]
     odd = cls(1, cls="x")
     assert odd == cls(self=1, cls="x", copy=[]) != cls(2, "x")
