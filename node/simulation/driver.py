@@ -73,7 +73,7 @@ class Life:
             cores=len(node.cores),
             settings=world.settings,
             bounds=world.application.bounds,
-            seed=world.seed,
+            seed=key_of(world.seed, "life", home.node_incarnation, home.core_incarnation),
             strict=True,
             buggify=world.buggify,
             sometimes=world.sometimes,

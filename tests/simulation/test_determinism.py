@@ -107,3 +107,17 @@ def test_under_the_hostile_profile_too() -> None:
     second = run(4, faults=f.loss(noise=(1, 50)), profile="hostile")
     assert first.trace.digest == second.trace.digest
     assert first.world.network.lost > 0
+
+
+def test_the_random_numbers_of_a_replaced_core_are_new_ones() -> None:
+    with Simulation(apps.busy, nodes=1, cores=1, core_restarts="9/30s", seed=2) as sim:
+        drawn: list[int] = []
+        for _ in range(3):
+            life = sim.nodes[0].cores[0].life
+            assert life is not None
+            cell = life.core.cells[1]
+            assert cell is not None
+            drawn.append(life.core.random_of(cell).getrandbits(64))
+            sim.restart("n0/0")
+            sim.run("2s")
+    assert len(dict.fromkeys(drawn)) == 3
