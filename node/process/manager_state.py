@@ -359,7 +359,6 @@ class ManagerState:
         self._stop_deadline = now + limit + STOP_GRACE
         for slot in self.cores:
             self._stop_core(slot, event.why, out)
-        self._check_stopped(out)
 
     def _stop_core(self, slot: CoreSlot, why: str, out: list[Action]) -> None:
         slot.deadline = None
@@ -382,7 +381,6 @@ class ManagerState:
                 out.append(Kill(slot.core))
             else:
                 slot.state = "ended"
-        self._check_stopped(out)
 
     def _check_stopped(self, out: list[Action]) -> None:
         if all(slot.state == "ended" for slot in self.cores):

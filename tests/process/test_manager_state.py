@@ -467,8 +467,60 @@ def test_a_replacement_is_not_reached_at_the_sockets_of_the_life_before() -> Non
     actions = state.decide(1, CoreEnded(1, 1, "died"))
     assert [core.core for core in of_view(of(actions, Share)[0]).cores] == [0]
     assert [core.core for core in state.view().cores] == [0]
-    state.decide(2, bound(1, 2, "tcp://h:9"))
+    shares = of(state.decide(2, bound(1, 2, "tcp://h:9")), Share)
+    assert of_view(shares[0]) == state.view()
     assert [(core.core, core.incarnation, core.endpoint) for core in state.view().cores] == [
         (0, 1, "tcp://h:0"),
         (1, 2, "tcp://h:9"),
     ]
+
+
+def test_a_stop_tells_everybody_that_the_node_is_leaving_and_says_why_it_ended() -> None:
+    state = booted(1, remote=True)
+    state.decide(0, peer_view())
+    actions = state.decide(1, StopAsked("SIGTERM"))
+    assert [of_view(share).leaving for share in of(actions, Share)] == [True]
+    assert of(actions, Note)[0].fields == {"why": "SIGTERM", "limit_s": 20.0}
+    assert state.members.shape()["members"][0]["state"] == "leaving"
+    finish = of(state.decide(2, CoreEnded(0, 1, "exited with status 0")), Finish)
+    assert finish == [Finish(0, "stopped: SIGTERM")]
+    assert seen(state) == "stopped"
+    assert state.decide(3, peer_view(incarnation=9)) == []
+
+
+def test_once_stopping_only_the_limit_of_the_stop_is_waited_for() -> None:
+    state = booted(2, limit=0)
+    state.decide(1, CoreEnded(1, 1, "died"))
+    state.decide(2, StopAsked("SIGTERM"))
+    assert state.deadline() == 2 + 20 * SECOND + STOP_GRACE
+    assert quiet(state.decide(RETRY_LAST * 2, Tick())) == [Kill(0)]
+    state.decide(3, StopAsked("SIGTERM", now=True))
+    assert state.deadline() is None
+
+
+def test_the_names_of_a_peer_are_told_once_and_forgotten_with_its_life() -> None:
+    state = booted(1)
+    state.decide(1, peer_view())
+    entry = PeerTold(CoreNames(OTHER, 1, 0, 1, ("far",)))
+    assert quiet(state.decide(1, entry)) == [Tell(0, NamesChanged(OTHER, 0, ("far",)))]
+    assert state.decide(1, entry) == []
+    assert notes(state.decide(2, peer_view())) == []
+    tells = of(state.decide(3, peer_view(incarnation=2)), Tell)
+    assert tells[0] == Tell(0, NamesChanged(OTHER, 0, ()))
+    assert state.names.holders("far") == []
+
+
+def test_what_happens_to_other_nodes_is_in_the_log() -> None:
+    state = booted(1)
+    assert notes(state.decide(1, peer_view())) == [("info", "node joined")]
+    assert notes(state.decide(2, PeerLost(OTHER, 1, "cut"))) == [("warning", "node down")]
+    assert notes(state.decide(3, peer_view())) == [("info", "node joined")]
+    assert notes(state.decide(4, peer_view(leaving=True))) == [("info", "node leaving")]
+    left = of(state.decide(5, PeerLost(OTHER, 1, "closed")), Note)
+    assert left == [Note("info", "node left", {"peer": OTHER, "peer_incarnation": 1, "reason": "closed"})]
+
+
+def test_a_quarantine_is_an_error_in_the_log_with_the_time_of_the_retry() -> None:
+    state = booted(2, limit=0)
+    (note,) = of(state.decide(1, CoreEnded(1, 1, "died")), Note)
+    assert note == Note("error", "core quarantined", {"core": 1, "incarnation": 1, "reason": "died", "retry_s": 5.0})
