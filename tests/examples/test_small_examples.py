@@ -129,7 +129,9 @@ def test_a_guest_reads_and_is_pushed_to_at_the_same_time() -> None:
         assert one.read_until(b"\n") == b"anyone?\n"
 
 
-@pytest.mark.parametrize("app", [counter.app, dispatcher.app, echo.app, pool.app, gather.app, push.app], ids=lambda app: app.name)
+@pytest.mark.parametrize(
+    "app", [counter.app, dispatcher.app, echo.app, pool.app, gather.app, push.app], ids=lambda app: app.name
+)
 def test_the_same_seed_is_the_same_run(app: Application) -> None:
     digests = []
     for seed in (1, 1):
