@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
+import subprocess
 import sys
 import types
 from pathlib import Path
@@ -31,9 +33,25 @@ def test_the_tour_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     exec(compile(test, "README.md", "exec"), {"__name__": "test_counting"})
 
 
-def test_programs_that_need_a_node_are_python() -> None:
-    for program in blocks("python no-run"):
-        compile(program, "README.md", "exec")
+@pytest.mark.processes
+def test_the_program_runs_a_real_node(tmp_path: Path) -> None:
+    (tmp_path / "counting.py").write_text(blocks("python")[0])
+    (program,) = blocks("python program")
+    (tmp_path / "program.py").write_text(program)
+    folders = {name: str(tmp_path / name) for name in ("HOME", "XDG_RUNTIME_DIR", "XDG_STATE_HOME", "TMPDIR")}
+    for folder in folders.values():
+        Path(folder).mkdir(mode=0o700)
+    done = subprocess.run(
+        [sys.executable, "program.py"],
+        cwd=tmp_path,
+        env=os.environ | folders,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.stdout == "10\n", done.stdout + done.stderr
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_two_commands_set_everything_up() -> None:
