@@ -324,3 +324,14 @@ def test_a_quarantine_is_an_error_in_the_log_with_the_time_of_the_retry() -> Non
     state = booted(2, limit=0)
     (note,) = of(state.decide(1, CoreEnded(1, 1, "died")), Note)
     assert note == Note("error", "core quarantined", {"core": 1, "incarnation": 1, "reason": "died", "retry_s": 5.0})
+
+
+def test_stop_now_kills_every_core_without_asking() -> None:
+    state = booted()
+    actions = state.decide(1, StopAsked("regrove stop --now", now=True))
+    assert of(actions, Kill) == [Kill(0), Kill(1)]
+    assert of(actions, Tell) == []
+    state.decide(2, CoreEnded(0, 1, "killed by SIGKILL"))
+    finish = of(state.decide(2, CoreEnded(1, 1, "killed by SIGKILL")), Finish)
+    assert finish == [Finish(0, "stopped: regrove stop --now")]
+    assert "told to stop at once" in str(state.cores[0].last_exit)
