@@ -14,7 +14,7 @@ from regrove.node.core.effects import IoWait
 from regrove.supervisor.reasons import Reason
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # made once an operation: frozen would cost more than the rest of its making
 class IoRequest:
     """Serve `wait`; exactly one `IoDone` with this token comes back, unless it was cancelled first.
 
@@ -47,7 +47,7 @@ class IoRelease:
 IoCommand: TypeAlias = IoRequest | IoCancel | IoRelease
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # made once an operation: frozen would cost more than the rest of its making
 class IoDone:
     """The end of an IoRequest.
 
