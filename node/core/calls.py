@@ -92,11 +92,17 @@ class Calls:
         return debt
 
     def begin(self, debt: Debt) -> None:
-        """Do what the wait asks for; a refusal settles the debt at once."""
-        wait = debt.wait
+        """Do what the wait asks for; a refusal settles the debt at once. What cannot begin raises and owes nothing."""
+        try:
+            self._begin(debt, debt.wait)
+        except BaseException:
+            self._forget(debt)
+            raise
+
+    def _begin(self, debt: Debt, wait: Wait) -> None:
         match wait:
             case Call():
-                self._call(debt, wait)
+                self._call(debt, wait, wait.timeout)
             case CallAll():
                 self._call_all(debt, wait)
             case Push():
@@ -110,7 +116,7 @@ class Calls:
             case _:
                 raise AssertionError(f"no such wait: {wait!r}")
 
-    def _call(self, debt: Debt, wait: Call) -> None:
+    def _call(self, debt: Debt, wait: Call, timeout: float | None) -> None:
         core = self.core
         where = core.registry.resolve(wait.to)
         caller = Caller(core.home, debt.token)
@@ -124,7 +130,7 @@ class Calls:
             home, slot, generation = where
             payload = encode(wait.request)
             core.forwarding(debt.cell, wait.request)
-            left = -1 if wait.timeout is None else int(wait.timeout * NANO)
+            left = -1 if timeout is None else int(timeout * NANO)
             sent = core.links.post(home, (remote.CALL, slot, generation, debt.token, left, payload), debt.token)
             if sent is OK:
                 self._at_peer(debt, home)
@@ -158,7 +164,7 @@ class Calls:
         debt.handle = parts[0][0].token
         for part, call in parts:
             if part.token in self.debts:
-                self._call(part, call)
+                self._call(part, call, wait.timeout)
 
     def _push(self, debt: Debt, wait: Push) -> None:
         core = self.core
@@ -339,12 +345,16 @@ class Calls:
         debt = self.debts.pop(token, None)
         if debt is None:
             return False
+        self._forget(debt)
+        self._undo(debt)
+        return True
+
+    def _forget(self, debt: Debt) -> None:
+        self.debts.pop(debt.token, None)
         self._close(debt)
         self._drop_parts(debt)
-        self._undo(debt)
         if debt.ticket is not None and debt.cell.debts is not None:
-            debt.cell.debts.pop(token, None)
-        return True
+            debt.cell.debts.pop(debt.token, None)
 
     def _close(self, debt: Debt) -> None:
         if debt.timer is not None:

@@ -6,7 +6,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, NoReturn, overload
 
 from regrove.node.core.address import Address, Caller, Name
-from regrove.node.core.effects import Call, Offload, Target, Wait
+from regrove.node.core.effects import Await, Call, Offload, Target, Wait
 from regrove.node.core.errors import BoundReached, Misuse, NotInHandler
 from regrove.node.core.handles import Stream, Ticket, Timer
 from regrove.node.core.isolate import IDLE, Cell
@@ -89,6 +89,8 @@ class Context:
         cell = self._cell
         if not isinstance(wait, Wait):
             raise Misuse(f"begin takes a wait such as Call(...) or Read(...), got {wait!r}")
+        if type(wait) is Await:
+            raise Misuse("begin(Await(...)): an Await is the waiting itself; return it, its tickets have begun already")
         if cell.debts is not None and len(cell.debts) >= core.bounds.tickets:
             core.counters.bounds_reached += 1
             raise BoundReached("tickets", core.bounds.tickets, "handle or cancel outstanding tickets first")
@@ -135,12 +137,12 @@ class Context:
         if type(caller) is not Caller:
             raise Misuse(f"reply takes what ctx.caller gave, got {caller!r}")
         cell = self._cell
+        core.answer(cell, caller, value)  # first: when the value does not travel, the answer is still owed
         if cell.kept is not None:
-            cell.kept.pop(caller.token, None)
+            cell.kept.pop(caller[:2], None)
         request = cell.request
-        if request is not None and request.caller == caller:
+        if request is not None and request.caller[:2] == caller[:2]:
             request.forwarded = True
-        core.answer(cell, caller, value)
 
     # --- time ------------------------------------------------------------------------------------------------------
 

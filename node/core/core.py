@@ -16,7 +16,7 @@ from regrove.node.core.address import Address, Caller, Home
 from regrove.node.core.application import Place
 from regrove.node.core.bounds import Bounds
 from regrove.node.core.calls import Calls
-from regrove.node.core.effects import Target
+from regrove.node.core.effects import SECONDS_MAX, Target, is_delay
 from regrove.node.core.errors import BoundReached, Misuse
 from regrove.node.core.handles import Timer
 from regrove.node.core.interpreter import AnyEffect
@@ -247,8 +247,8 @@ class Core:
             return
         for caller in messages.callers_in(value):
             if cell.kept is not None:
-                cell.kept.pop(caller.token, None)
-            if request is not None and request.caller.token == caller.token:
+                cell.kept.pop(caller[:2], None)
+            if request is not None and request.caller[:2] == caller[:2]:
                 request.forwarded = True
 
     def arrived(self, payload: bytes) -> Any:
@@ -308,9 +308,11 @@ class Core:
 
     def set_timer(self, cell: Cell, delay: float, message: Any, to: Target | None, repeat: bool) -> Timer:
         """`ctx.send_after` and `ctx.send_every`."""
-        if not (isinstance(delay, int | float) and delay >= 0) or (repeat and delay * NANO < 1):
-            kind = "period is seconds > 0" if repeat else "delay is seconds >= 0"
-            raise Misuse(f"a timer's {kind}, got {delay!r}")
+        if not is_delay(delay) or (repeat and delay * NANO < 1):
+            kind = "period is seconds above 0" if repeat else "delay is seconds from 0"
+            raise Misuse(f"a timer's {kind} to {SECONDS_MAX}, got {delay!r}")
+        if to is not None:
+            self.registry.check_target(to)
         if self.user_timers >= self.bounds.timers:
             self.counters.bounds_reached += 1
             raise BoundReached("timers", self.bounds.timers, "cancel timers that are no longer of interest")

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, Union
 
 from regrove.node.core.address import Address, Name
 from regrove.node.core.errors import Misuse
+from regrove.node.core.handles import Ticket
 from regrove.supervisor.reasons import Reason
 
 if TYPE_CHECKING:
-    from regrove.node.core.handles import Listener, Stream, Ticket
+    from regrove.node.core.handles import Listener, Stream
 
 Target: TypeAlias = Union[Address, Name, str]  # noqa: UP007 - a runtime alias over forward references
 Then: TypeAlias = "Callable[[Any, Any], Effect]"
@@ -25,8 +26,14 @@ Then: TypeAlias = "Callable[[Any, Any], Effect]"
 MESSAGE_TIMEOUT: Final = 5.0  # seconds: Call, CallAll, Push, Await, as OTP's gen_server:call
 IO_TIMEOUT: Final = 30.0  # seconds: Connect, Read, Write, Sync and the other file operations
 OFFLOAD_TIMEOUT: Final = 60.0  # seconds
+SECONDS_MAX: Final = 1_000_000_000  # over 30 years; in ns it fits 64 bits, on the wire and in a clock
 
 _getframe = sys._getframe
+
+
+def is_delay(seconds: object) -> bool:
+    """Tell whether `seconds` is a time that can be waited for: a number from 0 to SECONDS_MAX, no NaN."""
+    return isinstance(seconds, int | float) and 0 <= seconds <= SECONDS_MAX
 
 
 class Effect:
@@ -135,8 +142,10 @@ class Wait(Effect):
     then: Then | None
 
     def _begin(self, timeout: float | None, then: Then | None, frame: FrameType) -> None:
-        if timeout is not None and not (isinstance(timeout, int | float) and timeout >= 0):
-            raise Misuse(f"timeout is seconds >= 0, or None to wait for ever; got {timeout!r}")
+        if timeout is not None and not is_delay(timeout):
+            raise Misuse(f"timeout is seconds from 0 to {SECONDS_MAX}, or None to wait for ever; got {timeout!r}")
+        if then is not None and not callable(then):
+            raise Misuse(f"then is a method of the isolate, then(ctx, outcome) -> Effect; got {then!r}")
         self.timeout = timeout
         self.then = then
         self.code = frame.f_code
@@ -210,6 +219,9 @@ class Await(Wait):
 
     def __init__(self, *tickets: Ticket, timeout: float | None = MESSAGE_TIMEOUT, then: Then | None = None) -> None:
         self._begin(timeout, then, _getframe(1))
+        for ticket in tickets:
+            if not isinstance(ticket, Ticket):
+                raise Misuse(f"Await takes tickets, as ctx.begin, request, send_after and monitor give; got {ticket!r}")
         self.tickets = tickets
 
     def _fields(self) -> tuple[Any, ...]:
@@ -222,8 +234,8 @@ class Sleep(Wait):
     __slots__ = ("delay",)
 
     def __init__(self, delay: float, *, then: Then | None = None) -> None:
-        if not (isinstance(delay, int | float) and delay >= 0):
-            raise Misuse(f"Sleep takes seconds >= 0, got {delay!r}")
+        if not is_delay(delay):
+            raise Misuse(f"Sleep takes seconds from 0 to {SECONDS_MAX}, got {delay!r}")
         self._begin(None, then, _getframe(1))
         self.delay = delay
 

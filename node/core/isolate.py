@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from regrove.node.core.address import Address, Caller
+from regrove.node.core.address import Address, Caller, Home
 from regrove.node.core.effects import DONE, RECEIVE, Effect, Wait
 from regrove.supervisor.reasons import Reason
 
@@ -151,7 +151,7 @@ class Cell:
         self.stop_reason: Reason | None = None
         self.end_reason: Reason | None = None
         # Tables below are made when first needed: most isolates never do.
-        self.kept: dict[int, Request] | None = None
+        self.kept: dict[tuple[Home, int], Request] | None = None  # by caller: each core counts its own tokens
         self.debts: dict[int, None] | None = None
         self.timers: dict[int, TimerRecord] | None = None
         self.monitors: dict[int, Watch] | None = None

@@ -6,7 +6,7 @@ look-up is local and may be stale, so a message to a name is resolved by the cor
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from regrove.node.core.address import Address, Home, Name
 from regrove.node.core.errors import BoundReached, Misuse
@@ -17,6 +17,8 @@ from regrove.node.core.ports import NamesChanged
 if TYPE_CHECKING:
     from regrove.node.core.core import Core
     from regrove.node.core.effects import Target
+
+NAME_BYTES_MAX: Final = 1_024  # of a name or a group
 
 # A cell of ours; (home, slot or name, generation) of another core; or why there is nothing to send to.
 Where: TypeAlias = "Cell | tuple[Home, int | str, int] | Sent"
@@ -48,8 +50,14 @@ class Registry:
         if isinstance(to, str):
             return self._resolve_name(Name(to))
         if type(to) is Name:
+            _check_name(to)
             return self._resolve_name(to)
-        raise Misuse(f"a message goes to an Address, a Name or a str, got {to!r}")
+        raise _no_target(to)
+
+    def check_target(self, to: Target) -> None:
+        """Raise Misuse, as `resolve` would later, for what is no target."""
+        if not isinstance(to, Address):
+            _check_name(Name(to) if isinstance(to, str) else to)
 
     def _resolve_address(self, to: Address) -> Where:
         home = to.home
@@ -80,7 +88,8 @@ class Registry:
         if holder is None:
             known = node == home.node or any(key[0] == node for key in self._homes)
             return STALE if known else UNREACHABLE
-        return (holder, name.name, 0)
+        # Only a pinned core is asked without knowing that it holds the name: what cannot be a name does not leave.
+        return STALE if name.core is not None and _problem_of(name.name) else (holder, name.name, 0)
 
     def _holder(self, node: str, name: Name) -> Home | None:
         if name.core is not None:
@@ -105,8 +114,8 @@ class Registry:
 
     def register(self, cell: Cell, name: str) -> bool:
         """Give `cell` a name; False when another isolate of this core holds it. Raises BoundReached."""
-        if not isinstance(name, str) or not name:
-            raise Misuse(f"a name is a non-empty str, got {name!r}")
+        if problem := _problem_of(name):
+            raise Misuse(f"a name is {problem}, got {name!r:.200}")
         holder = self._names.get(name)
         if holder is not None:
             return holder is cell
@@ -138,18 +147,20 @@ class Registry:
 
     def join(self, cell: Cell, group: str) -> None:
         """Become a member of `group`; joining twice is joining once. Raises BoundReached."""
-        if not isinstance(group, str) or not group:
-            raise Misuse(f"a group is a non-empty str, got {group!r}")
+        if problem := _problem_of(group):
+            raise Misuse(f"a group is {problem}, got {group!r:.200}")
         bounds = self.core.bounds
         members = self._groups.get(group)
+        if members is not None and cell in members:
+            return
+        if members is not None and len(members) >= bounds.members:
+            self.core.counters.bounds_reached += 1
+            raise BoundReached("members", bounds.members, f"split the group {group!r}")
         if members is None:
             if len(self._groups) >= bounds.groups:
+                self.core.counters.bounds_reached += 1
                 raise BoundReached("groups", bounds.groups, "leave groups that are no longer used")
             members = self._groups[group] = {}
-        if cell in members:
-            return
-        if len(members) >= bounds.members:
-            raise BoundReached("members", bounds.members, f"split the group {group!r}")
         members[cell] = None
         if cell.groups is None:
             cell.groups = []
@@ -229,3 +240,28 @@ class Registry:
     def home_of(self, node: str, core: int) -> Home | None:
         """The present life of a core, if it is known."""
         return self._homes.get((node, core))
+
+
+def _no_target(to: object) -> Misuse:
+    return Misuse(f"a message goes to an Address, a Name(str, node=str, core=int) or a str, got {to!r:.200}")
+
+
+def _check_name(name: object) -> None:
+    if (
+        type(name) is not Name
+        or not isinstance(name.name, str)
+        or not isinstance(name.node, str | None)
+        or not isinstance(name.core, int | None)
+    ):
+        raise _no_target(name)
+
+
+def _problem_of(name: object) -> str:
+    """Say what a name or a group has to be, when `name` is not: it has to fit beside a message on the wire."""
+    if not isinstance(name, str) or not name:
+        return "a non-empty str"
+    try:
+        length = len(name.encode())
+    except UnicodeEncodeError:
+        return "a str without lone surrogates"
+    return "" if length <= NAME_BYTES_MAX else f"at most {NAME_BYTES_MAX} bytes of UTF-8"

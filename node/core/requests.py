@@ -62,7 +62,7 @@ class Requests:
         cell.request = None
         if request is None or request.forwarded:
             return
-        if cell.kept is not None and request.caller.token in cell.kept:
+        if cell.kept is not None and request.caller[:2] in cell.kept:
             return
         self.refuse(request.caller, NoReply())
 
@@ -72,7 +72,7 @@ class Requests:
             cell.kept = {}
         kept = cell.kept
         if len(kept) % 64 == 63:
-            for token in [token for token, other in kept.items() if not self.waits_still(other)]:
-                del kept[token]
-        kept[request.caller.token] = request
+            for key in [key for key, other in kept.items() if not self.waits_still(other)]:
+                del kept[key]
+        kept[request.caller[:2]] = request
         return request.caller
