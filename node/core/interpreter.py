@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING, Any, assert_never
 
 from regrove.node.core.effects import (
@@ -30,7 +31,8 @@ from regrove.node.core.effects import (
     Truncate,
     Write,
 )
-from regrove.node.core.isolate import CONTINUE, STARTING, STOPPING, Cell
+from regrove.node.core.isolate import CONTINUE, STARTING, SYSTEM, Cell
+from regrove.node.core.lifecycle import site_of, text_of
 from regrove.supervisor.reasons import Normal, Reason
 
 if TYPE_CHECKING:
@@ -63,7 +65,7 @@ def carry_out(core: Core, cell: Cell, effect: AnyEffect) -> None:
     """Make `cell` what its callback said it becomes."""
     match effect:
         case Receive():
-            if cell.request is not None:
+            if cell.request is not None and not cell.flags & CONTINUE:
                 core.requests.judge(cell)
             if cell.state == STARTING:
                 core.lifecycle.started(cell)
@@ -92,11 +94,7 @@ def carry_out(core: Core, cell: Cell, effect: AnyEffect) -> None:
         ):
             _wait(core, cell, effect)
         case Continue(message=message):
-            cell.continued = message
-            cell.flags |= CONTINUE
-            cell.cause = core.event
-            if cell.state == STARTING:
-                core.lifecycle.started(cell)
+            _continue(core, cell, message)
         case Done(reason=reason):
             _done(core, cell, reason)
         case Crash(reason=reason):
@@ -107,16 +105,31 @@ def carry_out(core: Core, cell: Cell, effect: AnyEffect) -> None:
             assert_never(effect)
 
 
+def _continue(core: Core, cell: Cell, message: Any) -> None:
+    if cell.flags & CONTINUE:  # `stop` came between: what it interrupted is handled after this one
+        if cell.mailbox is None:
+            cell.mailbox = deque()
+        cell.mailbox.appendleft((cell.continued, SYSTEM, 0, cell.cause))
+    cell.continued = message
+    cell.flags |= CONTINUE
+    cell.cause = core.event
+    if cell.state == STARTING:
+        core.lifecycle.started(cell)
+
+
 def _reply(core: Core, cell: Cell, value: Any) -> bool:
     request = cell.request
     if request is None:
-        text = f"{cell.path} returned Reply({value!r}) with no request in hand: only a Call or ctx.request is answered"
-        core.lifecycle.crash_text(cell, text, _site(cell))
+        text = (
+            f"{cell.path} returned Reply({text_of(value)}) with no request in hand: only a Call or ctx.request is "
+            "answered"
+        )
+        core.lifecycle.crash_text(cell, text, site_of(cell.handle))
         return False
+    core.answer(cell, request.caller, value)  # first: when the value does not travel, the request is still in hand
     cell.request = None
     if cell.kept is not None:
-        cell.kept.pop(request.caller.token, None)
-    core.answer(cell, request.caller, value)
+        cell.kept.pop(request.caller[:2], None)
     return True
 
 
@@ -131,17 +144,17 @@ def _wait(core: Core, cell: Cell, wait: AnyWait) -> None:
 
 
 def _done(core: Core, cell: Cell, reason: Reason | None) -> None:
+    if reason is not None:
+        reason = core.copy(reason)
     if cell.state == STARTING:
         core.lifecycle.started(cell)
-    if reason is None:
-        reason = cell.stop_reason if cell.state == STOPPING and cell.stop_reason is not None else Normal()
-    core.lifecycle.end(cell, reason)
+    core.lifecycle.end(cell, reason or cell.stop_reason or Normal())
 
 
 def _crash(core: Core, cell: Cell, reason: object) -> None:
-    text = reason if isinstance(reason, str) else repr(reason)
-    core.counters.crashes += 1
-    core.lifecycle.crash_text(cell, text, _site(cell), None if isinstance(reason, str) else core.copy(reason))
+    text = reason if isinstance(reason, str) else text_of(reason)
+    detail = None if isinstance(reason, str) else core.copy(reason)
+    core.lifecycle.crash_text(cell, text, site_of(cell.handle), detail)
 
 
 def _ignore(core: Core, cell: Cell) -> None:
@@ -149,10 +162,4 @@ def _ignore(core: Core, cell: Cell) -> None:
         core.lifecycle.ignored(cell)
     else:
         text = f"{cell.path} returned IGNORE outside of start: return RECEIVE, or DONE to end"
-        core.lifecycle.crash_text(cell, text, _site(cell))
-
-
-def _site(cell: Cell) -> str:
-    from regrove.node.core.lifecycle import site_of
-
-    return site_of(cell.handle)
+        core.lifecycle.crash_text(cell, text, site_of(cell.handle))

@@ -7,6 +7,7 @@ supervisor's event (supervision.md 6a).
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from types import FunctionType, TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -96,12 +97,13 @@ class Lifecycle:
     def crash(self, cell: Cell, error: BaseException) -> None:
         """A callback raised: the isolate ends `Crashed`, with the user's frame named."""
         site = user_site(error.__traceback__)
-        text = _text_of(error)
+        text = text_of(error, str)
         self._log_crash(cell, error, site, text)
         self.end(cell, Crashed(type(error).__name__, text, site))
 
     def crash_text(self, cell: Cell, text: str, site: str, detail: object = None) -> None:
         """The isolate failed without an exception: `Crash(reason)`, or no effect was returned."""
+        self.core.counters.crashes += 1
         self.core.logger.error("crashed", path=cell.path, incarnation=cell.incarnation, reason=text, site=site)
         self.end(cell, Crashed("Crash", text, site, detail))
 
@@ -109,10 +111,11 @@ class Lifecycle:
         self.core.counters.crashes += 1
         fingerprint = (type(error).__name__, site)
         seen = self._fingerprints.get(fingerprint, 0) + 1
-        if seen > 1 or len(self._fingerprints) < CRASH_FINGERPRINTS:
+        known = seen > 1 or len(self._fingerprints) < CRASH_FINGERPRINTS
+        if known:
             self._fingerprints[fingerprint] = seen
         fields: dict[str, Any] = {"path": cell.path, "incarnation": cell.incarnation, "site": site, "times": seen}
-        if seen == 1:
+        if known and seen == 1:
             fields["exc_info"] = error  # the whole traceback once, then counts
         self.core.logger.error("crashed", reason=f"{type(error).__name__}: {text}", **fields)
 
@@ -178,8 +181,11 @@ def site_of(function: Any) -> str:
     return f"{function.__code__.co_filename}:{function.__code__.co_firstlineno}"
 
 
-def _text_of(error: BaseException) -> str:
+def text_of(value: object, show: Callable[[object], str] = repr) -> str:
+    """What `value` says of itself, in bounds; a user's `__repr__` or `__str__` may raise anything."""
     try:
-        return str(error)[:2_000]
-    except Exception:
-        return "(its __str__ raised)"
+        return show(value)[:2_000]
+    except KeyboardInterrupt:
+        raise
+    except BaseException:
+        return f"a {type(value).__qualname__} (its text cannot be had: __{show.__name__}__ raised)"

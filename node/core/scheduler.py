@@ -18,14 +18,13 @@ from regrove.node.core.isolate import (
     IDLE,
     KILL,
     OUTCOME,
-    RUNNING,
     START,
     STARTING,
     STOP,
     STOPPING,
     Cell,
 )
-from regrove.node.core.lifecycle import site_of
+from regrove.node.core.lifecycle import site_of, text_of
 from regrove.supervisor.reasons import Killed, Shutdown
 
 if TYPE_CHECKING:
@@ -71,7 +70,7 @@ def turn(core: Core, cell: Cell, limit: int) -> int:
     """A turn with more than mail in it: at most `limit` callbacks. Answers how many ran (at least 1)."""
     used = 0
     while used < limit and cell.state != ENDED:
-        if cell.flags:
+        if _has_special(cell):
             if cell.flags == CONTINUE and used > 0:
                 break  # every other ready isolate first
             used += 1
@@ -84,11 +83,16 @@ def turn(core: Core, cell: Cell, limit: int) -> int:
     return used or 1
 
 
+def _has_special(cell: Cell) -> bool:
+    """Tell whether something comes before the mailbox; a Continue that stop interrupted waits for the wait of stop."""
+    return cell.flags != 0 and (cell.flags != CONTINUE or cell.wait is None)
+
+
 def rest(core: Core, cell: Cell) -> None:
     """A turn is over: the isolate gets in line again, or is parked."""
     if cell.state == ENDED:
         return
-    if cell.flags:
+    if _has_special(cell):
         cell.parked = ACTIVE
         core.ready.append(cell)
     elif cell.wait is not None or cell.state == STARTING:
@@ -151,10 +155,10 @@ def become(core: Core, cell: Cell, effect: Any, callback: Callable[..., Any], ar
     """Interpret what a callback returned; anything but an effect is a crash that names the mend."""
     if not isinstance(effect, Effect):
         text = (
-            f"{type(cell.isolate).__qualname__} at {cell.path} returned {effect!r} for {_short(argument)}: a callback "
-            "returns exactly one effect; return RECEIVE to wait for the next message (is a case missing in its match?)"
+            f"{type(cell.isolate).__qualname__} at {cell.path} returned {text_of(effect)} for {text_of(argument)}: "
+            "a callback returns exactly one effect; return RECEIVE to wait for the next message "
+            "(is a case missing in its match?)"
         )
-        core.counters.crashes += 1
         core.lifecycle.crash_text(cell, text, site_of(callback))
         return
     try:
@@ -163,13 +167,6 @@ def become(core: Core, cell: Cell, effect: Any, callback: Callable[..., Any], ar
         raise
     except BaseException as error:
         core.lifecycle.crash(cell, error)
-
-
-def _short(argument: Any) -> str:
-    try:
-        return repr(argument)[:200]
-    except Exception:
-        return f"a {type(argument).__qualname__}"
 
 
 def special(core: Core, cell: Cell) -> None:
@@ -227,8 +224,9 @@ def _stop(core: Core, cell: Cell) -> None:
         core.calls.cancel(cell.wait_token)  # stop interrupts a wait once: it ends without outcome
         cell.wait = None
         cell.wait_token = 0
-    if cell.state == RUNNING:
-        cell.state = STOPPING
+    if cell.state == STOPPING:
+        return  # asked again
+    cell.state = STOPPING
     _callback(core, cell, "stop", cell.isolate.stop, reason)
 
 

@@ -180,7 +180,7 @@ class Signals:
         """Send an exit signal to any isolate; `Kill()` cannot be trapped."""
         if not isinstance(reason, Reason):
             raise Misuse(f"exit takes a reason such as Shutdown() or Kill(), got {reason!r}")
-        self.exit_from(cell.address, to, reason)
+        self.exit_from(cell.address, to, self.core.copy(reason))
 
     def exit_from(self, source: Address, to: Target, reason: Reason) -> None:
         """Carry an exit signal to where its target is."""
@@ -216,6 +216,11 @@ class Signals:
         if not cell.flags & KILL:
             cell.flags |= KILL
             cell.end_reason = reason
+        if cell is self.core.current and cell.mailbox:
+            # Its own handler did this: the loop over its mail finds nothing more, and needs no check a message.
+            mail = cell.mailbox
+            cell.mailbox = mail.copy()
+            mail.clear()
         wake(self.core, cell)
 
     # --- ends ------------------------------------------------------------------------------------------------------
