@@ -185,8 +185,8 @@ class Link:
             received_signals=self.received_signals + (into.signals if into is not None else 0),
             received_refused=self.received_refused,
             sessions=self.sessions,
-            credit_messages=out.limit_messages - out.messages if out is not None else 0,
-            credit_bytes=out.limit_size - out.size if out is not None else 0,
+            credit_messages=out.credit.limit_messages - out.messages if out is not None else 0,
+            credit_bytes=out.credit.limit_size - out.size if out is not None else 0,
             skew=self.skew,
         )
 

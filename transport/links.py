@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from regrove.transport.base import Peer, Transport
-from regrove.transport.credit import CreditError
+from regrove.transport.credit import OVERHEAD_BYTES, CreditError
 from regrove.transport.events import DialRefused, Items, LinkEvent, LinkStatistics, Refused, Verdict
 from regrove.transport.greeting import Admit, Greeting, admit_all
 from regrove.transport.handshake import STAND_IN_PREFIX, Identity, read_reason, show
@@ -26,6 +26,7 @@ from regrove.transport.link import Link, LinkSettings, Session, State
 from regrove.transport.session import Incoming
 from regrove.transport.wire import BATCH, GRANT, HELLO, REFUSED, WELCOME, Frame, Item, WireError
 
+_OK: Final = Verdict.OK
 _OPENED: Final = 0  # an inbox entry: a connection with its user id
 _FRAMES: Final = 1  # frames that arrived
 _CLOSED: Final = 2  # a connection that ended, and why
@@ -102,13 +103,22 @@ class LinkTable(Greeting):
         if link is None:
             return Verdict.UNREACHABLE
         out = link.out
-        if out is None:
+        if out is not None:
+            left = out.left - len(item[-1]) - OVERHEAD_BYTES
+            if left >= 0:  # the fast path: see `Outgoing`
+                out.left = left
+                waiting = out.waiting
+                if notify is not None:
+                    out.tokens.append((out.next + len(waiting), notify))
+                waiting.append(item)
+                if len(waiting) >= out.cut_at:
+                    out.filled()
+                return _OK
+        else:
             out = self._begin(link)
             if out is None:
                 return Verdict.UNREACHABLE
-        if not link.dirty:
-            link.dirty = True
-            self._dirty.append(link)
+        self._mark(link)
         return out.post(item, notify)
 
     def signal(self, peer: Peer, item: Item) -> bool:
@@ -157,6 +167,8 @@ class LinkTable(Greeting):
         dirty, self._dirty = self._dirty, []
         for link in dirty:
             link.dirty = False
+            if link.out is not None:
+                link.out.cut()  # disarmed: the next post marks the link again
             if link.state is State.COLD and (link.out is not None or link.wanted):
                 self._dial(link, now)
             elif link.state is State.UP:
@@ -287,7 +299,6 @@ class LinkTable(Greeting):
         assert out is not None
         assert session is not None
         link.used_at = now
-        out.cut()
         out.write(session.number, self._transport.try_send)
 
     def _grant(self, session: Session) -> None:

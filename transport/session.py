@@ -66,34 +66,47 @@ class Ended:
         return users - self.acknowledged, lost
 
 
-class Outgoing(SendCredit):
-    """The sending half: credit, batches, and what is under way."""
+class Outgoing:
+    """The sending half: credit, batches, and what is under way.
+
+    Posting is the hottest line of a link, so the common case is two subtractions in `LinkTable.post`: while `left`
+    bytes remain of batch and credit together and `waiting` is shorter than `cut_at`, an item is appended and nothing
+    else is touched. The rest is counted when somebody looks (`_fold`) and allowed anew by `_arm`. Disarmed, `left` is
+    negative and every post takes the slow way; so it is after a flush, which is how the table hears of the first one.
+    """
 
     __slots__ = (
-        "_batch_max",
+        "_armed",
         "_encoder",
+        "_folded",
         "_message_max",
         "_recent",
         "_recent_order",
-        "_tokens",
         "_under_way",
         "_unsent",
-        "_waiting",
         "_waiting_size",
         "acknowledged",
+        "credit",
+        "cut_at",
+        "left",
         "next",
         "nonce",
         "room_wanted",
         "signals",
         "taken",
+        "tokens",
+        "waiting",
         "written",
         "written_last",
     )
 
     def __init__(self, nonce: int, limit: Window, encoder: Encoder, message_max: int) -> None:
-        super().__init__(limit)
-        self.limit_message(message_max)
         self.nonce = nonce
+        self.credit = SendCredit(limit)  # without what the fast path took since the last `_fold`
+        self.left = -1  # bytes, overhead included, that may be posted the fast way
+        self.cut_at = 0  # items in `waiting` at which `filled` must be called
+        self.waiting: list[Item] = []  # the batch that grows
+        self.tokens: deque[tuple[int, object]] = deque()  # (sequence, token) of what is not acknowledged
         self.next = 1  # the sequence of the first item that waits
         self.taken = 0  # the last sequence acknowledged
         self.acknowledged = 0  # user items acknowledged
@@ -101,79 +114,116 @@ class Outgoing(SendCredit):
         self.written_last = 0  # the last sequence among those
         self.signals = 0
         self.room_wanted = False
+        self._message_max = message_max
         self._encoder = encoder
-        self._waiting: list[Item] = []
+        self._armed = -1  # what `left` was when it was armed
+        self._folded = 0  # items of `waiting` that are counted
         self._waiting_size = 0
         self._unsent: deque[tuple[bytes, int, int]] = deque()
         self._under_way: deque[tuple[int, int]] = deque()
-        self._tokens: deque[tuple[int, object]] = deque()
         self._recent: dict[int, object] = {}
         self._recent_order: deque[int] = deque()
 
-    def limit_message(self, message_max: int) -> None:
-        """Take no payload over `message_max` bytes from now on: the smaller limit of the two ends."""
-        self._message_max = message_max
-        self._batch_max = min(BATCH_BYTES_MAX, message_max)
+    @property
+    def messages(self) -> int:
+        """User items posted."""
+        return self.credit.messages + len(self.waiting) - self._folded
 
     @property
-    def posted(self) -> bool:
-        """Whether anything was ever put on it."""
-        return self.next > 1 or bool(self._waiting)
+    def size(self) -> int:
+        """Bytes posted, overhead included."""
+        return self.credit.size + self._armed - self.left
 
     @property
     def settled(self) -> bool:
         """Whether everything posted has been acknowledged."""
-        return not (self._waiting or self._unsent or self._under_way)
+        return not (self.waiting or self._unsent or self._under_way)
+
+    def limit_message(self, message_max: int) -> None:
+        """Take no payload over `message_max` bytes from now on: the smaller limit of the two ends."""
+        self._fold()
+        self._message_max = message_max
+
+    def raise_to(self, messages: int, size: int) -> bool:
+        """Hear a grant. Returns whether there is more credit than before."""
+        self._fold()
+        return self.credit.raise_to(messages, size)
 
     def post(self, item: Item, notify: object) -> Verdict:
-        """Put a user item on the link, or say why not: LINK_FULL, TOO_LARGE."""
+        """Put a user item on the link the slow way, or say why not: LINK_FULL, TOO_LARGE."""
         length = len(item[-1])
-        waiting = self._waiting
-        waiting_size = self._waiting_size + length
-        if waiting_size > self._batch_max:
-            if length > self._message_max:
-                return _TOO_LARGE
+        if length > self._message_max:
+            return _TOO_LARGE
+        cost = length + OVERHEAD_BYTES
+        self._fold()
+        if self.waiting and self._waiting_size + cost > BATCH_BYTES_MAX:
             self.cut()
-            waiting_size = length
-        # SendCredit.take, written out: a call would be a tenth of a post
-        size = self.size + length + OVERHEAD_BYTES
-        if self.messages >= self.limit_messages or size > self.limit_size:
+        if not self.credit.take(cost):
             self.room_wanted = True
             return _LINK_FULL
-        self.messages += 1
-        self.size = size
-        waiting.append(item)
         if notify is not None:
-            self._tokens.append((self.next + len(waiting) - 1, notify))
-        if len(waiting) >= BATCH_ITEMS_MAX or waiting_size >= BATCH_BYTES_MAX:
-            self.cut()
-        else:
-            self._waiting_size = waiting_size
+            self.tokens.append((self.next + len(self.waiting), notify))
+        self._append(item, cost)
+        self._arm()
         return _OK
 
     def signal(self, item: Item) -> bool:
         """Put a signal behind what was posted before; it takes no credit. False when it is over the message limit."""
-        size = len(item[-1]) if type(item[-1]) is bytes else 0
-        if size > self._message_max:
+        length = len(item[-1]) if type(item[-1]) is bytes else 0
+        if length > self._message_max:
             return False
-        if self._waiting and self._waiting_size + size > BATCH_BYTES_MAX:
+        cost = length + OVERHEAD_BYTES
+        self._fold()
+        if self.waiting and self._waiting_size + cost > BATCH_BYTES_MAX:
             self.cut()
-        self._waiting.append(item)
-        self._waiting_size += size
         self.signals += 1
-        if len(self._waiting) >= BATCH_ITEMS_MAX or self._waiting_size >= BATCH_BYTES_MAX:
-            self.cut()
+        self._append(item, cost)
         return True
 
+    def _append(self, item: Item, cost: int) -> None:
+        self.waiting.append(item)
+        self._folded += 1
+        self._waiting_size += cost
+        if self._folded >= BATCH_ITEMS_MAX or self._waiting_size >= BATCH_BYTES_MAX:
+            self.cut()
+
+    def filled(self) -> None:
+        """The fast path has reached `cut_at`: the batch is full, or the messages of the credit are used up."""
+        self._fold()
+        if self._folded >= BATCH_ITEMS_MAX:
+            self.cut()
+        self._arm()
+
+    def _arm(self) -> None:
+        """Allow the fast path what is left of batch and credit; nothing when the messages are used up."""
+        credit = self.credit
+        messages = credit.limit_messages - credit.messages
+        if messages > 0:
+            room = min(BATCH_BYTES_MAX - self._waiting_size, credit.limit_size - credit.size)
+            self.left = self._armed = min(room, self._message_max + OVERHEAD_BYTES)
+            self.cut_at = min(BATCH_ITEMS_MAX, self._folded + messages)
+
+    def _fold(self) -> None:
+        """Count what the fast path took, and disarm it."""
+        fresh = len(self.waiting) - self._folded
+        if fresh:
+            cost = self._armed - self.left
+            self.credit.messages += fresh
+            self.credit.size += cost
+            self._waiting_size += cost
+            self._folded += fresh
+        self.left = self._armed = -1
+
     def cut(self) -> None:
-        """Close the batch: what waits becomes one frame."""
-        items = self._waiting
+        """Close the batch: what waits becomes one frame. Disarms."""
+        self._fold()
+        items = self.waiting
         if items:
             frame = self._encoder.batch(self.nonce, self.next, items)
             self.next += len(items)
-            self._unsent.append((frame, self.next - 1, self.messages))
+            self._unsent.append((frame, self.next - 1, self.credit.messages))
             items.clear()
-            self._waiting_size = 0
+            self._folded = self._waiting_size = 0
 
     def write(self, session: int, try_send: Callable[[int, bytes], bool]) -> bool:
         """Give the cut frames to the transport; False when it did not take them all."""
@@ -199,7 +249,7 @@ class Outgoing(SendCredit):
         if end != taken:
             raise WireError(f"acknowledged sequence {taken}, which is no end of a frame under way")
         self.taken = taken
-        tokens = self._tokens
+        tokens = self.tokens
         while tokens and tokens[0][0] <= taken:
             self._remember(*tokens.popleft())
 
@@ -223,8 +273,8 @@ class Outgoing(SendCredit):
             frames=tuple(self._under_way),
             acknowledged=self.acknowledged,
             written=self.written,
-            tokens=tuple(pair for pair in self._tokens if pair[0] <= self.written_last),
-            never_left=tuple(token for sequence, token in self._tokens if sequence > self.written_last),
+            tokens=tuple(pair for pair in self.tokens if pair[0] <= self.written_last),
+            never_left=tuple(token for sequence, token in self.tokens if sequence > self.written_last),
             never_left_count=self.messages - self.written,
         )
 

@@ -246,7 +246,7 @@ def test_one_who_sends_more_than_was_granted_is_cut(world: SimulatedWorld) -> No
     stage, a, b = linked(world)
     out = a.table._links[b.peer].out
     assert out is not None
-    out.limit_messages = 10**9
+    out.raise_to(10**9, 1 << 40)
     for number in range(5_000):
         assert a.table.post(b.peer, (1, number, b"")) is Verdict.OK
     a.table.flush(world.now())
