@@ -6,7 +6,6 @@ of its owner. Its token is never reused in one life of a core, so a late answer 
 
 from __future__ import annotations
 
-from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from regrove.node.core import remote
@@ -14,15 +13,16 @@ from regrove.node.core.address import Caller, Home
 from regrove.node.core.effects import Await, Call, CallAll, IoWait, Push, Sleep, Wait
 from regrove.node.core.handles import Ticket
 from regrove.node.core.isolate import OUTCOME, SYSTEM, Cell, Request
-from regrove.node.core.mailbox import LINK_FULL, MAILBOX_FULL, OK, deliver_system, offer, put, wake
-from regrove.node.core.messages import encode
-from regrove.node.core.outcomes import Failed, Gathered, Outcome, Pushed
-from regrove.node.core.reasons import Cancelled, PoolExhausted, SelfCall, Timeout
+from regrove.node.core.mailbox import OK, deliver_system, offer, wake
+from regrove.node.core.messages import check, encode
+from regrove.node.core.outcomes import Failed, Gathered, Outcome
+from regrove.node.core.reasons import Cancelled, SelfCall, Timeout
 from regrove.node.core.timers import DEADLINE, SLEPT, TimerRecord
 from regrove.supervisor.reasons import Reason
 
 if TYPE_CHECKING:
     from regrove.node.core.core import Core
+    from regrove.node.core.waiters import Waiter
 
 NANO = 1_000_000_000
 
@@ -46,32 +46,15 @@ class Debt:
         self.waiter: Waiter | None = None
 
 
-class Waiter:
-    """A Push waiting for room in a mailbox (or on a link): the message, and whom to tell."""
-
-    __slots__ = ("alive", "cause", "charge", "item", "message", "peer", "token")
-
-    def __init__(self, token: int, message: Any, charge: int, cause: int, peer: Home | None = None) -> None:
-        self.token = token
-        self.message = message
-        self.charge = charge
-        self.cause = cause
-        self.peer = peer  # the core of a remote pusher
-        self.item: tuple[Any, ...] | None = None  # a Push of ours that waits for credit on a link
-        self.alive = True
-
-
 class Calls:
     """The debts of one core."""
 
-    __slots__ = ("core", "debts", "link_waiters", "peers", "remote_pushes")
+    __slots__ = ("core", "debts", "peers")
 
     def __init__(self, core: Core) -> None:
         self.core = core
         self.debts: dict[int, Debt] = {}
         self.peers: dict[Home, dict[int, None]] = {}
-        self.link_waiters: dict[Home, deque[Waiter]] = {}
-        self.remote_pushes: dict[tuple[Home, int], Waiter] = {}
 
     # --- beginning -------------------------------------------------------------------------------------------------
 
@@ -106,7 +89,7 @@ class Calls:
             case CallAll():
                 self._call_all(debt, wait)
             case Push():
-                self._push(debt, wait)
+                self.core.waiters.push(debt, wait)
             case Await():
                 self._await(debt, wait)
             case Sleep():
@@ -128,12 +111,14 @@ class Calls:
             sent = offer(core, where, message, charge, Request(caller, None), core.event)
         elif isinstance(where, tuple):
             home, slot, generation = where
+            if core.settings.strict:
+                check(wait.request)
             payload = encode(wait.request)
             core.forwarding(debt.cell, wait.request)
             left = -1 if timeout is None else int(timeout * NANO)
             sent = core.links.post(home, (remote.CALL, slot, generation, debt.token, left, payload), debt.token)
             if sent is OK:
-                self._at_peer(debt, home)
+                self.at_peer(debt, home)
         else:
             sent = where
         if sent is OK:
@@ -142,7 +127,8 @@ class Calls:
             core.counters.rejected += 1
             self.fail(debt.token, sent.reason)
 
-    def _at_peer(self, debt: Debt, home: Home) -> None:
+    def at_peer(self, debt: Debt, home: Home) -> None:
+        """Remember that the answer comes from that life of a core."""
         debt.peer = home
         waiting = self.peers.get(home)
         if waiting is None:
@@ -166,96 +152,6 @@ class Calls:
             if part.token in self.debts:
                 self._call(part, call, wait.timeout)
 
-    def _push(self, debt: Debt, wait: Push) -> None:
-        core = self.core
-        where = core.registry.resolve(wait.to)
-        if isinstance(where, Cell):
-            message, charge = core.prepare(debt.cell, wait.message)
-            sent = offer(core, where, message, charge, None, core.event)
-            if sent is OK:
-                core.counters.sent += 1
-                self.settle(debt.token, Pushed())
-            elif sent is MAILBOX_FULL:
-                self.park(where, debt, message, charge)
-            else:
-                core.counters.rejected += 1
-                self.fail(debt.token, sent.reason)
-        elif isinstance(where, tuple):
-            home, slot, generation = where
-            payload = encode(wait.message)
-            core.forwarding(debt.cell, wait.message)
-            left = -1 if wait.timeout is None else int(wait.timeout * NANO)
-            self._push_remote(debt, home, (remote.PUSH, slot, generation, debt.token, left, payload))
-        else:
-            core.counters.rejected += 1
-            self.fail(debt.token, where.reason)
-
-    def _push_remote(self, debt: Debt, home: Home, item: tuple[Any, ...]) -> None:
-        core = self.core
-        waiting = self.link_waiters.get(home)
-        sent = LINK_FULL if waiting else core.links.post(home, item, debt.token)
-        if sent is OK:
-            core.counters.sent += 1
-            self._at_peer(debt, home)
-        elif sent is LINK_FULL:
-            waiter = Waiter(debt.token, None, 0, core.event)
-            waiter.item = item
-            debt.waiter = waiter
-            if waiting is None:
-                waiting = self.link_waiters[home] = deque()
-            waiting.append(waiter)
-            self._at_peer(debt, home)
-        else:
-            core.counters.rejected += 1
-            self.fail(debt.token, sent.reason)
-
-    def room(self, home: Home) -> None:
-        """Credit came back on a link: let its waiters through, in order."""
-        waiting = self.link_waiters.get(home)
-        while waiting:
-            waiter = waiting[0]
-            if waiter.alive and waiter.item is not None:
-                sent = self.core.links.post(home, waiter.item, waiter.token)
-                if sent is LINK_FULL:
-                    return
-                debt = self.debts.get(waiter.token)
-                if debt is not None:
-                    debt.waiter = None
-                if sent is OK:
-                    self.core.counters.sent += 1
-                else:
-                    self.core.counters.rejected += 1
-                    self.fail(waiter.token, sent.reason)
-            waiting.popleft()
-        self.link_waiters.pop(home, None)
-
-    def park(self, cell: Cell, debt: Debt, message: Any, charge: int) -> None:
-        """Have a Push of this core wait for room in `cell`'s mailbox."""
-        waiter = Waiter(debt.token, message, charge, self.core.event)
-        debt.waiter = waiter
-        if cell.waiters is None:
-            cell.waiters = deque()
-        cell.waiters.append(waiter)
-
-    def admit(self, cell: Cell) -> None:
-        """Let waiting pushes into a mailbox that has room, in order."""
-        core = self.core
-        waiters = cell.waiters
-        while waiters and cell.queued < cell.capacity:
-            waiter = waiters[0]
-            if waiter.alive:
-                if waiter.peer is None:
-                    if not core.pool_has_room(waiter.charge):
-                        core.stalled[cell] = None  # tried again when the pool has room, even if this mailbox is empty
-                        return
-                    core.counters.sent += 1
-                    self.settle(waiter.token, Pushed())
-                else:
-                    self._unpark(waiter, waiter.peer)
-                    core.links.signal(waiter.peer, (remote.PUSHED, waiter.token))
-                put(core, cell, waiter.message, waiter.charge, None, waiter.cause)
-            waiters.popleft()
-
     def _await(self, debt: Debt, wait: Await) -> None:
         cell = debt.cell
         tokens = [ticket.token for ticket in wait.tickets]
@@ -263,6 +159,7 @@ class Calls:
             if entry[1] == SYSTEM and (not tokens or entry[2] in tokens):
                 assert cell.mailbox is not None
                 del cell.mailbox[index]
+                _taken(cell, entry[2])
                 self.settle(debt.token, entry[0])
                 return
         if tokens and not any(self._outstanding(cell, token) for token in tokens):
@@ -278,6 +175,7 @@ class Calls:
             return False
         if wait.tickets and all(ticket.token != token for ticket in wait.tickets):
             return False
+        _taken(cell, token)
         self.settle(cell.wait_token, message)
         return True
 
@@ -366,11 +264,8 @@ class Calls:
 
     def _undo(self, debt: Debt) -> None:
         """Take back what a wait that is given up has left in the world."""
-        if debt.waiter is not None:
-            debt.waiter.alive = False
-            debt.waiter = None
-        elif debt.peer is not None and isinstance(debt.wait, Push):
-            self.core.links.signal(debt.peer, (remote.CANCEL_PUSH, debt.token))
+        if isinstance(debt.wait, Push):
+            self.core.waiters.give_up(debt)
         if isinstance(debt.wait, IoWait):
             self.core.io.cancel(debt)
 
@@ -407,16 +302,7 @@ class Calls:
         self._abandon(cell, owed)
         for request in owed:
             self.core.requests.refuse(request.caller, reason)
-        for waiter in cell.waiters or ():
-            if not waiter.alive:
-                continue
-            if waiter.peer is None:
-                self.fail(waiter.token, reason)
-            else:
-                self._unpark(waiter, waiter.peer)
-                self.core.counters.abandoned += 1
-                self.core.links.signal(waiter.peer, (remote.FAILED, waiter.token, encode(reason)))
-        cell.waiters = None
+        self.core.waiters.target_ended(cell, reason)
 
     def _abandon(self, cell: Cell, owed: list[Request]) -> None:
         core = self.core
@@ -431,41 +317,6 @@ class Calls:
         cell.queued = 0
         cell.mailbox = None
 
-    # --- remote pushes ---------------------------------------------------------------------------------------------
-
-    def pushed_here(self, cell: Cell, peer: Home, token: int, message: Any, charge: int) -> Reason | None:
-        """A Push came over a link: admit it, or have it wait its turn, charged to the pool like queued mail."""
-        core = self.core
-        sent = offer(core, cell, message, charge, None, core.event)
-        if sent is OK:
-            core.links.signal(peer, (remote.PUSHED, token))
-            return None
-        if sent is not MAILBOX_FULL:
-            return sent.reason
-        if not core.pool_has_room(charge):
-            return PoolExhausted()
-        waiter = Waiter(token, message, charge, core.event, peer)
-        if cell.waiters is None:
-            cell.waiters = deque()
-        cell.waiters.append(waiter)
-        self.remote_pushes[peer, token] = waiter
-        core.pool_messages += 1
-        core.pool_bytes += charge
-        return None
-
-    def push_given_up(self, peer: Home, token: int) -> None:
-        """A remote pusher stopped waiting: its message must not arrive any more."""
-        waiter = self.remote_pushes.get((peer, token))
-        if waiter is not None:
-            waiter.alive = False
-            self._unpark(waiter, peer)
-            self.core.counters.refused += 1
-
-    def _unpark(self, waiter: Waiter, peer: Home) -> None:
-        del self.remote_pushes[peer, waiter.token]
-        self.core.pool_messages -= 1
-        self.core.pool_bytes -= waiter.charge
-
     # --- the world ends of peers -----------------------------------------------------------------------------------
 
     def peer_lost(self, home: Home, reason: Reason) -> None:
@@ -474,15 +325,18 @@ class Calls:
             debt = self.debts.get(token)
             if debt is None:
                 continue
-            if debt.waiter is not None:
-                debt.waiter.alive = False
-                debt.waiter = None
             debt.peer = None
             self.fail(token, reason)
-        self.link_waiters.pop(home, None)
+        self.core.waiters.peer_lost(home)
 
     def peer_gone(self, home: Home, reason: Reason) -> None:
         """That life of a core is over for good: its pushes that wait here go too."""
         self.peer_lost(home, reason)
-        for peer, token in [key for key in self.remote_pushes if key[0] == home]:
-            self.push_given_up(peer, token)
+        self.core.waiters.peer_gone(home)
+
+
+def _taken(cell: Cell, token: int) -> None:
+    """The message of a timer was awaited: the next firing of a repeating one may enter the mailbox."""
+    record = None if cell.timers is None else cell.timers.get(token)
+    if record is not None:
+        record.queued = False

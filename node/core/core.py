@@ -46,6 +46,7 @@ from regrove.node.core.supervising import Supervising
 from regrove.node.core.timers import DEADLINE, LIMIT, MESSAGE, RETRY, SLEPT, TimerRecord, Timers
 from regrove.node.core.trace import Tracer
 from regrove.node.core.tree import rows
+from regrove.node.core.waiters import Waiters
 from regrove.supervisor.reasons import CoreDown, Reason
 from regrove.supervisor.report import SupervisorReport
 from regrove.supervisor.spec import Supervisor
@@ -109,6 +110,7 @@ class Core:
         self.timers = Timers()
         self.registry = Registry(self)
         self.calls = Calls(self)
+        self.waiters = Waiters(self)
         self.requests = Requests(self)
         self.signals = Signals(self)
         self.io = Io(self)
@@ -166,7 +168,7 @@ class Core:
         cells, self.stalled = self.stalled, {}
         for cell in cells:
             if cell.waiters:
-                self.calls.admit(cell)
+                self.waiters.admit(cell)
 
     def _control(self, control: ControlInput) -> None:
         match control:

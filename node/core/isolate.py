@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from regrove.node.core.signals import Watch
     from regrove.node.core.supervising import SupervisorNode
     from regrove.node.core.timers import TimerRecord
+    from regrove.node.core.waiters import Waiter
 
 
 class Isolate:
@@ -160,7 +161,7 @@ class Cell:
         self.names: list[str] | None = None
         self.groups: list[str] | None = None
         self.handles: dict[int, None] | None = None
-        self.waiters: deque[Any] | None = None
+        self.waiters: dict[Waiter, None] | None = None
         self.random: Any = None
 
     def __repr__(self) -> str:

@@ -164,4 +164,4 @@ def released(core: Core, cell: Cell, charge: int) -> None:
     core.pool_bytes -= charge
     cell.queued -= 1
     if cell.waiters:
-        core.calls.admit(cell)
+        core.waiters.admit(cell)

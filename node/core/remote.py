@@ -27,7 +27,7 @@ from regrove.node.core.mailbox import LINK_FULL, OK, TOO_LARGE, UNREACHABLE, Sen
 from regrove.node.core.messages import decode, encode
 from regrove.node.core.outcomes import Failed, Pushed, Replied, Undelivered
 from regrove.node.core.reasons import Undecodable, Unknown, Unreachable
-from regrove.supervisor.reasons import NoConnection, NoProcess, Reason
+from regrove.supervisor.reasons import Crashed, NoConnection, NoProcess, Reason, Shutdown
 from regrove.transport.events import (
     DialRefused,
     Items,
@@ -59,6 +59,7 @@ LINK: Final = 23
 UNLINK: Final = 24
 EXIT: Final = 25
 
+REASON_BYTES_MAX: Final = 65_536  # of a reason on the wire: signals take no credit, so none may be big
 CLIENT_PREFIX: Final = "client:"
 _VERDICTS: Final = {Verdict.LINK_FULL: LINK_FULL, Verdict.UNREACHABLE: UNREACHABLE, Verdict.TOO_LARGE: TOO_LARGE}
 
@@ -104,13 +105,27 @@ class Links:
     # --- out -------------------------------------------------------------------------------------------------------
 
     def post(self, home: Home, item: tuple[Any, ...], notify: object = None) -> Sent:
-        """Put user mail on a link, under its credit."""
+        """Put user mail on a link, under its credit and behind pushes that wait for it."""
+        if self.core.waiters.waits_for(home):
+            return LINK_FULL
+        return self.post_now(home, item, notify)
+
+    def post_now(self, home: Home, item: tuple[Any, ...], notify: object = None) -> Sent:
+        """Put user mail on a link whose turn it is."""
         verdict = self.table.post(home, item, notify)
         return OK if verdict == 0 else _VERDICTS[verdict]
 
     def signal(self, home: Home, item: tuple[Any, ...]) -> bool:
         """Put a signal on a link; False when there is none."""
         return self.table.signal(home, item)
+
+    def packed(self, reason: Reason) -> bytes:
+        """A reason as a signal carries it; one that no signal could carry keeps its class and loses its detail."""
+        payload = encode(reason)
+        if len(payload) <= REASON_BYTES_MAX:
+            return payload
+        text = f"(its detail has {len(payload)} bytes, over {REASON_BYTES_MAX})"
+        return encode(Shutdown(text) if isinstance(reason, Shutdown) else Crashed(type(reason).__name__, text))
 
     def is_client(self, home: Home) -> bool:
         """Tell whether an address is an outside program's: it has no entry among the cores."""
@@ -151,7 +166,7 @@ class Links:
             case Refused(notify=notify, reason=reason):
                 self._undelivered(notify, _reason(reason))
             case Room(peer=peer):
-                core.calls.room(Home._make(peer))
+                core.waiters.room(Home._make(peer))
             case PeerSilent(peer=peer):
                 self._down.pop(Home._make(peer), None)
                 core.calls.peer_gone(Home._make(peer), NoConnection())
@@ -195,12 +210,12 @@ class Links:
                 refused = handler(home, item)
             except (Malformed, DecodeError, ValueError) as error:
                 self.malformed += 1
-                refused = Undecodable(str(error))
+                refused = Undecodable(str(error)[:1_000])
                 core.logger.warning("undecodable", peer=str(home), kind=item[0], problem=str(error))
                 self._fail_caller(home, item, refused)
             if refused is not None and item[0] < REPLY:
                 core.counters.refused += 1
-                self.table.refuse(home, session, sequence, encode(refused))
+                self.table.refuse(home, session, sequence, self.packed(refused))
 
     def _fail_caller(self, home: Home, item: Any, reason: Reason) -> None:
         if item[0] == REPLY and len(item) == 3 and type(item[1]) is int and item[1] in self.core.calls.debts:
@@ -240,7 +255,7 @@ class Links:
         _ints(item, token, left)
         if cell is None:
             return NoProcess()
-        return core.calls.pushed_here(cell, home, token, core.arrived(_bytes(payload)), 64 + len(payload))
+        return core.waiters.pushed_here(cell, home, token, left, core.arrived(_bytes(payload)), 64 + len(payload))
 
     # --- signals ---------------------------------------------------------------------------------------------------
 
@@ -259,7 +274,7 @@ class Links:
 
     def _cancel_push(self, home: Home, item: Any) -> None:
         _shape(item, int)
-        self.core.calls.push_given_up(home, item[1])
+        self.core.waiters.push_given_up(home, item[1])
 
     def _monitor(self, home: Home, item: Any) -> None:
         if len(item) != 4:

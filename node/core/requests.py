@@ -54,7 +54,7 @@ class Requests:
             if caller.token in self.core.calls.debts:
                 core.calls.fail(caller.token, reason)
             return
-        core.links.signal(caller.home, (remote.FAILED, caller.token, encode(reason)))
+        core.links.signal(caller.home, (remote.FAILED, caller.token, core.links.packed(reason)))
 
     def judge(self, cell: Cell) -> None:
         """The isolate returned RECEIVE with a request in hand: answered, kept, or NoReply."""

@@ -121,7 +121,7 @@ def drain(core: Core, cell: Cell, limit: int) -> int:
             core.pool_bytes -= charge
             cell.queued -= 1
             if cell.waiters:
-                core.calls.admit(cell)
+                core.waiters.admit(cell)
             if tag is not None:
                 if not core.requests.waits_still(tag):
                     core.counters.abandoned += 1

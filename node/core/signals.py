@@ -14,7 +14,6 @@ from regrove.node.core.errors import BoundReached, Misuse
 from regrove.node.core.handles import Ticket
 from regrove.node.core.isolate import ENDED, KILL, Cell
 from regrove.node.core.mailbox import STALE, deliver_system, wake
-from regrove.node.core.messages import encode
 from regrove.node.core.outcomes import Down, Exit
 from regrove.supervisor.reasons import Kill, Killed, NoConnection, NoProcess, Normal, Reason
 
@@ -102,7 +101,7 @@ class Signals:
         core = self.core
         target = core.registry.local(slot, generation)
         if target is None:
-            core.links.signal(peer, (remote.DOWN, reference, 0, 0, encode(NoProcess())))
+            core.links.signal(peer, (remote.DOWN, reference, 0, 0, self.core.links.packed(NoProcess())))
             return
         watch = Watch(reference, None, peer)
         self._watch_here(target, watch, (peer, reference))
@@ -167,7 +166,7 @@ class Signals:
         cell = self.core.registry.local(*ours)
         if cell is None:
             if tie:
-                self.core.links.signal(peer, (remote.EXIT, *ours, *theirs, encode(NoProcess())))
+                self.core.links.signal(peer, (remote.EXIT, *ours, *theirs, self.core.links.packed(NoProcess())))
             return
         if tie:
             _links(cell)[other] = None
@@ -190,7 +189,7 @@ class Signals:
         elif isinstance(where, tuple) and isinstance(where[1], int):
             ours = source if source.home == self.core.home else Address(self.core.home, 0, 0)
             self.core.links.signal(
-                where[0], (remote.EXIT, ours.slot, ours.generation, where[1], where[2], encode(reason))
+                where[0], (remote.EXIT, ours.slot, ours.generation, where[1], where[2], self.core.links.packed(reason))
             )
 
     def exit_signal(self, cell: Cell, source: Address, reason: Reason) -> None:
@@ -236,7 +235,7 @@ class Signals:
                 self._tell(watch, address, reason)
             else:
                 self._foreign.get(watch.peer, {}).pop(watch.reference, None)
-                down = (remote.DOWN, watch.reference, address.slot, address.generation, encode(reason))
+                down = (remote.DOWN, watch.reference, address.slot, address.generation, self.core.links.packed(reason))
                 self.core.links.signal(watch.peer, down)
         cell.watchers = None
         for other in cell.links or ():
@@ -251,7 +250,7 @@ class Signals:
                 self.exit_signal(linked, ours, reason)
             return
         self._linked.get(other.home, {}).pop((ours, other), None)
-        signal = (remote.EXIT, ours.slot, ours.generation, other.slot, other.generation, encode(reason))
+        signal = (remote.EXIT, ours.slot, ours.generation, other.slot, other.generation, self.core.links.packed(reason))
         self.core.links.signal(other.home, signal)
 
     def peer_gone(self, peer: Home, reason: Reason) -> None:
