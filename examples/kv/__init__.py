@@ -17,20 +17,26 @@ from examples.kv.settings import read_settings
 from examples.kv.shard import Shard
 from regrove import Application, Child, DynamicSupervisor, Place, Supervisor
 
+STOP_LIMIT = 15.0  # seconds for the last write and sync of an orderly stop
+
 
 def tree(place: Place) -> Supervisor:
     """The tree of one core."""
     settings = read_settings(place.settings)
     clients = Supervisor(
         "clients",
-        [DynamicSupervisor("connections", name="connections"), Child("acceptor", Acceptor, settings)],
+        [
+            DynamicSupervisor("connections", max_children=settings.max_clients, name="connections"),
+            Child("acceptor", Acceptor, settings),
+        ],
         strategy="one_for_all",
         intensity=3,
         period=10.0,
     )
     keeper = [Child("keeper", Keeper, settings.dir, name="keeper")] if place.core == 0 else []
-    journal = Child("journal", Journal, settings.dir, place.core, place.cores, settings.sync, name="journal")
-    shard = Child("shard", Shard, place.core, place.cores, settings.sync, name="shard")
+    place_and_mode = (place.core, place.cores, settings.sync)
+    journal = Child("journal", Journal, settings.dir, *place_and_mode, name="journal", shutdown=STOP_LIMIT)
+    shard = Child("shard", Shard, *place_and_mode, name="shard", shutdown=STOP_LIMIT)
     return Supervisor("root", [*keeper, journal, shard, clients], intensity=0)
 
 

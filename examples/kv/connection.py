@@ -154,5 +154,7 @@ def _problem(reason: Reason) -> str:
             return "cannot be reached"
         case MailboxFull() | LinkFull() | PoolExhausted():
             return "has too much to do"
+        case TooLarge():
+            return "cannot be sent that much at once"
         case _:
             return f"was lost ({type(reason).__name__})"

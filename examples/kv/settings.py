@@ -1,4 +1,4 @@
-"""The application's settings: `--set port=6380 sync=true dir=PATH host=127.0.0.1 max_value=1048576`."""
+"""The application's settings: `--set port=6380 sync=true dir=PATH host=127.0.0.1 max_clients=100`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Final
 
 MAX_VALUE: Final = 1024 * 1024
-NAMES: Final = ("port", "host", "dir", "sync", "max_value")
+MAX_CLIENTS: Final = 10_000  # Redis, `maxclients`; the bound of a DynamicSupervisor and of a core's streams too
+NAMES: Final = ("port", "host", "dir", "sync", "max_clients", "max_value")
 _TRUE: Final = ("true", "yes", "on", "1")
 _FALSE: Final = ("false", "no", "off", "0")
 
@@ -21,13 +22,15 @@ class BadSetting(ValueError):
 class Settings:
     """What a kv node is told. `dir` is the folder of the logs, relative to the node's data folder or absolute.
 
-    `sync`: answer only what is on the disk; else the log is synced each second. `max_value`: bytes of one argument.
+    `sync`: answer only what is on the disk; else the log is synced each second. `max_clients`: on each core.
+    `max_value`: bytes of one argument.
     """
 
     port: int = 6380
     host: str = "127.0.0.1"
     dir: str = "kv"
     sync: bool = False
+    max_clients: int = MAX_CLIENTS
     max_value: int = MAX_VALUE
 
 
@@ -41,6 +44,7 @@ def read_settings(given: Mapping[str, str]) -> Settings:
         host=_host(given.get("host", "127.0.0.1")),
         dir=_folder(given.get("dir", "kv")),
         sync=_flag(given, "sync", False),
+        max_clients=_whole(given, "max_clients", MAX_CLIENTS, 1, MAX_CLIENTS),
         max_value=_whole(given, "max_value", MAX_VALUE, 64, MAX_VALUE),
     )
 

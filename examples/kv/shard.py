@@ -45,6 +45,7 @@ from regrove import (
 
 TICK: Final = 0.1  # seconds; Redis' active expiry runs at 10 Hz
 SWEEP: Final = 256  # keys removed in one tick
+SWEEP_PAUSE: Final = 0.002  # seconds until the next one when there were more
 GROUP: Final = 2048  # commands of one group
 QUEUE_LIMIT: Final = 64 * 1024 * 1024  # bytes of commands that wait for their group
 BACKLOG_LIMIT: Final = 8 * 1024 * 1024  # bytes not written yet, without sync, before commands wait
@@ -91,7 +92,8 @@ class Shard(Isolate):
     # --- loading ---------------------------------------------------------------------------------------------------
 
     def start(self, ctx: Context) -> Effect:
-        self.engine = Engine(self.core, self.cores, ctx.random.getrandbits(12))
+        home = ctx.self.home
+        self.engine = Engine(self.core, self.cores, home.node_incarnation + home.core_incarnation)
         return Call("journal", Load(), timeout=None, then=self._loaded)
 
     def _loaded(self, ctx: Context, outcome: Any) -> Effect:
@@ -199,13 +201,13 @@ class Shard(Isolate):
         return RECEIVE
 
     def _next_group(self, ctx: Context) -> None:
-        """Run what has waited, at most GROUP commands, and begin to log it."""
+        """Run what has waited, at most about GROUP commands and BACKLOG_LIMIT bytes, and begin to log it."""
         store = self.engine.store
         now = self.engine.clock(ctx.wall_time())
         if self.sync:
             store.begin()
         commands = 0
-        while self.queue and commands < GROUP:
+        while self.queue and commands < GROUP and store.changed_bytes < BACKLOG_LIMIT:
             caller, work, size = self.queue.popleft()
             self.queued -= size
             commands += len(work.commands)
@@ -280,7 +282,9 @@ class Shard(Isolate):
             return
         if self.sync:
             store.begin()
-        store.sweep(self.engine.clock(ctx.wall_time()), SWEEP)
+        removed = store.sweep(self.engine.clock(ctx.wall_time()), SWEEP)
+        if removed == SWEEP:
+            ctx.send_after(SWEEP_PAUSE, Tick())
         if store.changes:
             self._flush(ctx)
         elif self.sync:
@@ -323,6 +327,8 @@ class Shard(Isolate):
     def stop(self, ctx: Context, reason: Reason) -> Effect:
         self.stopping = True
         self._go_on(ctx)
+        if self.refused is not None:
+            ctx.log.error("kv: the disk is full, what was not logged is lost", records=len(self.engine.store.changes))
         return DONE if self._is_over() else RECEIVE
 
     def _is_over(self) -> bool:

@@ -172,5 +172,12 @@ def test_a_bad_setting_is_refused_in_one_sentence(given: dict[str, str], problem
 
 def test_settings_are_read() -> None:
     assert read_settings({}) == Settings()
-    given = {"port": "7000", "sync": "TRUE", "dir": "/var/lib/kv/", "host": "::1", "max_value": "1000"}
-    assert read_settings(given) == Settings(7000, "::1", "/var/lib/kv", True, 1000)
+    given = {
+        "port": "7000",
+        "sync": "TRUE",
+        "dir": "/var/lib/kv/",
+        "host": "::1",
+        "max_clients": "9",
+        "max_value": "1000",
+    }
+    assert read_settings(given) == Settings(7000, "::1", "/var/lib/kv", True, 9, 1000)
