@@ -32,6 +32,7 @@ from regrove.node.process.manager_events import (
     CoreBound,
     CoreEnded,
     CoreNamed,
+    CoreOutgrew,
     CoreReported,
     CoreStarted,
     Dial,
@@ -50,7 +51,7 @@ from regrove.node.process.manager_events import (
 from regrove.node.process.manager_state import ManagerState
 from regrove.node.process.peering import Peering
 from regrove.node.process.signals import Signals, has_terminal
-from regrove.node.process.status import call_info
+from regrove.node.process.status import call_info, resident_bytes
 
 EVENTS_PER_PASS: Final = 10_000  # a bound on what one wake decides before links and signals are looked at again
 
@@ -140,6 +141,7 @@ class Manager:
                 self._log.put(self._tracebacks.fold(line))
             case ["beat", dict(beat)]:
                 self.crew.beat(core, beat)
+                self._weigh(core, incarnation)
             case ["bound", endpoint, remote, key, application, _version]:
                 self.application = application
                 self.put(CoreBound(core, incarnation, endpoint, remote, key))
@@ -154,6 +156,16 @@ class Manager:
             case _:
                 self.note(Note("error", "core spoke nonsense", {"core": core, "frame": repr(frame)[:200]}))
                 self._children.kill(core)
+
+    def _weigh(self, core: int, incarnation: int) -> None:
+        """A core that beats has worked, so it may have grown."""
+        limit = self.config.memory
+        child = self._children.get(core)
+        if limit is None or child is None:
+            return
+        resident = resident_bytes(child.pid)
+        if resident is not None and resident > limit:
+            self.put(CoreOutgrew(core, incarnation, resident, limit))
 
     def core_failed(self, core: int, incarnation: int, why: str) -> None:
         """A core could not even be started."""

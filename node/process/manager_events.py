@@ -71,6 +71,16 @@ class CoreNamed:
 
 
 @dataclass(frozen=True, slots=True)
+class CoreOutgrew:
+    """The core's process holds `resident` bytes, more than the operator's `limit`."""
+
+    core: int
+    incarnation: int
+    resident: int
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
 class PeerTold:
     """The manager of another node said this over its control link."""
 
@@ -100,7 +110,17 @@ class Tick:
 
 
 Event: TypeAlias = (
-    Begin | CoreBound | CoreStarted | CoreReported | CoreEnded | CoreNamed | PeerTold | PeerLost | StopAsked | Tick
+    Begin
+    | CoreBound
+    | CoreStarted
+    | CoreReported
+    | CoreEnded
+    | CoreNamed
+    | CoreOutgrew
+    | PeerTold
+    | PeerLost
+    | StopAsked
+    | Tick
 )
 
 

@@ -5,6 +5,7 @@ One core's way:
     spawning --CoreBound--> waiting --Go--> starting --CoreStarted--> up
        any --CoreEnded--> spawning            within the budget `core_restarts`, at once
        any --CoreEnded--> quarantined         beyond it; retried after a while that doubles
+        up --CoreOutgrew--> stopping          drained like a stop, then replaced as above
        any --StopAsked--> stopping --CoreEnded--> ended
 
 At boot no tree starts before every core is bound: all of them know all of them first, so that the links among the cores
@@ -28,6 +29,7 @@ from regrove.node.process.manager_events import (
     CoreBound,
     CoreEnded,
     CoreNamed,
+    CoreOutgrew,
     CoreReported,
     CoreStarted,
     Dial,
@@ -51,6 +53,7 @@ EXIT_OK: Final = 0
 EXIT_FAILED: Final = 1
 EXIT_USAGE: Final = 64  # EX_USAGE: the command line or the application cannot be used as given
 EXIT_QUARANTINED: Final = 70
+MIB: Final = 1024 * 1024
 STOP_GRACE: Final = 2 * SECOND  # what a core gets beyond the drain limit it was told, before it is killed
 
 
@@ -89,7 +92,7 @@ class ManagerState:
             case Begin():
                 for slot in self.cores:
                     self._spawn(slot, now, out)
-            case CoreBound() | CoreStarted() | CoreReported() | CoreEnded() | CoreNamed():
+            case CoreBound() | CoreStarted() | CoreReported() | CoreEnded() | CoreNamed() | CoreOutgrew():
                 slot = self.cores[event.core]
                 if slot.incarnation == event.incarnation and slot.alive:
                     self._core_event(slot, now, event, out)
@@ -135,7 +138,7 @@ class ManagerState:
         self,
         slot: CoreSlot,
         now: int,
-        event: CoreBound | CoreStarted | CoreReported | CoreEnded | CoreNamed,
+        event: CoreBound | CoreStarted | CoreReported | CoreEnded | CoreNamed | CoreOutgrew,
         out: list[Action],
     ) -> None:
         match event:
@@ -149,6 +152,8 @@ class ManagerState:
                 self._core_ended(slot, event, now, out)
             case CoreNamed():
                 self._core_named(slot, event, out)
+            case CoreOutgrew():
+                self._core_outgrew(slot, event, now, out)
             case _:
                 assert_never(event)
 
@@ -230,6 +235,16 @@ class ManagerState:
         out.extend(Tell(other.core, change) for other in self._bound_but(slot))
         out.append(Share(None, entry))
         out.append(Note("debug", "names changed", {"core": slot.core}))
+
+    def _core_outgrew(self, slot: CoreSlot, event: CoreOutgrew, now: int, out: list[Action]) -> None:
+        if slot.state not in ("starting", "up"):
+            return
+        sizes = f"{event.resident // MIB} MiB resident, the limit is {event.limit // MIB} MiB"
+        slot.kill_reason = f"outgrew its memory limit: {sizes}"
+        slot.state = "stopping"
+        slot.deadline = now + self.settings.drain_limit + STOP_GRACE
+        out.append(Note("error", "core outgrew its memory limit", {"core": slot.core, "reason": slot.kill_reason}))
+        out.append(Tell(slot.core, StopCore(self.settings.drain_limit / SECOND, Shutdown(slot.kill_reason))))
 
     def _core_ended(self, slot: CoreSlot, event: CoreEnded, now: int, out: list[Action]) -> None:
         was_bound, orderly = slot.bound, slot.state == "stopping"
@@ -369,7 +384,7 @@ class ManagerState:
             slot.kill_reason = "was killed before its tree started: the node is stopping"
             slot.state = "stopping"
             out.append(Kill(slot.core))
-        else:
+        elif slot.state == "quarantined":
             slot.state = "ended"
 
     def _stop_now(self, why: str, out: list[Action]) -> None:
@@ -396,6 +411,8 @@ class ManagerState:
                 self._spawn(slot, now, out)
             elif slot.state == "spawning":
                 slot.kill_reason = "was killed: its sockets were not bound within the limit of its start"
+                out.append(Kill(slot.core))
+            elif slot.state == "stopping":
                 out.append(Kill(slot.core))
         if self._stop_deadline is not None and self._stop_deadline <= now:
             self._stop_deadline = None

@@ -12,6 +12,7 @@ from regrove.node.process.manager_events import (
     Begin,
     CoreEnded,
     CoreNamed,
+    CoreOutgrew,
     CoreReported,
     CoreStarted,
     Event,
@@ -220,6 +221,7 @@ EVENTS = st.one_of(
     st.builds(CoreStarted, st.integers(0, 1), st.integers(1, 4)),
     st.builds(CoreEnded, st.integers(0, 1), st.integers(1, 4), st.just("died")),
     st.builds(CoreNamed, st.integers(0, 1), st.integers(1, 4), st.just(("n",))),
+    st.builds(CoreOutgrew, st.integers(0, 1), st.integers(1, 4), st.just(2), st.just(1)),
     st.builds(StopAsked, st.just("SIGTERM"), st.booleans()),
     st.just(Tick()),
     st.builds(peer_view, st.integers(1, 3), st.integers(0, 2), st.integers(1, 2), st.booleans()),
@@ -335,3 +337,34 @@ def test_stop_now_kills_every_core_without_asking() -> None:
     finish = of(state.decide(2, CoreEnded(1, 1, "killed by SIGKILL")), Finish)
     assert finish == [Finish(0, "stopped: regrove stop --now")]
     assert "told to stop at once" in str(state.cores[0].last_exit)
+
+
+MIB = 1024 * 1024
+OUTGREW = "outgrew its memory limit: 130 MiB resident, the limit is 100 MiB"
+
+
+def test_a_core_over_its_memory_limit_is_drained_and_replaced_with_the_reason() -> None:
+    state = booted()
+    actions = quiet(state.decide(1, CoreOutgrew(1, 1, 130 * MIB, 100 * MIB)))
+    assert actions == [Tell(1, StopCore(20.0, Shutdown(OUTGREW)))]
+    assert state.decide(2, CoreOutgrew(1, 1, 131 * MIB, 100 * MIB)) == []
+    state.decide(3, CoreReported(1, 1, "stopped", "stopped in order"))
+    assert of(state.decide(4, CoreEnded(1, 1, "exited with status 0")), Spawn) == [Spawn(1, 2)]
+    assert state.cores[1].last_exit == OUTGREW
+
+
+def test_a_core_over_its_memory_limit_that_does_not_drain_is_killed_and_replaced() -> None:
+    state = booted()
+    state.decide(1, CoreOutgrew(1, 1, 130 * MIB, 100 * MIB))
+    deadline = state.deadline()
+    assert deadline == 1 + 20 * SECOND + STOP_GRACE
+    assert of(state.decide(deadline, Tick()), Kill) == [Kill(1)]
+    assert of(state.decide(deadline, CoreEnded(1, 1, "killed by SIGKILL")), Spawn) == [Spawn(1, 2)]
+
+
+def test_a_node_that_stops_while_a_core_is_drained_ends_in_order() -> None:
+    state = booted()
+    state.decide(1, CoreOutgrew(1, 1, 130 * MIB, 100 * MIB))
+    state.decide(2, StopAsked("SIGTERM"))
+    assert of(state.decide(3, CoreEnded(0, 1, "exited with status 0")), Finish) == []
+    assert of(state.decide(3, CoreEnded(1, 1, "exited with status 0")), Finish)[0].code == 0

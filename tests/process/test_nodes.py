@@ -391,3 +391,37 @@ def test_a_node_runs_in_a_folder_with_a_very_long_path(start_node: StartNode, tm
     node.runtime = long
     node.wait_line("answered", value="hello from one@localhost core 1")
     assert node.status()["state"] == "up"
+
+
+GREEDY = """
+from regrove.node.core.application import Application
+from regrove.node.core.bounds import Bounds
+from regrove.node.core.effects import RECEIVE
+from regrove.node.core.isolate import Isolate
+from regrove.supervisor.spec import Child, Supervisor
+
+class Greedy(Isolate):
+    def start(self, ctx):
+        self.eaten = []
+        ctx.send_every(0.05, 1)
+        return RECEIVE
+    def handle(self, ctx, message):
+        self.eaten.append(bytearray(8 * 1024 * 1024))
+        return RECEIVE
+    def stop(self, ctx, reason):
+        ctx.log.info("asked to stop")
+        return super().stop(ctx, reason)
+
+SMALL = Bounds(isolates=100, pool_bytes=1024 * 1024, timers=100, streams=100)
+app = Application("greedy", tree=lambda place: Supervisor("root", [Child("greedy", Greedy)]), bounds=SMALL)
+"""
+
+
+def test_a_core_that_outgrows_its_memory_is_drained_and_replaced(start_node: StartNode, tmp_path: Path) -> None:
+    (tmp_path / "greedy.py").write_text(GREEDY)
+    node = start_node(app="greedy:app", cores=1, memory="150M")
+    node.wait_line("core outgrew its memory limit", core=0)
+    node.wait_line("asked to stop")
+    reason = node.wait_line("core replaced", core=0)["reason"]
+    assert "MiB resident, the limit is 150 MiB" in reason
+    node.wait_line("core up", core=0, incarnation=2)
