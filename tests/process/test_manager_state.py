@@ -368,3 +368,22 @@ def test_a_node_that_stops_while_a_core_is_drained_ends_in_order() -> None:
     state.decide(2, StopAsked("SIGTERM"))
     assert of(state.decide(3, CoreEnded(0, 1, "exited with status 0")), Finish) == []
     assert of(state.decide(3, CoreEnded(1, 1, "exited with status 0")), Finish)[0].code == 0
+
+
+def test_why_the_manager_killed_a_core_is_its_last_exit() -> None:
+    early = manager(1)
+    early.decide(0, Begin())
+    early.decide(0, StopAsked("SIGTERM"))
+    early.decide(0, CoreEnded(0, 1, "killed by SIGKILL"))
+    assert early.cores[0].last_exit == "was killed before its tree started: the node is stopping"
+    late = booted(1)
+    late.decide(0, StopAsked("SIGTERM"))
+    late.decide(30 * SECOND, Tick())
+    late.decide(30 * SECOND, CoreEnded(0, 1, "killed by SIGKILL"))
+    assert late.cores[0].last_exit == "was killed: it had not stopped within the drain limit"
+
+
+def test_a_retry_is_in_the_log() -> None:
+    state = booted(limit=0)
+    state.decide(0, CoreEnded(1, 1, "died"))
+    assert of(state.decide(RETRY_FIRST, Tick()), Note) == [Note("info", "core retried", {"core": 1, "strikes": 1})]
