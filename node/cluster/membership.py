@@ -80,10 +80,6 @@ class Membership:
         """The node itself begins to leave."""
         self._rows[self.own] = replace(self._rows[self.own], state="leaving")
 
-    def moved(self, address: str) -> None:
-        """The node's own address is known now (a port was chosen by the kernel)."""
-        self._rows[self.own] = replace(self._rows[self.own], address=address)
-
     def get(self, node: str) -> Member | None:
         """The row of a node."""
         return self._rows.get(node)

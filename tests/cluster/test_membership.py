@@ -130,8 +130,7 @@ def test_what_came_and_went_always_sums_up_to_the_cores_of_the_row(
         assert alive == {(incarnation, core) for core in change.after.cores}
 
 
-def test_the_node_itself_shows_its_address_once_known_and_that_it_leaves() -> None:
+def test_a_node_that_leaves_says_so_of_itself() -> None:
     members = table()
-    members.moved("a:7400")
     members.leave()
-    assert members.shape()["members"] == [{"name": "a@h", "state": "leaving", "incarnation": 9, "address": "a:7400"}]
+    assert members.shape()["members"] == [{"name": "a@h", "state": "leaving", "incarnation": 9, "address": "a:1"}]
