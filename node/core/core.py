@@ -43,7 +43,7 @@ from regrove.node.core.requests import Requests
 from regrove.node.core.scheduler import run_ready
 from regrove.node.core.signals import Signals
 from regrove.node.core.supervising import Supervising
-from regrove.node.core.timers import DEADLINE, LIMIT, MESSAGE, RETRY, SLEPT, TimerRecord, Timers
+from regrove.node.core.timers import DEADLINE, LIMIT, MESSAGE, RETRY, SLEPT, START, TimerRecord, Timers
 from regrove.node.core.trace import Tracer
 from regrove.node.core.tree import rows
 from regrove.node.core.waiters import Waiters
@@ -210,7 +210,7 @@ class Core:
             self.calls.settle(record.token, Slept())
         elif record.kind == MESSAGE:
             self._fire_message(record)
-        elif record.kind in (LIMIT, RETRY):
+        elif record.kind in (LIMIT, RETRY, START):
             self.supervising.limit_reached(record)
         else:
             raise AssertionError(f"no such timer: {record.kind}")

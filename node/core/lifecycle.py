@@ -27,22 +27,25 @@ CRASH_FINGERPRINTS: Final = 1_000  # distinct crashes whose whole traceback was 
 class Lifecycle:
     """The slot table of one core and what happens at both ends of a life."""
 
-    __slots__ = ("_fingerprints", "_free", "_generations", "core", "isolates")
+    __slots__ = ("_fingerprints", "_free", "_generations", "core", "isolates", "supervisors")
 
     def __init__(self, core: Core) -> None:
         self.core = core
         self.isolates = 0
+        self.supervisors = 0
         self._free: deque[int] = deque()
         self._generations: list[int] = []
         self._fingerprints: dict[tuple[str, str], int] = {}
 
     # --- births ----------------------------------------------------------------------------------------------------
 
-    def new_cell(self, path: str, incarnation: int, capacity: int) -> Cell | None:
-        """Take a slot; None when the core hosts `Bounds.isolates` already. `capacity` 0: a supervisor, not bounded."""
+    def has_room(self, isolate: bool) -> bool:
+        """Tell whether `Bounds.isolates` allows one more isolate, or one more supervisor: each kind has that many."""
+        return (self.isolates if isolate else self.supervisors) < self.core.bounds.isolates
+
+    def new_cell(self, path: str, incarnation: int, capacity: int) -> Cell:
+        """Take a slot, where `has_room` said so. `capacity` 0: a supervisor."""
         core = self.core
-        if capacity and self.isolates >= core.bounds.isolates:
-            return None
         if self._free:
             slot = self._free.popleft()
             self._generations[slot] += 1
@@ -57,6 +60,8 @@ class Lifecycle:
         core.counters.spawned += 1
         if capacity:
             self.isolates += 1
+        else:
+            self.supervisors += 1
         return cell
 
     def launch(self, cell: Cell) -> None:
@@ -125,13 +130,11 @@ class Lifecycle:
             return
         started = cell.state != STARTING
         self.bury(cell, reason)
-        self.isolates -= 1
         self.core.supervising.child_ended(cell, reason, started)
 
     def ignored(self, cell: Cell) -> None:
         """`start` returned IGNORE."""
         self.bury(cell, Normal())
-        self.isolates -= 1
         self.core.supervising.child_ended(cell, Ignored(), started=False)
 
     def bury(self, cell: Cell, reason: Reason) -> None:
@@ -154,6 +157,10 @@ class Lifecycle:
         core.cells[address.slot] = None
         self._free.append(address.slot)
         core.counters.ended += 1
+        if cell.supervising is None:
+            self.isolates -= 1
+        else:
+            self.supervisors -= 1
         cell.isolate = cell.handle = cell.factory = cell.continued = cell.outcome = cell.wait = None
 
 

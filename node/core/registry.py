@@ -129,6 +129,11 @@ class Registry:
         self._changed = True
         return True
 
+    @property
+    def has_room(self) -> bool:
+        """Tell whether one more name fits `Bounds.names`."""
+        return len(self._names) < self.core.bounds.names
+
     def holder(self, name: str) -> Address | None:
         """The address of the isolate of this core that holds a name."""
         cell = self._names.get(name)

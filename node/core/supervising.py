@@ -7,19 +7,20 @@ start or stop of its own, only what it awaits is given to it (OTP: deaf). Nothin
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Any, assert_never
+from typing import TYPE_CHECKING, Any, Final, assert_never
 
 from regrove.node.core.address import Address
+from regrove.node.core.errors import UnsendableValue
 from regrove.node.core.inbox import Inbox
 from regrove.node.core.isolate import ENDED, RUNNING, STARTING, STOP, Cell, Request
 from regrove.node.core.mailbox import OK, Sent, wake
 from regrove.node.core.ports import Started, Stopped
-from regrove.node.core.reasons import Busy
-from regrove.node.core.timers import LIMIT, RETRY, TimerRecord
+from regrove.node.core.reasons import Busy, Undecodable
+from regrove.node.core.timers import LIMIT, RETRY, START, TimerRecord
 from regrove.supervisor import actions as a
 from regrove.supervisor import events as ev
 from regrove.supervisor.machine import Machine
-from regrove.supervisor.reasons import Ignored, Killed, NoProcess, Normal, Reason
+from regrove.supervisor.reasons import Ignored, Killed, NoProcess, Normal, Reason, StartTimedOut
 from regrove.supervisor.requests import AlreadyStarted, CalledInStart, InvalidSpec
 from regrove.supervisor.spec import AnySpec, Child, DynamicSupervisor, Supervisor
 
@@ -27,28 +28,40 @@ if TYPE_CHECKING:
     from regrove.node.core.core import Core
 
 NANO = 1_000_000_000
+LIVES_REMEMBERED: Final = 4_096  # ids under one supervisor
 
 
 class Lives:
-    """How many lives each path under one supervisor had; kept by its parent, so that it survives the supervisor."""
+    """How many lives each path under one supervisor had; kept by its parent, so that it survives the supervisor.
 
-    __slots__ = ("below", "count", "floor")
+    The LIVES_REMEMBERED newest ids are counted exactly. An id that was forgotten goes on above `births`, the number of
+    all births on the core, which no life has passed: never the same number twice for one path.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("below", "count", "forgot")
+
+    def __init__(self, forgot: bool = False) -> None:
         self.count: dict[str, int] = {}
         self.below: dict[str, Lives] = {}
-        self.floor = 0  # no forgotten id had more lives than this
+        self.forgot = forgot  # an id that is not counted may have lived
 
-    def born(self, child: str) -> int:
-        """Count one more life of `child`: never the same number twice for one path."""
-        life = max(self.count.get(child, 0), self.floor) + 1
-        self.count[child] = life
-        return life
+    def born(self, child: str, births: int) -> int:
+        """Count one more life of `child`."""
+        last = self.count.pop(child, births if self.forgot else 0)
+        self.count[child] = last + 1
+        if len(self.count) > LIVES_REMEMBERED:
+            self.forgot = True
+            del self.count[next(iter(self.count))]
+        return last + 1
 
-    def forget(self, child: str) -> None:
-        """Drop an id that is no longer listed, keeping the promise of `born`."""
-        self.floor = max(self.floor, self.count.pop(child, 0))
-        self.below.pop(child, None)
+    def of(self, supervisor: str) -> Lives:
+        """The lives under a child that is a supervisor."""
+        below = self.below.pop(supervisor, None) or Lives(self.forgot)
+        self.below[supervisor] = below
+        if len(self.below) > LIVES_REMEMBERED:
+            self.forgot = True
+            del self.below[next(iter(self.below))]
+        return below
 
 
 class SupervisorNode:
@@ -113,9 +126,8 @@ class Supervising:
     ) -> SupervisorNode:
         core = self.core
         path = spec.id if parent is None else f"{parent.cell.path}/{spec.id}"
-        incarnation = 1 if parent is None else parent.lives.born(spec.id)
+        incarnation = 1 if parent is None else parent.lives.born(spec.id, core.counters.spawned)
         cell = core.lifecycle.new_cell(path, incarnation, 0)
-        assert cell is not None, "supervisors are not bounded by Bounds.isolates"
         node = SupervisorNode(spec, cell, lives)
         cell.supervising = node
         cell.id = spec.id
@@ -165,9 +177,19 @@ class Supervising:
             if event is None:
                 continue
             self.core.trace("supervise", node.cell, type(event).__name__)
-            self._decide(node, event)
+            if isinstance(event, ev.Request) and self._expired(node, event.token):
+                pass  # nobody waits for it any more: it is not started
+            else:
+                self._decide(node, event)
             if node.inbox and node.cell.state != ENDED:
                 self._ring(node)
+
+    def _expired(self, node: SupervisorNode, request: object) -> bool:
+        assert isinstance(request, Request)
+        if self.core.requests.waits_still(request):
+            return False
+        node.requests.pop(request, None)
+        return True
 
     def _decide(self, node: SupervisorNode, event: ev.Event) -> None:
         for action in node.machine.decide(event, self.core.now):
@@ -198,7 +220,7 @@ class Supervising:
             case a.Answer(token, value):
                 assert isinstance(token, Request)
                 node.requests.pop(token, None)
-                self.core.requests.answer(token.caller, value)
+                self._answer(token, value)
             case a.Emit(report):
                 self.core.reported(node.cell, report)
             case a.Up():
@@ -208,16 +230,33 @@ class Supervising:
             case _:
                 assert_never(action)
 
+    def _answer(self, request: Request, value: object) -> None:
+        try:
+            self.core.requests.answer(request.caller, value)
+        except UnsendableValue as error:  # a spec whose factory is no class does not leave its core
+            self.core.requests.refuse(request.caller, Undecodable(str(error)[:1_000]))
+
     def _start_child(self, node: SupervisorNode, key: int, spec: AnySpec, arguments: tuple[Any, ...]) -> None:
         if isinstance(spec, Child):
             cell = self.launch(node, key, spec, arguments)
             if isinstance(cell, Reason):
                 self.post(node, ev.ChildStartFailed(key, cell))
         else:
-            below = node.lives.below.get(spec.id)
-            if below is None:
-                below = node.lives.below[spec.id] = Lives()
-            self._create(spec, node, key, below)
+            refused = self._refusal(spec)
+            if refused is not None:
+                self.post(node, ev.ChildStartFailed(key, refused))
+            else:
+                self._create(spec, node, key, node.lives.of(spec.id))
+
+    def _refusal(self, spec: AnySpec) -> Reason | None:
+        """Why there is no place or no name on this core for one more, or None."""
+        core = self.core
+        if spec.name is not None and (holder := core.registry.holder(spec.name)) is not None:
+            return AlreadyStarted(holder)
+        if core.lifecycle.has_room(isinstance(spec, Child)) and (spec.name is None or core.registry.has_room):
+            return None
+        core.counters.bounds_reached += 1
+        return Busy()
 
     def adopt(self, node: SupervisorNode, spec: Child, arguments: tuple[Any, ...]) -> Cell | Reason:
         """Run a child the machine learns of now (`ctx.spawn`): whatever its start does, its end is a ChildEnded."""
@@ -232,6 +271,9 @@ class Supervising:
         node.children[key] = cell
         cell.key = key
         cell.adopted = True
+        if spec.start_timeout is not None:
+            limit = TimerRecord(START, int(spec.start_timeout * NANO), _start_limit(cell), cell, node)
+            node.limits[limit.token] = self.core.timers.ask(limit)
         return cell
 
     def launch(self, node: SupervisorNode, key: int, spec: Child, arguments: tuple[Any, ...]) -> Cell | Reason:
@@ -240,13 +282,14 @@ class Supervising:
         home = core.home
         if spec.core not in (None, home.core) or spec.node not in (None, home.node):
             return InvalidSpec(f"child {spec.id!r} names core={spec.core!r} node={spec.node!r}: this core is {home}")
-        if spec.name is not None and (holder := core.registry.holder(spec.name)) is not None:
-            return AlreadyStarted(holder)
-        capacity = getattr(spec.factory, "mailbox_capacity", 256)
-        cell = core.lifecycle.new_cell(f"{node.cell.path}/{spec.id}", node.lives.born(spec.id), capacity)
-        if cell is None:
-            core.counters.bounds_reached += 1
-            return Busy()
+        refused = self._refusal(spec)
+        if refused is not None:
+            return refused
+        capacity = getattr(spec.factory, "mailbox_capacity", 0)
+        if type(capacity) is not int or capacity < 1:
+            capacity = 256  # until the constructor ran: a function makes it, or its class is wrong and will be told so
+        incarnation = node.lives.born(spec.id, core.counters.spawned)
+        cell = core.lifecycle.new_cell(f"{node.cell.path}/{spec.id}", incarnation, capacity)
         cell.id = spec.id
         cell.parent = node
         cell.key = key
@@ -310,7 +353,9 @@ class Supervising:
 
     def child_started(self, node: SupervisorNode, cell: Cell) -> None:
         """A child's start succeeded; of an adopted one the machine assumed it."""
-        if not cell.adopted:
+        if cell.adopted:
+            self._disarm_start(node, cell)
+        else:
             self.post(node, ev.ChildStarted(cell.key, cell.address))
 
     def child_ended(self, cell: Cell, reason: Reason, started: bool) -> None:
@@ -319,6 +364,8 @@ class Supervising:
         if node is None:
             return
         node.children.pop(cell.key, None)
+        if cell.adopted and not started:
+            self._disarm_start(node, cell)
         if node.killed:
             if not node.children:
                 self._end(node, Killed())
@@ -329,6 +376,11 @@ class Supervising:
             self.post(node, ev.ChildIgnored(cell.key))
         else:
             self.post(node, ev.ChildStartFailed(cell.key, reason))
+
+    def _disarm_start(self, node: SupervisorNode, cell: Cell) -> None:
+        limit = node.limits.pop(_start_limit(cell), None)
+        if limit is not None:
+            self.core.timers.cancel(limit)
 
     def _end(self, node: SupervisorNode, reason: Reason) -> None:
         # A loop, not a recursion: the last child of a killed supervisor ends it, and so on upward.
@@ -399,6 +451,10 @@ class Supervising:
         node: SupervisorNode = record.data
         if record.kind == RETRY:
             self.post(node, ev.Retry(record.token))
+        elif record.kind == START:
+            cell = record.cell
+            if node.limits.pop(record.token, None) is not None and cell is not None and cell.state == STARTING:
+                self.core.signals.kill(cell, StartTimedOut(record.delay / NANO))
         elif node.limits.pop(record.token, None) is None:
             return
         elif record.delay == 0 and any(cell.flags & STOP for cell in node.children.values()):
@@ -411,3 +467,8 @@ class Supervising:
         """The supervisor at an address of this core."""
         cell = self.core.registry.local(address.slot, address.generation)
         return None if cell is None else cell.supervising
+
+
+def _start_limit(cell: Cell) -> int:
+    """The place of an adopted child's start limit beside the machine's own, whose tokens are above 0."""
+    return -1 - cell.key

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 DEADLINE: Final = 1  # the wait or ticket `token` failed with Timeout
 SLEPT: Final = 2  # the Sleep `token` is over
 MESSAGE: Final = 3  # deliver `data` = (target, message) for the isolate `cell`
-LIMIT: Final = 4  # a supervisor's limit: `data` = (supervising node, token)
-RETRY: Final = 5  # a supervisor's delayed retry: `data` = (supervising node, token)
+LIMIT: Final = 4  # a supervisor's limit: `data` = the supervising node
+RETRY: Final = 5  # a supervisor's delayed retry: likewise
 START: Final = 6  # `cell` did not finish its start in time
 
 

@@ -26,7 +26,7 @@ NANO = 1_000_000_000
 
 
 class Waiter:
-    """One push that waits: `message` for a mailbox here, or `item` for a link; `peer` is the core of a remote pusher."""
+    """One push that waits: `message` for a mailbox here, or `item` for a link; `peer`: the core of a remote pusher."""
 
     __slots__ = ("cause", "charge", "deadline", "item", "message", "peer", "queue", "token")
 
