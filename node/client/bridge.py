@@ -23,6 +23,7 @@ from regrove.node.client.desk import Answer, Desk
 from regrove.node.client.errors import ClientClosed, NotConnected, UsedAfterFork
 from regrove.node.client.feed import Feed
 from regrove.node.core.mailbox import Sent
+from regrove.node.core.reasons import LinkFull
 from regrove.transport.base import Transport
 from regrove.transport.links import LinkTable
 
@@ -31,13 +32,15 @@ PASS_MAX: Final = 1_000  # ms: a bound on one sleep, so that a lost wake-up coul
 
 
 class Slot:
-    """Where one caller waits; filled once, by the bridge."""
+    """Where one caller waits; filled once, by the bridge. A call that found its link full is begun again on room."""
 
-    __slots__ = ("_ready", "value")
+    __slots__ = ("_ready", "begin", "blocked", "value")
 
-    def __init__(self) -> None:
+    def __init__(self, begin: Callable[[], None] = lambda: None) -> None:
         self._ready = threading.Lock()
         self._ready.acquire()
+        self.begin = begin
+        self.blocked: Answer | None = None
         self.value: Any = None
 
     def fill(self, value: Any) -> None:
@@ -63,6 +66,7 @@ class Bridge:
         self._commands: deque[Callable[[], None]] = deque()
         self._slots: dict[int, Slot] = {}
         self._updates: list[Slot] = []  # who waits for a fresh directory
+        self._blocked: list[Slot] = []  # calls that wait for room on a link
         self._wake_in, self._wake_out = socket.socketpair()
         self._wake_in.setblocking(False)
         self._wake_out.setblocking(False)
@@ -77,11 +81,11 @@ class Bridge:
     # -- called by the program's threads ------------------------------------------------------------------------------
 
     def call(self, target: object, payload: bytes, deadline: float) -> Answer | None:
-        """One request and its answer; None when `deadline` passed first."""
-        slot = Slot()
+        """One request and its answer; None when `deadline` passed first. Waits for room while the link is full."""
         tokens: list[int] = []
 
         def begin() -> None:
+            slot.blocked = None
             left = int((deadline - time.monotonic()) * 1_000_000_000)
             if left <= 0:
                 return
@@ -90,16 +94,17 @@ class Bridge:
             except Exception as problem:  # a target that is none: told to the asker, on its thread
                 slot.fill(problem)
                 return
-            tokens.append(token)
+            tokens[:] = [token]
             self._slots[token] = slot
 
+        slot = Slot(begin)
         self._submit(begin)
         try:
             answer: Answer | None = self._await(slot, deadline)
-            return answer
+            return answer or slot.blocked
         finally:
             if slot.value is None:
-                self._submit_quietly(lambda: self._give_up(tokens))
+                self._submit_quietly(lambda: self._give_up(slot, tokens))
 
     def send(self, target: object, payload: bytes, deadline: float) -> Sent | None:
         """What the link said of a message; None when `deadline` passed first."""
@@ -216,13 +221,26 @@ class Bridge:
             self._tell_updates(True)
         if self._feed.refused and self._updates:
             self._tell_updates(NotConnected(self.name, self._feed.problem, "mend what it names, then connect again"))
+        if self._desk.room:
+            self._desk.room = False
+            blocked, self._blocked = self._blocked, []
+            for slot in blocked:
+                slot.begin()
+        self._give_answers()
+        self._links.flush(time.monotonic_ns())
+        return more
+
+    def _give_answers(self) -> None:
         answers, self._desk.answers = self._desk.answers, []
         for answer in answers:
             slot = self._slots.pop(answer.token, None)
-            if slot is not None:
+            if slot is None:
+                continue
+            if isinstance(answer.reason, LinkFull):
+                slot.blocked = answer
+                self._blocked.append(slot)
+            else:
                 slot.fill(answer)
-        self._links.flush(time.monotonic_ns())
-        return more
 
     def _tell_updates(self, value: object) -> None:
         waiting, self._updates = self._updates, []
@@ -247,7 +265,9 @@ class Bridge:
         left = min(deadlines) - time.monotonic_ns()
         return max(0, min(PASS_MAX, -(-left // 1_000_000)))
 
-    def _give_up(self, tokens: list[int]) -> None:
+    def _give_up(self, slot: Slot, tokens: list[int]) -> None:
+        if slot in self._blocked:
+            self._blocked.remove(slot)
         for token in tokens:
             self._slots.pop(token, None)
             self._desk.give_up(token)
@@ -256,10 +276,11 @@ class Bridge:
         while self._commands:
             self._commands.popleft()()
         failure = self._failure or ClientClosed()
-        for slot in (*self._slots.values(), *self._updates):
+        for slot in (*self._slots.values(), *self._updates, *self._blocked):
             slot.fill(failure)
         self._slots.clear()
         self._updates.clear()
+        self._blocked.clear()
         try:
             self._links.goodbye("the client closed", time.monotonic_ns())
         finally:

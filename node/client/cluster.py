@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Any, Final, TypeAlias
 
 from regrove.node.client.bridge import Bridge
+from regrove.node.client.desk import Answer
 from regrove.node.client.dialling import dial
 from regrove.node.client.errors import CallFailed, CallTimeout, NotConnected
 from regrove.node.client.supervising import ROOT, SupervisorClient
@@ -25,6 +26,7 @@ from regrove.node.core.mailbox import LINK_FULL, STALE, UNREACHABLE, Sent
 from regrove.node.core.messages import decode, encode
 from regrove.node.core.reasons import Undecodable, Unreachable
 from regrove.node.process.guard import refuse_inside_handler
+from regrove.supervisor.reasons import NoProcess
 
 Target: TypeAlias = Address | Name | str
 
@@ -49,7 +51,8 @@ class Cluster:
         """Ask and wait for the answer, `timeout` seconds at most.
 
         `target`: an Address, a Name or a text; a name is the lowest core of the connected node that holds it, unless
-        `Name(node=, core=)` pins it. Raises CallFailed (`.reason`, `.end`), CallTimeout, UnsendableValue or Misuse.
+        `Name(node=, core=)` pins it. While the link is full the call waits for room, within its time. Raises CallFailed
+        (`.reason`, `.end`), CallTimeout, UnsendableValue or Misuse.
         """
         refuse_inside_handler("cluster.call")
         deadline = _deadline(timeout)
@@ -57,6 +60,8 @@ class Cluster:
         answer = self._bridge.call(target, payload, deadline)
         if answer is not None and answer.elsewhere and self._fresh(deadline):
             answer = self._bridge.call(target, payload, deadline)  # nothing ran: the place was wrong, not the request
+        if answer is not None and answer.elsewhere and isinstance(answer.reason, NoProcess):
+            answer = self._search(target, payload, deadline, answer)
         if answer is None:
             raise CallTimeout(target, timeout)
         if answer.payload is None:
@@ -115,6 +120,18 @@ class Cluster:
 
     def __repr__(self) -> str:
         return f"<cluster by {self._bridge.name}>"
+
+    def _search(self, target: Target, payload: bytes, deadline: float, answer: Answer) -> Answer | None:
+        """Ask core by core for a name nobody is known to hold: it may be younger than what the manager has heard."""
+        name = Name(target) if isinstance(target, str) else target
+        if not isinstance(name, Name) or name.core is not None:
+            return answer
+        homes: list[Home] = self._bridge.inspect(lambda desk: desk.directory.homes(name.node), deadline) or []
+        for home in homes:
+            found = self._bridge.call(Name(name.name, home.node, home.core), payload, deadline)
+            if found is None or not found.elsewhere:
+                return found
+        return answer
 
     def _roots(self, core: int | None) -> list[Address]:
         self._fresh(_deadline(STEP))

@@ -65,6 +65,7 @@ class Desk:
         self.directory = directory
         self.answers: list[Answer] = []
         self.dropped = 0  # answers nobody waited for any more
+        self.room = False  # since it was last set False, something happened that may have made room on a link
         self.troubles: list[str] = []  # why links ended, for the error of who finds no connection
         self._links = links
         self._open: dict[int, Home] = {}
@@ -115,6 +116,7 @@ class Desk:
         """Take what the links report; True when a fresh directory is needed: a core did not answer any more."""
         stale = False
         for event in events:
+            self.room = self.room or isinstance(event, Room | LinkUp | LinkLost | PeerSilent)
             stale = self._event(event) or stale
         return stale
 

@@ -82,9 +82,10 @@ class Directory:
         others = dict.fromkeys(node for node, _ in self.doors if node != self.node)
         return (self.node, *sorted(others))
 
-    def homes(self) -> list[Home]:
-        """The present lives of the connected node's cores, lowest first."""
-        return sorted(door.home for (node, _), door in self.doors.items() if node == self.node)
+    def homes(self, node: str | None = None) -> list[Home]:
+        """The present lives of the cores of a node (None: the connected one), lowest first."""
+        full = self._full(node)
+        return sorted(door.home for (name, _), door in self.doors.items() if name == full)
 
     def resolve(self, target: object) -> Where:
         """Find where `target` is now. Raises Misuse for what is no address, name or text."""

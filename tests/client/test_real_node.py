@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -64,6 +65,35 @@ def test_a_large_message_goes_through_and_one_over_the_limit_is_the_callers_mist
     assert caught.value.end == "caller"
     assert caught.value.reason == reasons.TooLarge()
     assert node.send("second", application.Size(b"x" * 20_000_000)) is Sent.TOO_LARGE
+
+
+def test_a_call_waits_for_room_on_its_link_within_its_time(node: StartedNode, application: Any) -> None:
+    with regrove.connect(node.control, timeout=30) as fresh, ThreadPoolExecutor(8) as pool:
+        large = application.Size(b"x" * 3_000_000)  # over the window of a link that is opening, three fill an open one
+        asked = [pool.submit(fresh.call, "second", large, 60) for _ in range(8)]
+        assert [call.result(60) for call in asked] == [3_000_000] * 8
+
+
+def test_a_send_on_a_full_link_is_told_at_once(node: StartedNode, application: Any) -> None:
+    with regrove.connect(node.control, timeout=30) as fresh:
+        assert fresh.send("second", application.Size(b"x" * 3_000_000)) is Sent.LINK_FULL
+
+
+def test_a_call_that_finds_no_room_in_its_time_says_that_nothing_was_sent(node: StartedNode, application: Any) -> None:
+    with regrove.connect(node.control, timeout=30) as fresh, ThreadPoolExecutor(2) as pool:
+        large = application.Size(b"x" * 3_000_000)
+        assert fresh.call("second", large, timeout=30) == 3_000_000
+        node.kill_core(1, signal.SIGSTOP)
+        try:
+            sent = [pool.submit(fresh.call, "second", large, 20) for _ in range(2)]
+            while fresh._bridge.inspect(lambda desk: desk.under_way, time.monotonic() + 30) < 2:
+                time.sleep(0.01)
+            with pytest.raises(CallFailed, match="has no credit left, nothing was sent") as caught:
+                fresh.call("second", large, timeout=0.3)
+        finally:
+            node.kill_core(1, signal.SIGCONT)
+        assert caught.value.end == "link"
+        assert [call.result(30) for call in sent] == [3_000_000] * 2
 
 
 def test_a_name_nobody_holds_fails_at_once(node: StartedNode, application: Any) -> None:
