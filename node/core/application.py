@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from zlib import crc32
 
 from regrove.node.core.bounds import Bounds
 from regrove.node.core.errors import Misuse
@@ -56,15 +57,12 @@ class Application:
 def key_to_core(key: str | bytes | int, cores: int) -> int:
     """Place a key on one of `cores` cores: the same answer in every process, on every machine and Python.
 
-    FNV-1a, 64 bit, folded: cheap, and stable where `hash()` is not.
+    CRC-32 of the key's bytes (of an int: two's complement, little-endian, as many as it needs): cheap, and stable where `hash()` is not.
     """
     if cores < 1:
         raise Misuse(f"key_to_core(key, cores): cores is at least 1, got {cores!r}")
     if isinstance(key, int):
-        data = key.to_bytes(9, "little", signed=True)
+        data = key.to_bytes(key.bit_length() // 8 + 1, "little", signed=True)
     else:
         data = key.encode() if isinstance(key, str) else key
-    value = 0xCBF29CE484222325
-    for byte in data:
-        value = ((value ^ byte) * 0x100000001B3) & 0xFFFFFFFFFFFFFFFF
-    return ((value >> 32) ^ value) % cores
+    return crc32(data) % cores

@@ -72,8 +72,7 @@ class Context:
 
     def publish(self, group: str, message: Any) -> int:
         """Send to every member of a group; answers how many sends were OK."""
-        core = self._here()
-        return sum(1 for member in core.registry.members(group) if core.send(self._cell, member, message, None))
+        return self._here().publish(self._cell, group, message)
 
     def _here(self) -> Core:
         core = self._core

@@ -199,7 +199,6 @@ class Core:
         """That life of a core is over: calls fail, monitors fire, links are exits, each once."""
         self.registry.forget_core(home)
         self.links.forget(home, reason)
-        self.links.drain(self.now)
         self.calls.peer_gone(home, reason)
         self.signals.peer_gone(home, reason)
 
@@ -281,10 +280,7 @@ class Core:
             prepared, charge = self.prepare(cell, message)
             sent = offer(self, where, prepared, charge, None, self.event)
         elif isinstance(where, tuple):
-            if self.settings.strict:
-                messages.check(message)
-            payload = messages.encode(message)
-            self.forwarding(cell, message)
+            payload = self._encoded(cell, message)
             notice = None if notify is None else remote.Notice(cell, to, notify)
             sent = self.links.post(where[0], (remote.SEND, where[1], where[2], payload), notice)
         else:
@@ -294,6 +290,32 @@ class Core:
         else:
             self.counters.rejected += 1
         return sent
+
+    def publish(self, cell: Cell, group: str, message: Any) -> int:
+        """`ctx.publish`: one encoding for all other cores, one copy for each member here."""
+        payload: bytes | None = None
+        taken = 0
+        for member in self.registry.members(group):
+            where = self.registry.resolve(member)
+            if not isinstance(where, tuple):
+                taken += bool(self.send(cell, member, message, None))
+                continue
+            if payload is None:
+                payload = self._encoded(cell, message)
+            sent = self.links.post(where[0], (remote.SEND, where[1], where[2], payload))
+            if sent is OK:
+                self.counters.sent += 1
+                taken += 1
+            else:
+                self.counters.rejected += 1
+        return taken
+
+    def _encoded(self, cell: Cell, message: Any) -> bytes:
+        if self.settings.strict:
+            messages.check(message)
+        payload = messages.encode(message)
+        self.forwarding(cell, message)
+        return payload
 
     def inject(self, to: Address, message: Any) -> Sent:
         """A message from outside the tree, as from a sibling (the simulator's `sim.send`)."""

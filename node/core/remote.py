@@ -12,7 +12,9 @@ was sent before them. `slot` is an int with its generation, or a name, which the
 | CANCEL_PUSH | token | |
 | MONITOR | reference, slot, generation | DOWN |
 | DEMONITOR, DOWN | reference (, slot, generation, reason) | |
-| LINK, UNLINK, EXIT | their slot, generation, our slot, generation (, reason) | |
+| WATCHED | reference, slot, generation: who holds the name that is watched | |
+| LINK, UNLINK, PART, EXIT | their slot, generation, our slot, generation (, reason); PART: the end of a tie | |
+| RENEW | what went to you may be lost: ask for monitors and links again | MONITOR, LINK |
 """
 
 from __future__ import annotations
@@ -58,6 +60,9 @@ DOWN: Final = 22
 LINK: Final = 23
 UNLINK: Final = 24
 EXIT: Final = 25
+PART: Final = 26
+RENEW: Final = 27
+WATCHED: Final = 28
 
 REASON_BYTES_MAX: Final = 65_536  # of a reason on the wire: signals take no credit, so none may be big
 CLIENT_PREFIX: Final = "client:"
@@ -100,6 +105,9 @@ class Links:
             LINK: self._link,
             UNLINK: self._unlink,
             EXIT: self._exit,
+            PART: self._part,
+            RENEW: self._renew,
+            WATCHED: self._watched,
         }
 
     # --- out -------------------------------------------------------------------------------------------------------
@@ -138,7 +146,8 @@ class Links:
     def forget(self, home: Home, reason: Reason) -> None:
         """That life of a core is over."""
         self.table.forget(home, type(reason).__name__)
-        self._down.pop(home, None)
+        self.drain(self.core.now)
+        self._down.pop(home, None)  # last: the end of the link was among the events
 
     # --- in --------------------------------------------------------------------------------------------------------
 
@@ -157,6 +166,8 @@ class Links:
                 if skew and not self.is_client(home):  # a program has no application of its own
                     core.logger.warning("version-skew", peer=str(home), skew=skew)
                 if self._down.pop(home, 0) is None:
+                    if not self.is_client(home):
+                        self.signal(home, (RENEW,))  # Downs and exits of ours are lost, though theirs may all have come
                     core.signals.peer_back(home)
             case LinkLost():
                 self._lost(event)
@@ -168,7 +179,8 @@ class Links:
             case Room(peer=peer):
                 core.waiters.room(Home._make(peer))
             case PeerSilent(peer=peer):
-                self._down.pop(Home._make(peer), None)
+                if self.is_client(Home._make(peer)):
+                    self._down.pop(Home._make(peer), None)
                 core.calls.peer_gone(Home._make(peer), NoConnection())
                 core.signals.peer_gone(Home._make(peer), NoConnection())
             case DialRefused(who=who, reason=text):
@@ -299,6 +311,20 @@ class Links:
     def _unlink(self, home: Home, item: Any) -> None:
         _shape(item, int, int, int, int)
         self.core.signals.linked_by(home, (item[1], item[2]), (item[3], item[4]), tie=False)
+
+    def _part(self, home: Home, item: Any) -> None:
+        _shape(item, int, int, int, int, bytes)
+        cell = self.core.registry.local(item[3], item[4])
+        if cell is not None:
+            self.core.signals.parted(cell, Address(home, item[1], item[2]), _reason(item[5]))
+
+    def _renew(self, home: Home, item: Any) -> None:
+        _shape(item)
+        self.core.signals.peer_back(home)
+
+    def _watched(self, home: Home, item: Any) -> None:
+        _shape(item, int, int, int)
+        self.core.signals.watched_at(home, item[1], item[2], item[3])
 
     def _exit(self, home: Home, item: Any) -> None:
         _shape(item, int, int, int, int, bytes)

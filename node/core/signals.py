@@ -93,7 +93,7 @@ class Signals:
             watch.watched.watchers.pop(watch.reference, None)
         elif watch.target is not None:
             home = watch.target[0]
-            if self._outward.get(home, {}).pop(watch.reference, None) is not None:
+            if _take(self._outward, home, watch.reference) is not None:
                 self.core.links.signal(home, (remote.DEMONITOR, watch.reference))
 
     def monitored_by(self, peer: Home, reference: int, slot: int | str, generation: int) -> None:
@@ -106,18 +106,27 @@ class Signals:
         watch = Watch(reference, None, peer)
         self._watch_here(target, watch, (peer, reference))
         self._foreign.setdefault(peer, {})[reference] = watch
+        if isinstance(slot, str):
+            at = target.address
+            core.links.signal(peer, (remote.WATCHED, reference, at.slot, at.generation))
+
+    def watched_at(self, peer: Home, reference: int, slot: int, generation: int) -> None:
+        """Another core tells who holds the name that we watch there: its next holder is another isolate."""
+        watch = self._outward.get(peer, {}).get(reference)
+        if watch is not None:
+            watch.target = (peer, slot, generation)
 
     def unmonitored_by(self, peer: Home, reference: int) -> None:
         """Another core stopped watching."""
-        watch = self._foreign.get(peer, {}).pop(reference, None)
+        watch = _take(self._foreign, peer, reference)
         if watch is not None and watch.watched is not None and watch.watched.watchers is not None:
             watch.watched.watchers.pop((peer, reference), None)
 
     def down_from(self, peer: Home, reference: int, slot: int, generation: int, reason: Reason) -> None:
         """Another core tells that what we watch there has ended."""
-        watch = self._outward.get(peer, {}).pop(reference, None)
+        watch = _take(self._outward, peer, reference)
         if watch is not None:
-            self._tell(watch, Address(peer, slot, generation) if generation else None, reason)
+            self._tell(watch, Address(peer, slot, generation) if generation else _asked(watch), reason)
 
     def _tell(self, watch: Watch, address: Address | None, reason: Reason) -> None:
         cell = watch.watcher
@@ -133,7 +142,7 @@ class Signals:
         core = self.core
         where = core.registry.resolve(to)
         if isinstance(where, Cell):
-            if where is cell or where.supervising is not None:
+            if where is cell:
                 return
             _links(cell)[where.address] = None
             _links(where)[cell.address] = None
@@ -156,7 +165,7 @@ class Signals:
         if other is not None and other.links is not None:
             other.links.pop(cell.address, None)
         elif to.home != self.core.home:
-            self._linked.get(to.home, {}).pop((cell.address, to), None)
+            _take(self._linked, to.home, (cell.address, to))
             ours = cell.address
             self.core.links.signal(to.home, (remote.UNLINK, ours.slot, ours.generation, to.slot, to.generation))
 
@@ -166,14 +175,14 @@ class Signals:
         cell = self.core.registry.local(*ours)
         if cell is None:
             if tie:
-                self.core.links.signal(peer, (remote.EXIT, *ours, *theirs, self.core.links.packed(NoProcess())))
+                self.core.links.signal(peer, (remote.PART, *ours, *theirs, self.core.links.packed(NoProcess())))
             return
         if tie:
             _links(cell)[other] = None
             self._linked.setdefault(peer, {})[cell.address, other] = None
         elif cell.links is not None:
             cell.links.pop(other, None)
-            self._linked.get(peer, {}).pop((cell.address, other), None)
+            _take(self._linked, peer, (cell.address, other))
 
     def exit(self, cell: Cell, to: Target, reason: Reason) -> None:
         """Send an exit signal to any isolate; `Kill()` cannot be trapped."""
@@ -196,8 +205,6 @@ class Signals:
         """An exit signal arrived at an isolate of ours."""
         if cell.state == ENDED:
             return
-        if cell.links is not None:
-            cell.links.pop(source, None)
         if isinstance(reason, Kill):
             self.kill(cell, Killed())
         elif cell.supervising is not None:
@@ -206,6 +213,13 @@ class Signals:
             deliver_system(self.core, cell, Exit(source, reason), 0)
         elif not isinstance(reason, Normal):
             self.kill(cell, reason)
+
+    def parted(self, cell: Cell, other: Address, reason: Reason) -> None:
+        """The other end of a link ended. Nothing when they are tied no more: no Exit comes after `unlink`."""
+        if cell.links is None or cell.links.pop(other, 0) == 0:
+            return
+        _take(self._linked, other.home, (cell.address, other))
+        self.exit_signal(cell, other, reason)
 
     def kill(self, cell: Cell, reason: Reason) -> None:
         """Have a cell end with `reason` at its next turn, without a callback."""
@@ -234,7 +248,7 @@ class Signals:
             if watch.peer is None:
                 self._tell(watch, address, reason)
             else:
-                self._foreign.get(watch.peer, {}).pop(watch.reference, None)
+                _take(self._foreign, watch.peer, watch.reference)
                 down = (remote.DOWN, watch.reference, address.slot, address.generation, self.core.links.packed(reason))
                 self.core.links.signal(watch.peer, down)
         cell.watchers = None
@@ -247,25 +261,23 @@ class Signals:
         if other.home == self.core.home:
             linked = self.core.registry.local(other.slot, other.generation)
             if linked is not None:
-                self.exit_signal(linked, ours, reason)
+                self.parted(linked, ours, reason)
             return
-        self._linked.get(other.home, {}).pop((ours, other), None)
-        signal = (remote.EXIT, ours.slot, ours.generation, other.slot, other.generation, self.core.links.packed(reason))
+        _take(self._linked, other.home, (ours, other))
+        signal = (remote.PART, ours.slot, ours.generation, other.slot, other.generation, self.core.links.packed(reason))
         self.core.links.signal(other.home, signal)
 
     def peer_gone(self, peer: Home, reason: Reason) -> None:
         """A core is lost: every monitor on it says Down once, every link to it is an exit."""
         for watch in list(self._outward.pop(peer, {}).values()):
-            target = watch.target
-            address = Address(peer, target[1], target[2]) if target and isinstance(target[1], int) else None
-            self._tell(watch, address, reason)
+            self._tell(watch, _asked(watch), reason)
         for watch in self._foreign.pop(peer, {}).values():
             if watch.watched is not None and watch.watched.watchers is not None:
                 watch.watched.watchers.pop((peer, watch.reference), None)
         for ours, theirs in self._linked.pop(peer, {}):
             cell = self.core.registry.local(ours.slot, ours.generation)
             if cell is not None:
-                self.exit_signal(cell, theirs, reason)
+                self.parted(cell, theirs, reason)
 
     def peer_back(self, peer: Home) -> None:
         """A new session to the same life of a core: what we watch there is asked again, so that no Down is lost."""
@@ -275,6 +287,23 @@ class Signals:
         for ours, theirs in self._linked.get(peer, {}):
             signal = (remote.LINK, ours.slot, ours.generation, theirs.slot, theirs.generation)
             self.core.links.signal(peer, signal)
+
+
+def _asked(watch: Watch) -> Address | None:
+    """The address that is watched on another core, when it was not a name."""
+    target = watch.target
+    return Address(target[0], target[1], target[2]) if target and isinstance(target[1], int) else None
+
+
+def _take(tables: dict[Home, dict[Any, Any]], home: Home, key: object) -> Any:
+    """Remove and give an entry about another core; a core without entries has no table."""
+    table = tables.get(home)
+    if table is None:
+        return None
+    entry = table.pop(key, None)
+    if not table:
+        del tables[home]
+    return entry
 
 
 def _links(cell: Cell) -> dict[Address, None]:

@@ -1,0 +1,294 @@
+"""Monitors, links and tables when links between cores break one way, peers come and go, and reasons are big."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from regrove import (
+    RECEIVE,
+    Call,
+    Child,
+    Crash,
+    Crashed,
+    Done,
+    Down,
+    Exit,
+    Failed,
+    Isolate,
+    Kill,
+    Killed,
+    Misuse,
+    Name,
+    NoProcess,
+    Normal,
+    Replied,
+    Reply,
+    Shutdown,
+    Supervisor,
+    message,
+)
+from regrove.node.core import messages
+from tests.core.bench import Bench, Log, script
+from tests.core.pair import Pair
+
+BOOM = Crashed("Test", "boom")
+
+
+class Trap(Isolate):
+    trap_exits = True
+
+    def __init__(self, record: Any) -> None:
+        self.record = record
+
+    def start(self, ctx: Any) -> Any:
+        self.record(ctx, "start")
+        return RECEIVE
+
+    def handle(self, ctx: Any, message: Any) -> Any:
+        self.record(ctx, message)
+        return RECEIVE
+
+
+def trap(log: list[Any]) -> Any:
+    """A trapping isolate that is told whom to link, as ("link", address), and logs the reasons of its Exits."""
+
+    def record(ctx: Any, message: Any) -> None:
+        match message:
+            case ("link", other):
+                ctx.link(other)
+            case ("unlink", other):
+                ctx.unlink(other)
+            case Exit(_, reason):
+                log.append(reason)
+
+    return lambda: Trap(record)
+
+
+def fail(self: Any, ctx: Any, _: Any) -> Any:
+    raise ValueError("gone")
+
+
+def test_links_that_ended_leave_nothing_on_either_core() -> None:
+    log: list[Any] = []
+    pair = Pair([Child("a", trap(log))], [Child("b", script(fail=fail))])
+    for count in range(1, 6):
+        pair.tell(pair.a, "root/a", ("link", pair.b.address("root/b")))
+        pair.tell(pair.b, "root/b", "fail")
+        assert len(log) == count
+    assert not any(pair.a.core.signals._linked.values())
+    assert not any(pair.b.core.signals._linked.values())
+    assert not pair.a.cell("root/a").links
+
+
+def test_an_exit_signal_of_a_linked_isolate_leaves_the_link() -> None:
+    """OTP exit/2: only an end, or unlink, unties."""
+    log: list[Any] = []
+    bench = Bench(
+        Child("a", trap(log)),
+        Child("b", script(tuple=lambda s, c, m: c.exit(m[1], BOOM), fail=fail)),
+    )
+    bench.tell("root/a", ("link", bench.address("root/b")))
+    bench.tell("root/b", ("tell", bench.address("root/a")))
+    assert log == [BOOM]
+    bench.tell("root/b", "fail")
+    assert [type(reason) for reason in log] == [Crashed, Crashed]
+    assert log[1].text == "gone"
+
+
+def test_an_exit_signal_from_another_core_leaves_the_link() -> None:
+    log: list[Any] = []
+    pair = Pair(
+        [Child("a", trap(log))],
+        [Child("b", script(tuple=lambda s, c, m: c.exit(m[1], BOOM), fail=fail))],
+    )
+    pair.tell(pair.a, "root/a", ("link", pair.b.address("root/b")))
+    pair.tell(pair.b, "root/b", ("tell", pair.a.address("root/a")))
+    pair.tell(pair.b, "root/b", "fail")
+    assert [reason.text for reason in log] == ["boom", "gone"]
+
+
+def test_no_exit_of_a_link_comes_after_unlink_even_if_it_was_under_way() -> None:
+    log: list[Any] = []
+    pair = Pair(
+        [Child("a", trap(log))],
+        [Child("b", script(fail=fail), restart="temporary")],
+    )
+    address = pair.b.address("root/b")
+    pair.tell(pair.a, "root/a", ("link", address))
+    assert pair.b.core.inject(address, "fail")
+    assert pair.a.core.inject(pair.a.address("root/a"), ("unlink", address))
+    pair.run(0.1)
+    assert not any(cell is not None and cell.path == "root/b" for cell in pair.b.core.cells)
+    assert log == []
+
+
+def test_a_link_to_a_supervisor_tells_of_its_end_and_never_ends_it() -> None:
+    log: list[Any] = []
+    bench = Bench(
+        Supervisor("sub", [Child("w", script())], name="sub", restart="temporary"),
+        Child("a", trap(log)),
+        Child("b", script(go=lambda s, c, m: c.link("sub"), fail=fail)),
+        Child("k", script(go=lambda s, c, m: c.exit("sub", Kill()))),
+    )
+    bench.tell("root/a", ("link", bench.address("root/sub")))
+    bench.tell("root/b", "go")
+    bench.tell("root/b", "fail")
+    assert bench.alive("root/sub/w")
+    bench.tell("root/k", "go")
+    assert log == [Killed()]
+
+
+def test_cores_that_come_and_go_leave_nothing_behind() -> None:
+    log: list[Any] = []
+
+    def go(self: Any, ctx: Any, message: Any) -> Any:
+        ctx.monitor(Name("b", core=1))
+        ctx.link(message[0])
+        ctx.send(Name("b", core=1), "x", notify=1)
+        return Call(Name("b", core=1), "ask")
+
+    pair = Pair(
+        [Child("a", lambda: Trap(lambda c, m: None)), Child("s", script(log, tuple=go))],
+        [Child("b", script(ask=lambda s, c, m: Reply(1)), name="b")],
+    )
+    for _ in range(4):
+        pair.tell(pair.a, "root/s", (pair.b.address("root/b"),))
+        pair.crash(1)
+        pair.run(0.1)
+        pair.start(1)
+        pair.run(0.3)
+    core = pair.a.core
+    assert len(core.links._down) <= 1
+    assert len(core.calls.peers) <= 1
+    for table in (core.signals._outward, core.signals._foreign, core.signals._linked):
+        assert len(table) <= 1
+    assert core.waiters._links == {}
+
+
+def test_a_reason_too_big_for_a_signal_still_tells_of_the_end() -> None:
+    log: list[Any] = []
+    pair = Pair(
+        [Child("a", script(log, go=lambda s, c, m: c.monitor(Name("b", core=1)) and None))],
+        [
+            Child(
+                "b",
+                script(
+                    crash=lambda s, c, m: Crash(b"." * 6_000_000), done=lambda s, c, m: Done(Shutdown("." * 6_000_000))
+                ),
+                name="b",
+            )
+        ],
+    )
+    for step, kind in (("crash", Crashed), ("done", Shutdown)):
+        pair.tell(pair.a, "root/a", "go")
+        pair.tell(pair.b, "root/b", step)
+        assert isinstance(log[-1], Down)
+        assert isinstance(log[-1].reason, kind)
+
+
+def test_the_down_of_an_address_that_is_dead_on_another_core_names_it() -> None:
+    log: list[Any] = []
+    pair = Pair(
+        [Child("a", script(log, tuple=lambda s, c, m: c.monitor(m[0]) and None))],
+        [Child("b", script(go=lambda s, c, m: Done(Normal())), restart="temporary")],
+    )
+    address = pair.b.address("root/b")
+    pair.tell(pair.b, "root/b", "go")
+    pair.tell(pair.a, "root/a", (address,))
+    assert [(down.address, down.reason) for down in log] == [(address, NoProcess())]
+
+
+def cut_one_way(pair: Pair, host: Any) -> None:
+    """Lose the session that `host` dialled: what it sends is lost, what it hears goes on."""
+    (link,) = [link for link in host.table._links.values() if link.session is not None]
+    host.table._drop(link.session, "cut by a test", pair.now)
+
+
+def test_a_down_that_was_lost_with_the_link_of_the_watched_is_told_again() -> None:
+    log: list[Any] = []
+    pair = Pair(
+        [Child("a", script(log, go=lambda s, c, m: c.monitor(Name("b", core=1)) and None))],
+        [
+            Child("b", script(fail=fail), name="b", restart="temporary"),
+            Child("c", script(go=lambda s, c, m: Call(Name("a", core=0), 1)), name="c"),
+        ],
+    )
+    pair.tell(pair.a, "root/a", "go", seconds=0.2)
+    pair.tell(pair.b, "root/c", "go", seconds=0.2)
+    cut_one_way(pair, pair.b)
+    assert pair.b.core.inject(pair.b.address("root/b"), "fail")
+    pair.run(5)
+    downs = [entry for entry in log if isinstance(entry, Down)]
+    assert len(downs) == 1
+
+
+@message(name="tests.signals.Annotated")
+class Annotated:
+    number: int
+
+
+def test_in_simulation_a_wrong_field_is_told_to_the_caller_before_it_leaves() -> None:
+    log: list[Any] = []
+    pair = Pair(
+        [Child("a", script(log, go=lambda s, c, m: Call(Name("b", core=1), Annotated("x"))), name="a")],  # type: ignore[arg-type]
+        [Child("b", script(Annotated=lambda s, c, m: Reply(1)), name="b")],
+    )
+    pair.tell(pair.a, "root/a", "go")
+    assert pair.a.cell("root/a").incarnation == 2
+    crash = next(fields for event, fields in pair.a.log.lines if event == "crashed")
+    assert Misuse.__name__ in crash["reason"]
+    assert isinstance(pair.a.log, Log)
+
+
+def test_a_group_message_is_encoded_once_for_all_the_other_cores(monkeypatch: Any) -> None:
+    log: list[Any] = []
+    counted: list[Any] = []
+
+    def go(self: Any, ctx: Any, _: Any) -> Any:
+        counted.append(ctx.publish("g", "hi"))
+
+    pair = Pair(
+        [
+            Child(
+                "a",
+                script(log, start=lambda s, c, m: c.join("g"), go=go),
+            )
+        ],
+        [Child(f"b{n}", script(log, start=lambda s, c, m: c.join("g"))) for n in range(5)],
+    )
+    real = messages.encode
+    encoded: list[Any] = []
+
+    def encode(value: Any) -> bytes:
+        encoded.append(value)
+        return real(value)
+
+    monkeypatch.setattr(messages, "encode", encode)
+    pair.a.core.settings = pair.a.core.settings.__class__(pair.a.core.home)
+    pair.tell(pair.a, "root/a", "go")
+    assert counted == [6]
+    assert log.count("hi") == 6
+    assert encoded == ["hi"]
+
+
+def test_a_published_value_that_does_not_travel_is_refused_before_anybody_has_it() -> None:
+    log: list[Any] = []
+    bench = Bench(
+        Child("b", script(log, start=lambda s, c, m: c.join("g"))),
+        Child("a", script(go=lambda s, c, m: c.publish("g", {1}))),
+        intensity=5,
+    )
+    bench.tell("root/a", "go")
+    assert bench.cell("root/a").incarnation == 2
+    assert log == []
+
+
+def test_an_answer_between_cores_comes_after_all_this() -> None:
+    log: list[Any] = []
+    pair = Pair(
+        [Child("a", script(log, go=lambda s, c, m: Call(Name("b", core=1), "ask")))],
+        [Child("b", script(ask=lambda s, c, m: Reply(1)), name="b")],
+    )
+    pair.tell(pair.a, "root/a", "go")
+    assert log == [Replied(1)]
+    assert not isinstance(log[0], Failed)
