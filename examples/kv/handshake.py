@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from examples.kv.commands import SPECS, answer_command, bad_subcommand, find, wrong_arity
 from examples.kv.glob import compile_pattern, matches
 from examples.kv.operations import NOT_INTEGER
 from examples.kv.resp import OK, array, bulk, error, integer, number, pairs, shown, simple
+from examples.kv.transaction import Transaction
 
 REDIS_VERSION: Final = "7.0.15"  # whose answers ours are compared with
 VERSION: Final = "0.1.0"
@@ -30,6 +31,7 @@ class Session:
     protocol: int = 2
     closing: bool = False
     sync: bool = False
+    transaction: Transaction = field(default_factory=Transaction)
 
     def answer(self, name: str, words: list[bytes]) -> bytes:
         """Answer one of the commands that run HERE; its arity is checked."""
@@ -50,6 +52,7 @@ class Session:
             case "reset":
                 self.protocol = 2
                 self.name = b""
+                self.transaction.reset()
                 return simple("RESET")
             case "command":
                 return self._with_subcommand(name, words)

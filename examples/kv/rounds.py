@@ -16,6 +16,7 @@ from examples.kv.engine import core_of_cursor
 from examples.kv.handshake import Session, info_text
 from examples.kv.operations import NOT_INTEGER, SYNTAX
 from examples.kv.resp import OK, ZERO, Command, array, bulk, error, integer, number
+from examples.kv.transaction import CONTROL
 
 COMMANDS: Final = 1024  # of one round
 REQUEST_BYTES: Final = 1024 * 1024  # of one round; one command may have more, up to the parser's limit
@@ -33,7 +34,7 @@ class Merge:
     first: int
     last: int
     fold: Fold
-    writes: bool
+    writes: bool | None  # None: an EXEC, whose parts fail one by one
 
 
 @dataclass(slots=True)
@@ -66,20 +67,44 @@ class Round:
         for taken, words in enumerate(commands):
             if taken >= COMMANDS or size > REQUEST_BYTES:
                 return taken
-            spec = find(words[0])
-            if spec is None:
-                self._units.append(unknown_command(words))
-            elif not spec.fits(len(words)):
-                self._units.append(wrong_arity(spec.name))
-            elif spec.route is Route.KEY:
-                self._ask(self._place(words[1]), (spec.name.encode(), *words[1:]))
-            elif spec.route is Route.HERE:
-                if self._here(spec, words):
-                    return taken + 1
-            else:
-                self._spread(spec, words)
+            if self._command(words):
+                return taken + 1
             size += sum(map(len, words))
         return len(commands)
+
+    def _command(self, words: Command) -> bool:
+        """Plan one command; True when the round ends with it."""
+        spec = find(words[0])
+        transaction = self._session.transaction
+        if spec is not None and spec.name in CONTROL and spec.fits(len(words)):
+            self._control(transaction.control(spec))
+        elif transaction.open and (spec is None or spec.name not in ("quit", "reset")):
+            self._units.append(transaction.queue(words))
+        elif spec is None:
+            self._units.append(unknown_command(words))
+        elif not spec.fits(len(words)):
+            self._units.append(wrong_arity(spec.name))
+        elif spec.route is Route.KEY:
+            self._ask(self._place(words[1]), (spec.name.encode(), *words[1:]))
+        elif spec.route is Route.HERE:
+            return self._here(spec, words)
+        else:
+            self._spread(spec, words)
+        return False
+
+    def _control(self, answer: bytes | list[Command]) -> None:
+        if isinstance(answer, bytes):
+            self._units.append(answer)
+            return
+        first = len(self._units)
+        for words in answer:
+            self._command(words)
+        count = len(answer)
+        if not count:
+            self._units.append(array([]))
+            return
+        # Units of the parts are whole answers by then, or blanks behind one that was put together.
+        self._merges.append(Merge(first, len(self._units), lambda units: array([unit for unit in units if unit]), None))
 
     def _ask(self, core: int, words: Words) -> None:
         share = self.shares.get(core)
@@ -211,7 +236,7 @@ class Round:
 
 def merged(units: list[bytes], merge: Merge) -> bytes:
     """Put the parts of one command together; when a part failed the whole failed, in part if others did not."""
-    errors = [unit for unit in units if unit.startswith(b"-")]
+    errors = [unit for unit in units if unit.startswith(b"-")] if merge.writes is not None else []
     if errors:
         done = any(unit != ZERO for unit in units if not unit.startswith(b"-"))  # DEL of keys that are not there: no
         if merge.writes and done and not errors[0].startswith(b"-UNKNOWN"):

@@ -52,6 +52,36 @@ CONVERSATIONS: Final = {
         hello 2 setname
         hello 2 setname "a b"
     """),
+    "transactions": said("""
+        EXEC
+        DISCARD
+        MULTI
+        MULTI
+        SET a 1
+        INCR a
+        INCR nope x
+        EXEC
+        GET a
+        MULTI
+        SET a 1
+        INCRBY a 5
+        MGET a b
+        PING
+        DEL a b
+        EXEC
+        MULTI
+        SET a 1
+        DISCARD
+        EXISTS a
+        MULTI
+        EXEC
+        SET a x
+        MULTI
+        INCR a
+        SET b 1
+        EXEC
+        MULTI x
+    """),
     "clients": said("""
         CLIENT SETNAME foo
         CLIENT GETNAME

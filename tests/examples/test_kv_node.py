@@ -75,7 +75,7 @@ def test_redis_cli_gets_an_answer_to_every_command(kv: int) -> None:
         ("DEL x y", "2"),
         ("CONFIG GET save", "save"),
         ("SELECT 0", "OK"),
-        ("COMMAND COUNT", "32"),
+        ("COMMAND COUNT", "37"),
         ("INCR", "ERR wrong number of arguments for 'incr' command"),
         ("NOPE", "ERR unknown command 'NOPE', with args beginning with:"),
     ]
@@ -99,11 +99,11 @@ def test_redis_benchmark_ends_without_an_error(kv: int, request: pytest.FixtureR
     assert done.returncode == 0
 
 
-@pytest.mark.parametrize("protocol", [2, 3])
-def test_redis_py_connects_and_pipelines(kv: int, protocol: int) -> None:
+@pytest.mark.parametrize(("protocol", "transaction"), [(2, False), (3, True)])
+def test_redis_py_connects_and_pipelines(kv: int, protocol: int, transaction: bool) -> None:
     with client(kv, protocol=protocol, decode_responses=True) as one:
         one.flushall()
-        pipe = one.pipeline(transaction=False)
+        pipe = one.pipeline(transaction=transaction)
         for number in range(500):
             pipe.set(f"key-{number}", number)
             pipe.incr("count")

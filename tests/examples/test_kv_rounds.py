@@ -181,3 +181,38 @@ def test_settings_are_read() -> None:
         "max_value": "1000",
     }
     assert read_settings(given) == Settings(7000, "::1", "/var/lib/kv", True, 9, 1000)
+
+
+def spoken(*commands: bytes) -> bytes:
+    return b"".join(bulks(command.split()) for command in commands)
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+def test_exec_runs_what_multi_queued_in_order_and_answers_all_at_once(backwards: bool) -> None:
+    talk = spoken(b"MULTI", b"SET a 1", b"INCR a", b"MGET a b", b"PING", b"DEL a b", b"INCR a b", b"EXEC", b"GET a")
+    server = Server(3)
+    answers = server.talk(spoken(b"MULTI", b"SET a 1", b"INCR a", b"MGET a b", b"PING", b"DEL a b", b"EXEC"), backwards)
+    assert answers == (b"+OK\r\n" + b"+QUEUED\r\n" * 5 + b"*5\r\n+OK\r\n:2\r\n*2\r\n$1\r\n2\r\n$-1\r\n+PONG\r\n:1\r\n")
+    assert server.talk(talk).endswith(b"-EXECABORT Transaction discarded because of previous errors.\r\n$-1\r\n")
+
+
+def test_an_error_inside_exec_is_its_commands_alone() -> None:
+    answers = Server(2).talk(spoken(b"SET a x", b"MULTI", b"INCR a", b"SET b 1", b"EXEC"))
+    assert answers.endswith(b"*2\r\n-ERR value is not an integer or out of range\r\n+OK\r\n")
+
+
+def test_discard_forgets_and_the_words_of_a_transaction_have_their_place() -> None:
+    server = Server(2)
+    assert server.talk(spoken(b"EXEC")) == b"-ERR EXEC without MULTI\r\n"
+    assert server.talk(spoken(b"MULTI", b"MULTI")).endswith(b"-ERR MULTI calls can not be nested\r\n")
+    assert server.talk(spoken(b"SET a 1", b"DISCARD", b"GET a")) == b"+QUEUED\r\n+OK\r\n$-1\r\n"
+    assert server.talk(spoken(b"MULTI", b"EXEC")) == b"+OK\r\n*0\r\n"
+    assert server.talk(spoken(b"WATCH a")).startswith(b"-ERR WATCH is not supported")
+
+
+def test_a_transaction_is_bounded() -> None:
+    server = Server(1)
+    answers = server.talk(spoken(b"MULTI", *[b"PING"] * 1_025, b"EXEC"))
+    assert answers.count(b"+QUEUED") == 1_024
+    assert b"-ERR a transaction takes 1024 commands" in answers
+    assert answers.endswith(b"-EXECABORT Transaction discarded because of previous errors.\r\n")
