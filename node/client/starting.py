@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import signal as signals
 import sys
-import tempfile
 import threading
 import time
 import weakref
@@ -23,6 +21,7 @@ from typing import IO, Any, Final
 from regrove.node.client.cluster import Cluster, connect
 from regrove.node.client.errors import NodeDidNotStart
 from regrove.node.client.naming import reference_of
+from regrove.node.client.scratch import Scratch
 from regrove.node.client.supervising import SupervisorClient
 from regrove.node.core.address import Address, Name
 from regrove.node.core.errors import Misuse, RegroveError
@@ -57,7 +56,8 @@ def start(
     """
     refuse_inside_handler("regrove.start", 'at the top of a script, put it under `if __name__ == "__main__":`')
     reference = reference_of(application)
-    folder = Path(tempfile.mkdtemp(prefix="regrove-"))
+    scratch = Scratch()
+    folder = scratch.path
     try:
         flags = {
             "app": reference,
@@ -71,9 +71,9 @@ def start(
             **options,
         }
         config = resolve(flags).config
-        return StartedNode(_launch(config, folder, timeout, log), folder)
+        return StartedNode(_launch(config, folder, timeout, log), scratch)
     except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
+        scratch.remove()
         raise
 
 
@@ -101,26 +101,26 @@ def _tail(folder: Path) -> str:
         return ""
 
 
-def _end(launched: Launched, folder: Path, owner: int) -> None:
+def _end(launched: Launched, scratch: Scratch, owner: int) -> None:
     """End the node and its folder when nobody called `stop`; in the child of a fork they are not ours."""
     if os.getpid() == owner:
         launched.stop(1.0)
-        shutil.rmtree(folder, ignore_errors=True)
+        scratch.remove()
 
 
 class StartedNode:
     """A node that runs as child processes of this one, and a cluster connected to it. Thread-safe."""
 
-    def __init__(self, launched: Launched, folder: Path) -> None:
+    def __init__(self, launched: Launched, scratch: Scratch) -> None:
         self.name = launched.config.name
         self.listen = launched.listen
         self._launched = launched
-        self._folder = folder
+        self._scratch = scratch
         self._lock = threading.Lock()
         self._cluster: Cluster | None = None
         self._log = ""
         self._code: int | None = None
-        self._end = weakref.finalize(self, _end, launched, folder, os.getpid())
+        self._end = weakref.finalize(self, _end, launched, scratch, os.getpid())
 
     # -- the cluster it is --------------------------------------------------------------------------------------------
 
@@ -201,7 +201,7 @@ class StartedNode:
 
     def log(self) -> str:
         """What the node has logged; empty when `log=` was given."""
-        return self._log or _read(self._folder / "log")
+        return self._log or _read(self._scratch.path / "log")
 
     def stop(self, timeout: float | None = None) -> int:
         """Stop it in order and return its exit code; after `timeout` seconds (drain limit + 5 s) it is killed."""
@@ -215,8 +215,8 @@ class StartedNode:
             cores = self._core_handles()
             self._code = self._launched.stop(timeout)
             _wait_gone(cores)
-            self._log = _read(self._folder / "log")
-            shutil.rmtree(self._folder, ignore_errors=True)
+            self._log = _read(self._scratch.path / "log")
+            self._scratch.remove()
             return self._code
 
     def __enter__(self) -> StartedNode:
