@@ -57,7 +57,7 @@ class Application:
 def key_to_core(key: str | bytes | int, cores: int) -> int:
     """Place a key on one of `cores` cores: the same answer in every process, on every machine and Python.
 
-    CRC-32 of the key's bytes (of an int: two's complement, little-endian, as many as it needs): cheap, and stable where `hash()` is not.
+    CRC-32 of the key's bytes (of an int: two's complement, little-endian): cheap, and stable where `hash()` is not.
     """
     if cores < 1:
         raise Misuse(f"key_to_core(key, cores): cores is at least 1, got {cores!r}")
