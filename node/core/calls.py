@@ -76,28 +76,26 @@ class Calls:
 
     def begin(self, debt: Debt) -> None:
         """Do what the wait asks for; a refusal settles the debt at once. What cannot begin raises and owes nothing."""
+        wait = debt.wait
         try:
-            self._begin(debt, debt.wait)
+            match wait:
+                case Call():
+                    self._call(debt, wait, wait.timeout)
+                case CallAll():
+                    self._call_all(debt, wait)
+                case Push():
+                    self.core.waiters.push(debt, wait)
+                case Await():
+                    self._await(debt, wait)
+                case Sleep():
+                    pass
+                case IoWait():
+                    self.core.io.begin(debt, wait)
+                case _:
+                    raise AssertionError(f"no such wait: {wait!r}")
         except BaseException:
             self._forget(debt)
             raise
-
-    def _begin(self, debt: Debt, wait: Wait) -> None:
-        match wait:
-            case Call():
-                self._call(debt, wait, wait.timeout)
-            case CallAll():
-                self._call_all(debt, wait)
-            case Push():
-                self.core.waiters.push(debt, wait)
-            case Await():
-                self._await(debt, wait)
-            case Sleep():
-                pass
-            case IoWait():
-                self.core.io.begin(debt, wait)
-            case _:
-                raise AssertionError(f"no such wait: {wait!r}")
 
     def _call(self, debt: Debt, wait: Call, timeout: float | None) -> None:
         core = self.core

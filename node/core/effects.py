@@ -28,12 +28,14 @@ IO_TIMEOUT: Final = 30.0  # seconds: Connect, Read, Write, Sync and the other fi
 OFFLOAD_TIMEOUT: Final = 60.0  # seconds
 SECONDS_MAX: Final = 1_000_000_000  # over 30 years; in ns it fits 64 bits, on the wire and in a clock
 
+NUMBERS: Final = (int, float)  # written out, `int | float` would be built anew for each wait
+
 _getframe = sys._getframe
 
 
 def is_delay(seconds: object) -> bool:
     """Tell whether `seconds` is a time that can be waited for: a number from 0 to SECONDS_MAX, no NaN."""
-    return isinstance(seconds, int | float) and 0 <= seconds <= SECONDS_MAX
+    return isinstance(seconds, NUMBERS) and 0 <= seconds <= SECONDS_MAX
 
 
 class Effect:
@@ -142,7 +144,7 @@ class Wait(Effect):
     then: Then | None
 
     def _begin(self, timeout: float | None, then: Then | None, frame: FrameType) -> None:
-        if timeout is not None and not is_delay(timeout):
+        if timeout is not None and not (isinstance(timeout, NUMBERS) and 0 <= timeout <= SECONDS_MAX):
             raise Misuse(f"timeout is seconds from 0 to {SECONDS_MAX}, or None to wait for ever; got {timeout!r}")
         if then is not None and not callable(then):
             raise Misuse(f"then is a method of the isolate, then(ctx, outcome) -> Effect; got {then!r}")

@@ -70,8 +70,10 @@ def turn(core: Core, cell: Cell, limit: int) -> int:
     """A turn with more than mail in it: at most `limit` callbacks. Answers how many ran (at least 1)."""
     used = 0
     while used < limit and cell.state != ENDED:
-        if _has_special(cell):
-            if cell.flags == CONTINUE and used > 0:
+        flags = cell.flags
+        # A Continue that stop interrupted waits for the wait of stop.
+        if flags and (flags != CONTINUE or cell.wait is None):
+            if flags == CONTINUE and used > 0:
                 break  # every other ready isolate first
             used += 1
             special(core, cell)
@@ -83,16 +85,11 @@ def turn(core: Core, cell: Cell, limit: int) -> int:
     return used or 1
 
 
-def _has_special(cell: Cell) -> bool:
-    """Tell whether something comes before the mailbox; a Continue that stop interrupted waits for the wait of stop."""
-    return cell.flags != 0 and (cell.flags != CONTINUE or cell.wait is None)
-
-
 def rest(core: Core, cell: Cell) -> None:
     """A turn is over: the isolate gets in line again, or is parked."""
     if cell.state == ENDED:
         return
-    if _has_special(cell):
+    if cell.flags and (cell.flags != CONTINUE or cell.wait is None):
         cell.parked = ACTIVE
         core.ready.append(cell)
     elif cell.wait is not None or cell.state == STARTING:
