@@ -12,6 +12,7 @@ from typing import Any, Final
 from regrove.node.core.reasons import Busy, OsError
 from regrove.node.io.board import CLOSED, Board, os_error
 from regrove.node.io.poller import Poller
+from regrove.node.io.sharing import stranger_on
 from regrove.node.io.streams import SocketAddress, prepare_stream
 
 LISTENER_EVENTS: Final = EPOLLIN | EPOLLET
@@ -152,7 +153,7 @@ class TcpListener:
 
 
 def open_listener(where: str, address: SocketAddress, shared: bool, backlog: int) -> socket.socket | OsError:
-    """Bind and listen, non-blocking; `shared` sets SO_REUSEPORT so that every core may listen on the port."""
+    """Bind and listen, non-blocking; `shared` sets SO_REUSEPORT so that every core of this node may listen there."""
     family, name = address
     try:
         sock = socket.socket(family, socket.SOCK_STREAM)
@@ -168,6 +169,10 @@ def open_listener(where: str, address: SocketAddress, shared: bool, backlog: int
     except OSError as error:
         sock.close()
         return os_error(error, f"listen on {where}")
+    stranger = stranger_on(sock) if shared and name[1] else None
+    if stranger is not None:
+        sock.close()
+        return OsError("EADDRINUSE", f"listen on {where}: {stranger} listens there and is no core of this node")
     return sock
 
 
