@@ -6,6 +6,7 @@ released.
 
 from __future__ import annotations
 
+from copy import copy
 from typing import TYPE_CHECKING, Any
 
 from regrove.node.core import effects as e
@@ -72,6 +73,8 @@ class Io:
             return
         if isinstance(wait, e.Offload):
             # The function runs beside this core: what is mutable is copied, what does not travel is its own business.
+            # Into a wait of its own: the isolate may return the same one again, with what its lists hold then.
+            wait = copy(wait)
             wait.args = tuple(self.core.copy(value) if type(value) in (list, dict) else value for value in wait.args)
         self.commands.append(IoRequest(debt.token, wait, handle))
 

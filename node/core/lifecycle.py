@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from regrove.node.core.address import Address
 from regrove.node.core.context import Context
-from regrove.node.core.errors import Misuse
+from regrove.node.core.errors import Misuse, UnsendableValue
 from regrove.node.core.isolate import ENDED, RUNNING, START, STARTING, Cell, Isolate
 from regrove.node.core.mailbox import wake
+from regrove.node.core.messages import is_message
 from regrove.supervisor.reasons import Crashed, Ignored, Normal, Reason
 
 if TYPE_CHECKING:
@@ -87,7 +88,15 @@ class Lifecycle:
         return isolate.start
 
     def _fresh(self, value: Any) -> Any:
-        return self.core.copy(value) if type(value) in (list, dict) else value
+        """An argument as every life gets it: what a life before changed is not in it."""
+        if type(value) in (list, dict):
+            return self.core.copy(value)
+        if type(value) is tuple or is_message(type(value)):
+            try:
+                return self.core.copy(value)
+            except UnsendableValue:
+                return value  # it stays on this core: what it holds beside values, a function say, may not travel
+        return value
 
     def started(self, cell: Cell) -> None:
         """The start ended with success."""

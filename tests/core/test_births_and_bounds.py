@@ -334,3 +334,39 @@ def test_an_answer_from_a_started_child_comes() -> None:
     )
     bench.tell("root/a", "go")
     assert log == [Replied(1)]
+
+
+@message(name="tests.births.Basket")
+class Basket:
+    items: list[Any]
+
+
+class Spoiling(Isolate):
+    """Changes what it was given, and fails."""
+
+    seen: ClassVar[list[Any]] = []
+
+    def __init__(self, given: Any) -> None:
+        self.given = given[0] if isinstance(given, tuple) else given.items if isinstance(given, Basket) else given
+        self.seen.append(list(self.given))
+
+    def handle(self, ctx: Any, message: Any) -> Any:
+        self.given.append(message)
+        raise ValueError("spoilt")
+
+
+@pytest.mark.parametrize("given", [["new"], (["new"],), Basket(["new"])], ids=["list", "tuple", "message"])
+def test_every_life_gets_the_arguments_as_the_spec_has_them(given: Any) -> None:
+    Spoiling.seen.clear()
+    bench = Bench(Child("a", Spoiling, given), intensity=5)
+    bench.tell("root/a", "old")
+    assert Spoiling.seen == [["new"], ["new"]]
+
+
+def test_arguments_that_do_not_travel_are_handed_over_as_they_are() -> None:
+    class Holding(Isolate):
+        def __init__(self, given: Any) -> None:
+            self.given = given
+
+    bench = Bench(Child("a", Holding, (len, {1})))
+    assert bench.isolate("root/a").given == (len, {1})

@@ -17,6 +17,7 @@ from regrove import (
     Gathered,
     Misuse,
     Name,
+    Offload,
     Push,
     Replied,
     Reply,
@@ -24,6 +25,7 @@ from regrove import (
     Supervisor,
     UnsendableValue,
 )
+from regrove.node.core.ports import IoRequest
 from tests.core.bench import Bench, script
 from tests.core.pair import Pair
 
@@ -216,3 +218,17 @@ def test_a_wait_may_be_returned_again_and_begun_while_it_is_returned() -> None:
 
 def test_a_tree_of_nothing_but_a_supervisor_is_at_rest() -> None:
     assert not Bench(tree=Supervisor("root", [])).step().busy
+
+
+def test_an_offload_returned_again_takes_its_arguments_as_they_are_then() -> None:
+    items = [1]
+    wait = Offload(sum, items)
+    bench = Bench(Child("a", script(go=lambda s, c, m: c.begin(wait) and None)))
+    bench.tell("root/a", "go")
+    items.append(2)
+    bench.tell("root/a", "go")
+    first, second = (command for command in bench.io if isinstance(command, IoRequest))
+    assert isinstance(first.wait, Offload)
+    assert isinstance(second.wait, Offload)
+    assert (first.wait.args, second.wait.args) == (([1],), ([1, 2],))
+    assert wait.args[0] is items
