@@ -22,7 +22,7 @@ from regrove.node.core.handles import Timer
 from regrove.node.core.interpreter import AnyEffect
 from regrove.node.core.iowaits import Io
 from regrove.node.core.isolate import Cell
-from regrove.node.core.lifecycle import Lifecycle
+from regrove.node.core.lifecycle import Lifecycle, text_of
 from regrove.node.core.mailbox import OK, Counters, Sent, deliver_system, offer
 from regrove.node.core.outcomes import Slept
 from regrove.node.core.ports import (
@@ -397,7 +397,7 @@ class Core:
             path=cell.path,
             context=report.context,
             child=report.offender,
-            reason=str(report.reason),
+            reason=text_of(report.reason, str),
             restarts=report.restarts,
             budget_used=report.budget_used,
             budget_left=report.budget_left,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from regrove.node.core.isolate import BLOCKED, STATE_NAMES, Cell
+from regrove.node.core.lifecycle import text_of
 
 if TYPE_CHECKING:
     from regrove.node.core.core import Core
@@ -39,7 +40,7 @@ def _children(core: Core, node: SupervisorNode) -> list[tuple[SupervisorNode | N
                 row |= _isolate_row(cell)
             children.append((None, row))
         row["restarts"] = child.restarts
-        row["last_reason"] = None if child.last_reason is None else str(child.last_reason)
+        row["last_reason"] = None if child.last_reason is None else text_of(child.last_reason, str)
     return children
 
 

@@ -16,6 +16,7 @@ from regrove import (
     Crashed,
     Done,
     Down,
+    DynamicSupervisor,
     Kill,
     Replied,
     Reply,
@@ -23,8 +24,10 @@ from regrove import (
     Sleep,
     Supervisor,
     UnsendableValue,
+    message,
 )
 from regrove.node.core.effects import Effect
+from regrove.node.core.ports import AskTree, StopCore, TreeReport
 from regrove.supervisor.requests import TerminateChild
 from tests.core.bench import Bench, script
 
@@ -54,9 +57,9 @@ def test_an_answer_without_a_repr_ends_its_isolate_only(value: Any) -> None:
         Child("w", script(log, watch=lambda s, c, m: c.monitor("a") and None)),
         intensity=10,
     )
-    for message in ("go", "reply"):
+    for word in ("go", "reply"):
         bench.tell("root/w", "watch")
-        bench.tell("root/a", message)
+        bench.tell("root/a", word)
     assert [type(down.reason) for down in log] == [Crashed, Crashed]
 
 
@@ -121,8 +124,8 @@ def test_a_failure_on_purpose_counts_as_one_crash() -> None:
         Child("a", script(go=lambda s, c, m: Crash("on purpose"), reply=lambda s, c, m: Reply(1), none=lambda *_: 5)),
         intensity=10,
     )
-    for number, message in enumerate(("go", "reply", "none"), 1):
-        bench.tell("root/a", message)
+    for number, word in enumerate(("go", "reply", "none"), 1):
+        bench.tell("root/a", word)
         assert bench.core.counters.crashes == number
 
 
@@ -136,8 +139,8 @@ def test_whole_tracebacks_are_logged_for_a_bounded_number_of_crashes(monkeypatch
         raise KeyError("two")
 
     bench = Bench(Child("a", script(first=first, second=second)), intensity=10)
-    for message in ("first", "second", "second"):
-        bench.tell("root/a", message)
+    for word in ("first", "second", "second"):
+        bench.tell("root/a", word)
     crashes = [fields for event, fields in bench.log.lines if event == "crashed"]
     assert ["exc_info" in fields for fields in crashes] == [True, False, False]
 
@@ -171,8 +174,8 @@ def test_a_child_that_kills_its_supervisor_handles_no_further_mail() -> None:
         ctx.exit("sub", Kill())
 
     bench = Bench(Supervisor("sub", [Child("a", script(log, go=go))], name="sub"))
-    for message in ("go", "mail"):
-        bench.core.inject(bench.address("root/sub/a"), message)
+    for word in ("go", "mail"):
+        bench.core.inject(bench.address("root/sub/a"), word)
     bench.settle()
     assert log == []
     assert bench.cell("root/sub/a").incarnation == 2
@@ -191,8 +194,8 @@ def test_a_link_to_the_dead_ends_the_isolate_before_its_next_message() -> None:
         Child("a", script(log, go=lambda s, c, m: c.link(dead[0]))),
     )
     bench.tell("root/x", "go")
-    for message in ("go", "mail"):
-        bench.core.inject(bench.address("root/a"), message)
+    for word in ("go", "mail"):
+        bench.core.inject(bench.address("root/a"), word)
     bench.settle()
     assert log == []
     assert bench.cell("root/a").incarnation == 2
@@ -314,3 +317,61 @@ def test_done_after_stop_was_asked_ends_with_the_reason_of_the_stop() -> None:
         bench.core.inject(bench.address(path), "go")
     bench.settle()
     assert [down.reason for down in log] == [Shutdown()]
+
+
+@message(name="tests.ends.Unspeakable")
+class Unspeakable:
+    value: int = 0
+
+    def __repr__(self) -> str:
+        raise RuntimeError("no words")
+
+
+def test_a_reason_without_words_ends_its_isolate_only_and_the_tree_can_be_shown() -> None:
+    bench = Bench(
+        Child("a", script(go=lambda s, c, m: Crash(Unspeakable())), restart="temporary"), Child("b", script())
+    )
+    bench.tell("root/a", "go")
+    assert not bench.alive("root/a")
+    bench.tell("root/b", "still here")
+    bench.settle(control=[AskTree(1)])
+    assert isinstance(bench.control[-1], TreeReport)
+
+
+def test_a_supervisor_that_gives_up_for_a_reason_without_words_says_so() -> None:
+    bench = Bench(
+        Supervisor("sub", [Child("a", script(go=lambda s, c, m: Crash(Unspeakable())))], intensity=0), intensity=5
+    )
+    bench.tell("root/sub/a", "go")
+    assert bench.cell("root/sub").incarnation == 2
+    bench.settle(control=[AskTree(1)])
+    assert isinstance(bench.control[-1], TreeReport)
+
+
+def test_stop_asked_again_runs_once() -> None:
+    log: list[Any] = []
+    bench = Bench(
+        Child("a", script(log, stop=lambda s, c, m: log.append("stop")), shutdown=5),
+        name="top",
+    )
+    for budget in (None, 3.0, 2.0):
+        bench.settle(control=[StopCore(budget, Shutdown())])
+    assert log == ["stop"]
+    bench.advance(6)
+    assert bench.core.supervising.root is not None
+    assert not bench.alive("root/a")
+    assert len(bench.core.timers) == 0
+
+
+def test_an_isolate_asked_to_stop_before_its_first_turn_never_starts() -> None:
+    log: list[Any] = []
+
+    def go(self: Any, ctx: Any, _: Any) -> Any:
+        made = ctx.spawn(Child("x", script(log, start=lambda s, c, m: log.append("start"))), under="pool")
+        ctx.monitor(made)
+        ctx.request("pool", TerminateChild(made))
+
+    bench = Bench(DynamicSupervisor("pool", name="pool"), Child("a", script(log, go=go)))
+    bench.tell("root/a", "go")
+    assert [type(entry).__name__ for entry in log] == ["Down", "Replied"]
+    assert log[0].reason == Shutdown()

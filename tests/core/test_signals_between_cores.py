@@ -23,11 +23,13 @@ from regrove import (
     Normal,
     Replied,
     Reply,
+    Sent,
     Shutdown,
     Supervisor,
     message,
 )
 from regrove.node.core import messages
+from regrove.node.core.address import Address, Home
 from tests.core.bench import Bench, Log, script
 from tests.core.pair import Pair
 
@@ -292,3 +294,55 @@ def test_an_answer_between_cores_comes_after_all_this() -> None:
     pair.tell(pair.a, "root/a", "go")
     assert log == [Replied(1)]
     assert not isinstance(log[0], Failed)
+
+
+def test_a_client_that_is_gone_is_unreachable_and_its_monitor_says_so() -> None:
+    log: list[Any] = []
+    sent: list[Any] = []
+
+    def go(self: Any, ctx: Any, _: Any) -> Any:
+        gone = Address(Home("client:somebody", 1, 0, 1), 0, 1)
+        sent.append(ctx.send(gone, "hello"))
+        ctx.monitor(gone)
+        ctx.request(gone, "ask")
+
+    pair = Pair([Child("a", script(log, go=go))], [])
+    pair.tell(pair.a, "root/a", "go")
+    assert sent == [Sent.UNREACHABLE]
+    assert sorted(type(entry.reason).__name__ for entry in log) == ["NoConnection", "Unreachable"]
+
+
+def test_a_name_of_the_own_node_is_the_same_as_one_without_a_node() -> None:
+    log: list[Any] = []
+    sent: list[Any] = []
+
+    def go(self: Any, ctx: Any, _: Any) -> Any:
+        for name in (
+            Name("a", node="n@h"),
+            Name("b", node="n@h"),
+            Name("b", node="n@h", core=0),
+            Name("b", core=99),
+            Name("b", node="elsewhere@h"),
+        ):
+            sent.append(ctx.send(name, "hello"))
+
+    pair = Pair([Child("a", script(log, go=go), name="a")], [Child("b", script(log), name="b")])
+    pair.tell(pair.a, "root/a", "go")
+    assert sent == [Sent.OK, Sent.OK, Sent.STALE, Sent.STALE, Sent.UNREACHABLE]
+    assert log == ["hello", "hello"]
+
+
+def test_a_monitor_by_name_belongs_to_the_life_it_found_though_the_link_broke_meanwhile() -> None:
+    """The next holder of the name is another isolate: asked again after the break, the answer is a Down."""
+    log: list[Any] = []
+    pair = Pair(
+        [Child("a", script(log, go=lambda s, c, m: c.monitor(Name("b", core=1)) and None))],
+        [Child("b", script(fail=fail), name="b"), Child("c", script(go=lambda s, c, m: Call(Name("a"), 1)), name="c")],
+    )
+    pair.tell(pair.a, "root/a", "go", seconds=0.2)
+    pair.tell(pair.b, "root/c", "go", seconds=0.2)
+    cut_one_way(pair, pair.b)
+    assert pair.b.core.inject(pair.b.address("root/b"), "fail")
+    pair.run(5)
+    assert pair.b.cell("root/b").incarnation == 2
+    assert [type(entry) for entry in log] == [Down]
