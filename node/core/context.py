@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, overload
 from regrove.node.core.address import Address, Caller, Name
 from regrove.node.core.effects import Await, Call, Offload, Target, Wait
 from regrove.node.core.errors import BoundReached, Misuse, NotInHandler
-from regrove.node.core.handles import Stream, Ticket, Timer
+from regrove.node.core.handles import Listener, Stream, Ticket, Timer
 from regrove.node.core.isolate import IDLE, Cell
 from regrove.node.core.mailbox import OK, Sent
 from regrove.node.core.spawning import SpawnRefused, spawn
@@ -113,6 +113,8 @@ class Context:
         """Cancel a timer, a ticket or a monitor; answers whether it was still to come."""
         core = self._here()
         cell = self._cell
+        if not isinstance(ticket, Ticket):
+            raise Misuse(f"cancel takes a ticket or a timer, as begin, monitor and send_after give; got {ticket!r}")
         if isinstance(ticket, Timer):
             return core.cancel_timer(cell, ticket)
         if cell.monitors is not None and ticket.token in cell.monitors:
@@ -176,7 +178,10 @@ class Context:
 
     def demonitor(self, ticket: Ticket) -> bool:
         """Stop watching; answers whether the Down was still to come."""
-        return self._here().signals.demonitor(self._cell, ticket)
+        core = self._here()
+        if not isinstance(ticket, Ticket):
+            raise Misuse(f"demonitor takes the ticket that ctx.monitor gave, got {ticket!r}")
+        return core.signals.demonitor(self._cell, ticket)
 
     def link(self, to: Target) -> None:
         """Tie this isolate and another together (OTP `link`)."""
@@ -184,7 +189,10 @@ class Context:
 
     def unlink(self, to: Address) -> None:
         """Untie them."""
-        self._here().signals.unlink(self._cell, to)
+        core = self._here()
+        if not isinstance(to, Address):
+            raise Misuse(f"unlink takes the address of an isolate, got {to!r}")
+        core.signals.unlink(self._cell, to)
 
     def exit(self, to: Target, reason: Reason) -> None:
         """Send an exit signal; `Kill()` cannot be trapped."""
@@ -215,6 +223,8 @@ class Context:
     def give(self, stream: Stream, to: Target) -> Sent:
         """Pass a stream on to an isolate of this core, which gets `Given(stream)`."""
         core = self._here()
+        if not isinstance(stream, Stream | Listener):
+            raise Misuse(f"give takes a stream from an outcome such as Accepted or Connected, got {stream!r}")
         return core.io.give(self._cell, stream, to)
 
     # --- itself ----------------------------------------------------------------------------------------------------

@@ -140,7 +140,8 @@ class Registry:
         return None if cell is None else cell.address
 
     def whereis(self, name: Name) -> Address | None:
-        """The address behind a name, when its holder is on this core."""
+        """The address behind a name, when its holder is on this core. Raises Misuse for what is no name."""
+        _check_name(name)
         cell = self._names.get(name.name) if self._resolve_is_here(name) else None
         return None if cell is None else cell.address
 
@@ -174,6 +175,8 @@ class Registry:
 
     def leave(self, cell: Cell, group: str) -> None:
         """Stop being a member."""
+        if not isinstance(group, str):
+            raise Misuse(f"a group is a non-empty str, got {group!r:.200}")
         if cell.groups is not None and group in cell.groups:
             cell.groups.remove(group)
             self._drop_member(cell, group)
@@ -187,6 +190,8 @@ class Registry:
 
     def members(self, group: str) -> list[Address]:
         """Members on this core in order of joining, then on other cores in order of node and core."""
+        if not isinstance(group, str):
+            raise Misuse(f"a group is a non-empty str, got {group!r:.200}")
         found = [cell.address for cell in self._groups.get(group, ())]
         for key in sorted(self._far_groups):
             home = self._homes.get(key)

@@ -15,6 +15,7 @@ from regrove import (
     Crashed,
     Failed,
     Gathered,
+    Kill,
     Misuse,
     Name,
     Offload,
@@ -232,3 +233,55 @@ def test_an_offload_returned_again_takes_its_arguments_as_they_are_then() -> Non
     assert isinstance(second.wait, Offload)
     assert (first.wait.args, second.wait.args) == (([1],), ([1, 2],))
     assert wait.args[0] is items
+
+
+@pytest.mark.parametrize(
+    "action",
+    [
+        lambda ctx: ctx.cancel("x"),
+        lambda ctx: ctx.demonitor(5),
+        lambda ctx: ctx.unlink("b"),
+        lambda ctx: ctx.give("x", "b"),
+        lambda ctx: ctx.whereis(5),
+        lambda ctx: ctx.members(["x"]),
+        lambda ctx: ctx.leave(["x"]),
+        lambda ctx: ctx.publish(5, "x"),
+        lambda ctx: ctx.link(5),
+        lambda ctx: ctx.monitor(5),
+        lambda ctx: ctx.exit(5, Kill()),
+        lambda ctx: ctx.exit("b", "why"),
+        lambda ctx: ctx.reply("b", 1),
+        lambda ctx: ctx.begin("b"),
+        lambda ctx: ctx.spawn("b"),
+        lambda ctx: ctx.send(5, "x"),
+    ],
+    ids=[
+        "cancel",
+        "demonitor",
+        "unlink",
+        "give",
+        "whereis",
+        "members",
+        "leave",
+        "publish",
+        "link",
+        "monitor",
+        "exit",
+        "reason",
+        "reply",
+        "begin",
+        "spawn",
+        "send",
+    ],
+)
+def test_every_action_says_what_it_takes(action: Any) -> None:
+    seen: list[Any] = []
+
+    def go(self: Any, ctx: Any, _: Any) -> Any:
+        with pytest.raises(Misuse, match="got"):
+            action(ctx)
+        seen.append("said")
+
+    bench = Bench(Child("a", script(go=go)), Child("b", script(), name="b"))
+    bench.tell("root/a", "go")
+    assert seen == ["said"]
