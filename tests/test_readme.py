@@ -89,3 +89,12 @@ def test_links_between_pages_lead_to_files(page: str) -> None:
     for target in re.findall(r"\]\(([^)#\s]+)", text):
         if "://" not in target:
             assert ((ROOT / page).parent / target).exists(), f"{page} links to {target}"
+
+
+def test_every_decision_is_in_the_index() -> None:
+    folder = ROOT / "docs" / "decisions"
+    index = (folder / "README.md").read_text()
+    for page in sorted(folder.glob("*.md")):
+        assert page.name == "README.md" or f"({page.name})" in index, (
+            f"{page.name} is missing in docs/decisions/README.md"
+        )
