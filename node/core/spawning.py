@@ -10,6 +10,7 @@ from regrove.node.core.address import Address
 from regrove.node.core.errors import Misuse
 from regrove.node.core.handles import Listener, Stream
 from regrove.node.core.isolate import Cell
+from regrove.node.core.vocabulary import CHILD_OPTIONS
 from regrove.supervisor.reasons import NoProcess, Reason
 from regrove.supervisor.spec import Child
 
@@ -47,8 +48,8 @@ def spawn(core: Core, cell: Cell, child: Child, under: Target | None) -> Address
             )
         if not core.io.may_pass(cell, stream):
             raise Misuse(f"{stream!r} is not this isolate's to pass on, or a Read or Write is under way on it")
-    arguments = tuple(_argument(core, cell, value) for value in node.machine.arguments(child))
-    made = core.supervising.adopt(node, child, arguments)
+    child = _own(core, cell, child)
+    made = core.supervising.adopt(node, child, node.machine.arguments(child))
     if isinstance(made, Reason):
         return SpawnRefused(made)
     for stream in streams:
@@ -66,6 +67,14 @@ def _supervisor_of(core: Core, cell: Cell, under: Target | None) -> SupervisorNo
     if where.supervising is None:
         raise Misuse(f"spawn(under={under!r}): that is no supervisor; name one with DynamicSupervisor(..., name=...)")
     return where.supervising
+
+
+def _own(core: Core, cell: Cell, child: Child) -> Child:
+    """The spec as its supervisor keeps it: no life of the child shares what the spawner may change."""
+    args = (_argument(core, cell, value) for value in child.args)
+    kwargs = {name: _argument(core, cell, value) for name, value in child.kwargs.items()}
+    options = {option: getattr(child, option) for option in CHILD_OPTIONS}
+    return Child(child.id, child.factory, *args, kwargs=kwargs, **options)
 
 
 def _argument(core: Core, cell: Cell, value: Any) -> Any:

@@ -370,3 +370,28 @@ def test_arguments_that_do_not_travel_are_handed_over_as_they_are() -> None:
 
     bench = Bench(Child("a", Holding, (len, {1})))
     assert bench.isolate("root/a").given == (len, {1})
+
+
+class Remembering(Isolate):
+    seen: ClassVar[list[Any]] = []
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.seen.append((args, kwargs))
+
+    def handle(self, ctx: Any, message: Any) -> Any:
+        raise ValueError("again")
+
+
+def test_no_life_of_a_spawned_child_shares_what_its_spawner_changes_later() -> None:
+    Remembering.seen.clear()
+
+    def go(self: Any, ctx: Any, _: Any) -> Any:
+        items, named = ["first"], ["second"]
+        ctx.spawn(Child("x", Remembering, items, kwargs={"named": named}, name="x"), under="pool")
+        items.append("late")
+        named.append("late")
+
+    bench = Bench(pool(extra_arguments=("extra",)), Child("a", script(go=go)))
+    bench.tell("root/a", "go")
+    bench.tell("root/pool/x", "fail")
+    assert Remembering.seen == [(("extra", ["first"]), {"named": ["second"]})] * 2
