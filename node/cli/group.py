@@ -9,12 +9,15 @@ import click
 
 # command -> (module, attribute, short help); the short help stands here so that `regrove --help` imports no command
 COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
+    "new": ("making", "new", "Make a project: an application, its tests in simulation, a README."),
     "start": ("running", "start", "Run a node in the foreground."),
     "up": ("running", "up", "Run a cluster of several nodes on this machine, in the foreground."),
     "status": ("looking", "status", "Say how a node is; exit 0 ready, 1 degraded, 2 down."),
     "tree": ("looking", "tree", "Show the supervision tree of every core."),
     "members": ("looking", "members", "List the nodes this node knows."),
     "links": ("looking", "links", "List the links between this node's cores and others."),
+    "config": ("following", "config", "Show every value a node runs with, and where it came from."),
+    "events": ("following", "events", "Show what happens to a node from now on."),
     "call": ("asking", "call", "Send a request to a named isolate and print its answer."),
     "check": ("checking", "check", "Build an application's tree, validate its specs, print the sums of its bounds."),
     "stop": ("running", "stop", "Stop a node in order."),

@@ -102,17 +102,17 @@ class ControlClient:
                 raise ControlRefused(str(answer["refused"]), str(answer.get("mend", "")))
             return answer["reply"]
 
-    def events(self) -> Iterator[dict[str, Any]]:
-        """Follow the node's events from now on until it ends (then the iterator ends)."""
+    def events(self, within: float | None = None) -> Iterator[dict[str, Any]]:
+        """Follow the node's events from now on until it ends, or for `within` seconds (then the iterator ends)."""
         self.ask("events")
         self._socket.settimeout(None)
-        return self._follow()
+        return self._follow(None if within is None else time.monotonic() + within)
 
-    def _follow(self) -> Iterator[dict[str, Any]]:
+    def _follow(self, deadline: float | None) -> Iterator[dict[str, Any]]:
         while True:
             try:
-                answer = self._receive(None, "events")
-            except NodeNotRunning:
+                answer = self._receive(deadline, "events")
+            except (NodeNotRunning, ControlTimeout):
                 return
             if "event" in answer:
                 yield answer["event"]

@@ -189,6 +189,51 @@ def test_members_lists_the_node_itself(shell: Shell, node: StartedNode) -> None:
     ]
 
 
+def test_config_shows_each_value_and_where_it_came_from(folder: Path, tmp_path: Path) -> None:
+    shell = Shell(folder, tmp_path / "run")
+    shell.environment["REGROVE_DRAIN_LIMIT"] = "7s"
+    arguments = ("--cores", "1", "--name", "one@here", "--data-ports", "17500-17510", "--set", "a=1", "b=2")
+    with running(shell, "cli_counted:app", *arguments) as process:
+        wait_for(process, "is up")
+        code, out, err = shell("config")
+        assert (code, err) == (0, "")
+        assert out.splitlines()[0].split() == ["key", "value", "from"]
+        rows = {line.split()[0]: line.split(maxsplit=2)[1:] for line in out.splitlines()[1:]}
+        assert rows["cores"] == ["1", "--cores"]
+        assert rows["data_ports"] == ["17500-17510", "--data-ports"]
+        assert rows["drain_limit"] == ["7.0", "REGROVE_DRAIN_LIMIT"]
+        assert rows["settings"] == ["a=1,b=2", "--set"]
+        assert rows["keys"] == ["-", "default"]
+        assert rows["debug"] == ["false", "default"]
+        code, out, _ = shell("config", "--json")
+        values = {row["key"]: (row["value"], row["origin"]) for row in json.loads(out)["values"]}
+        assert (code, values["name"], values["cores"]) == (0, ("one@here", "--name"), (1, "--cores"))
+
+
+def test_events_follow_a_node_until_it_ends(folder: Path, tmp_path: Path) -> None:
+    shell = Shell(folder, tmp_path / "run")
+    with running(shell, "cli_counted:app", "--cores", "1", "--name", "one@here") as process:
+        wait_for(process, "is up")
+        with running(shell, "-f", "--json", command="events") as follower, running(shell, "-f", command="events") as it:
+            for each in (follower, it):
+                assert each.stderr is not None
+                assert each.stderr.readline() == "following one@here\n"  # from here on nothing is missed
+            core = json.loads(shell("status", "--json")[1])["cores"][0]
+            os.kill(core["pid"], signal.SIGKILL)
+            ended = json.loads(wait_for(follower, "SIGKILL"))
+            assert (ended["node"], ended["core"]) == ("one@here", 0)
+            assert list(ended)[:3] == ["at", "level", "event"]
+            assert re.match(r"\d\d:\d\d:\d\d\.\d{3} \w+ +\w", wait_for(it, "SIGKILL"))
+            assert shell("stop", "--now")[0] == 0
+            for each in (follower, it):
+                _, err = each.communicate(timeout=90)
+                assert (each.returncode, err) == (0, "")
+
+
+def test_events_without_follow_end_with_the_timeout(shell: Shell) -> None:
+    assert shell("events", "--timeout", "0.5") == (0, "", "following shop@here\n")
+
+
 def test_a_wrong_node_is_told_which_one_there_is(shell: Shell) -> None:
     code, _, err = shell("call", "counter", "1", "--node", "bank")
     assert code == 69

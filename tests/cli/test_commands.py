@@ -108,7 +108,9 @@ def test_usage_errors_exit_64_with_one_sentence_and_its_mend(arguments: list[str
     assert err.count("\n") == 1
 
 
-@pytest.mark.parametrize("command", [["tree"], ["members"], ["links"], ["stop"], ["call", "x", "1"]])
+@pytest.mark.parametrize(
+    "command", [["tree"], ["members"], ["links"], ["config"], ["events", "-f"], ["stop"], ["call", "x", "1"]]
+)
 def test_without_a_node_commands_say_where_they_looked_and_exit_69(command: list[str], capsys: Captured) -> None:
     code, err = complaint(capsys, *command)
     assert code == 69
