@@ -19,6 +19,7 @@ COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
     "config": ("following", "config", "Show every value a node runs with, and where it came from."),
     "events": ("following", "events", "Show what happens to a node from now on."),
     "call": ("asking", "call", "Send a request to a named isolate and print its answer."),
+    "shell": ("prompting", "shell", "Open a Python prompt with the cluster connected."),
     "check": ("checking", "check", "Build an application's tree, validate its specs, print the sums of its bounds."),
     "stop": ("running", "stop", "Stop a node in order."),
     "keygen": ("keys", "keygen", "Make a CURVE key pair."),
@@ -66,7 +67,8 @@ def installed_version() -> str:
 @click.group(
     cls=LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
-    epilog="Every command has its own --help. Try: regrove start examples.counter:app",
+    epilog="Every command has its own --help. Try: regrove start examples.counter:app\n\n"
+    'Completion in bash: eval "$(_REGROVE_COMPLETE=bash_source regrove)"; likewise zsh_source, fish_source.',
 )
 @click.option(
     "--version", is_flag=True, expose_value=False, is_eager=True, callback=_print_version, help="Print the version."

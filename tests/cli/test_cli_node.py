@@ -230,6 +230,37 @@ def test_events_follow_a_node_until_it_ends(folder: Path, tmp_path: Path) -> Non
                 assert (each.returncode, err) == (0, "")
 
 
+def test_a_prompt_has_the_cluster_connected_and_the_modules_of_the_folder(shell: Shell) -> None:
+    lines = [
+        "import cli_counted",
+        "print('total', cluster.call(Name('counter', core=0), cli_counted.Add(0)) >= 0)",
+        "print([child.id for child in cluster.supervisor('root/').which_children()], cluster.members())",
+        "1/0",
+        "print('still', cluster.node)",
+        "",
+    ]
+    code, out, err = shell("shell", stdin="\n".join(lines))
+    assert code == 0
+    assert "connected to shop@here. Try:" in err
+    assert re.search(r"^(>>> )*total True$", out, re.MULTILINE)
+    assert "['counter'] ('shop@here',)" in out
+    assert "ZeroDivisionError" in err
+    assert re.search(r"^(>>> )*still shop@here$", out, re.MULTILINE)
+
+
+def test_a_prompt_ends_with_the_code_it_is_given_and_the_node_goes_on(shell: Shell) -> None:
+    assert shell("shell", "--node", "shop", stdin="exit(3)\n")[0] == 3
+    assert shell("shell", stdin="exit()\n")[0] == 0
+    code, _, err = shell("shell", stdin="raise SystemExit('enough')\n")
+    assert (code, err.splitlines()[-1]) == (1, "enough")
+    assert shell("status")[0] == 0
+
+
+def test_a_prompt_reaches_a_node_by_its_listen_address(shell: Shell, node: StartedNode) -> None:
+    code, out, _ = shell("shell", "--connect", node.listen, stdin="print(cluster.call('counter', 'core'))\n")
+    assert (code, "(0, {})" in out) == (0, True)
+
+
 def test_events_without_follow_end_with_the_timeout(shell: Shell) -> None:
     assert shell("events", "--timeout", "0.5") == (0, "", "following shop@here\n")
 

@@ -60,6 +60,36 @@ def test_help_lists_every_command_and_imports_none_of_them(tmp_path: Path) -> No
     assert all(f"  {name} " in done.stdout for name in COMMANDS)
 
 
+def completed(words: str, monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> list[str]:
+    monkeypatch.setenv("_REGROVE_COMPLETE", "bash_complete")
+    monkeypatch.setenv("COMP_WORDS", words)
+    monkeypatch.setenv("COMP_CWORD", str(len(words.split()) - 1))
+    with pytest.raises(SystemExit) as ended:
+        main([])
+    assert ended.value.code == 0
+    return [line.removeprefix("plain,") for line in capsys.readouterr().out.splitlines()]
+
+
+def test_the_shell_completes_commands_and_options(capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert completed("regrove st", monkeypatch, capsys) == ["start", "status", "stop"]
+    assert completed("regrove status --j", monkeypatch, capsys) == ["--json"]
+
+
+@pytest.mark.parametrize("style", ["zsh", "fish"])
+def test_the_line_for_the_shell_is_what_help_says(
+    style: str, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert main(["--help"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert 'eval "$(_REGROVE_COMPLETE=bash_source regrove)"' in shown
+    assert f"{style}_source" in shown
+    monkeypatch.setenv("_REGROVE_COMPLETE", f"{style}_source")
+    with pytest.raises(SystemExit) as ended:
+        main([])
+    assert ended.value.code == 0
+    assert f"_REGROVE_COMPLETE={style}_complete" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_a_help(command: str, capsys: Captured) -> None:
     assert main([command, "--help"]) == 0
@@ -82,6 +112,7 @@ def test_no_command_shows_the_help_and_counts_as_usage_error(capsys: Captured) -
             ["call", "x", "1", "--node", "a", "--connect", "b:1"],
             "--node and --connect both say where; give one of them",
         ),
+        (["shell", "--node", "a", "--connect", "b:1"], "--node and --connect both say where; give one of them"),
         (["call", "x", "bank:Add("], "the text ends where a value should stand at character 10"),
         (["call", "x", "nowhere_at_all:Add()"], "there is no module 'nowhere_at_all'"),
         (["start", "a:b", "--set", "port"], "'port' is not KEY=VALUE; write --set port=6380, or leave it out"),
@@ -109,7 +140,7 @@ def test_usage_errors_exit_64_with_one_sentence_and_its_mend(arguments: list[str
 
 
 @pytest.mark.parametrize(
-    "command", [["tree"], ["members"], ["links"], ["config"], ["events", "-f"], ["stop"], ["call", "x", "1"]]
+    "command", [["tree"], ["members"], ["links"], ["config"], ["events", "-f"], ["shell"], ["stop"], ["call", "x", "1"]]
 )
 def test_without_a_node_commands_say_where_they_looked_and_exit_69(command: list[str], capsys: Captured) -> None:
     code, err = complaint(capsys, *command)
