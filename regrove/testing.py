@@ -7,6 +7,10 @@ def test_money_is_never_created(sim):
     sim.run("60s")
     sim.settle()
     assert sum(account.balance for account in sim.isolates(Account)) == 1_000
+
+One isolate or one supervisor by itself, as a script:
+
+assert Playbook(Counter(10)) << START >> RECEIVE << Add(5) >> RECEIVE << Asked(Total()) >> Reply(15)
 """
 
 from __future__ import annotations
@@ -16,24 +20,37 @@ from regrove.node.simulation.campaign import simulate
 from regrove.node.simulation.checks import NotSettled, PropertyViolated
 from regrove.node.simulation.finding import Found, NotThere
 from regrove.node.simulation.outside import OutsideStream
+from regrove.node.simulation.playbook import START, Asked, Elapsed, Held, Playbook, Stopping
+from regrove.node.simulation.recording import Action, did
 from regrove.node.simulation.seeds import Ratio
 from regrove.node.simulation.shared import SharedState
 from regrove.node.simulation.simulation import Simulation
 from regrove.node.simulation.trace import Event, Trace, first_difference
 from regrove.node.simulation.world import Livelock
+from regrove.supervisor import actions, events
 
 __all__ = [
+    "START",
+    "Action",
+    "Asked",
+    "Elapsed",
     "Event",
     "Found",
+    "Held",
     "Livelock",
     "NotSettled",
     "NotThere",
     "OutsideStream",
+    "Playbook",
     "PropertyViolated",
     "Ratio",
     "SharedState",
     "Simulation",
+    "Stopping",
     "Trace",
+    "actions",
+    "did",
+    "events",
     "faults",
     "first_difference",
     "simulate",

@@ -1,7 +1,8 @@
 """The pytest plugin: `--sim-seed`, one item a seed range for each `@simulate`, and the judgement of whole campaigns.
 
-Every pytest run imports this module, so it imports nothing of ours up front. xdist spreads the items over its workers;
-what each item reports is added up by the process that started them.
+It also fails a test that built a Playbook and never asserted it.
+Every pytest run imports this module, so it imports nothing of ours up front but the small ledger. xdist spreads
+the items over its workers; what each item reports is added up by the process that started them.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from collections.abc import Generator
 from typing import Any
 
 import pytest
+
+from regrove.node.simulation import ledger
 
 ATTRIBUTE = "__regrove_campaign__"  # set by campaign.simulate
 RESULTS = "__regrove_results__"
@@ -49,6 +52,16 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 
 @pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol() -> Generator[None, object, object]:
+    """Open a page for what this test, its fixtures included, has to assert."""
+    before = ledger.PAGE.set([])
+    try:
+        return (yield)
+    finally:
+        ledger.PAGE.reset(before)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     """Put what a range did into its report."""
     outcome = yield
@@ -57,6 +70,9 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
         for result in results.values():
             item.user_properties.append((PROPERTY, result))
         results.clear()
+    owed = [debt for owing in ledger.PAGE.get() or () if (debt := owing.debt()) is not None]
+    if owed:
+        pytest.fail("\n".join(owed), pytrace=False)
     return outcome
 
 
