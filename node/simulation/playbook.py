@@ -100,6 +100,8 @@ class IsolatePlay:
         self.ctx = ctx
         self.effect: Effect | None = None  # what it became last
         self.ended = False
+        self.starting = False
+        self.stopping = False
         self._callers = 0
 
     def give(self, event: Any, expected: Sequence[Any]) -> list[Any]:
@@ -126,7 +128,16 @@ class IsolatePlay:
             raise AssertionError(f"{event!r} cannot happen: the isolate has ended with {self.effect!r}")
         if event == START and self.effect is not None:
             raise AssertionError("START is the first event of a life, if it is there at all")
-        if isinstance(event, Stopping) or event == START:
+        if event == START:
+            self.starting = True
+            return
+        if isinstance(event, Stopping):
+            if self.starting or self.stopping:
+                when = (
+                    "asked in its start ends with no callback" if self.starting else "asked before hears no more of it"
+                )
+                raise AssertionError(f"{event!r} has nothing to show: an isolate {when}")
+            self.stopping = True
             return
         if isinstance(self.effect, Continue) and event != self.effect.message:
             raise AssertionError(f"{event!r} cannot happen: after {self.effect!r} its message comes first")
@@ -168,6 +179,7 @@ class IsolatePlay:
             after = effect.effect
         if isinstance(effect, Reply | Receive):
             self.ctx.caller_now = None
+        self.starting = self.starting and isinstance(after, Wait) and after.then is not None
         self.effect = after
         self.ended = isinstance(after, Done | Crash | Crashed) or after is IGNORE
         return effect

@@ -164,6 +164,26 @@ def test_stop_interrupts_a_wait() -> None:
     assert Playbook(Clerk()) << Total() >> Call("bank", Total()) << Stopping(Shutdown("now")) >> DONE
 
 
+class Slow(Isolate):
+    """Starts in two steps and drains when it is asked to stop."""
+
+    def start(self, ctx: Context) -> Effect:
+        return Call("bank", Total(), then=self.opened)
+
+    def opened(self, ctx: Context, outcome: Any) -> Effect:
+        return RECEIVE
+
+    def stop(self, ctx: Context, reason: Any) -> Effect:
+        return RECEIVE
+
+
+def test_stop_runs_once_and_only_in_an_isolate_that_has_started() -> None:
+    begun = Playbook(Slow()) << START >> Call("bank", Total())
+    assert "asked in its start ends with no callback" in failure(begun << Stopping() >> RECEIVE)
+    drained = Playbook(Slow()) << START >> Call("bank", Total()) << Replied(1) >> RECEIVE << Stopping() >> RECEIVE
+    assert "asked before hears no more of it" in failure(drained << Stopping() >> RECEIVE)
+
+
 def test_what_is_sent_is_what_would_have_arrived() -> None:
     clerk = Clerk()
     clerk.shared = [1]
