@@ -1,4 +1,4 @@
-"""A counter: the smallest application. `regrove start examples.counter:app`, then `regrove call counter 'Total()'`."""
+"""The smallest application. `regrove start examples.counter:app`, `regrove call counter 'examples.counter:Total()'`."""
 
 from __future__ import annotations
 

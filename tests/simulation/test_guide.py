@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 def test_the_programs_of_the_guide_pass(tmp_path: Path) -> None:
     guide = (ROOT / "docs" / "simulation.md").read_text()
     program = "\n\n".join(re.findall(r"```python\n(.*?)```", guide, re.DOTALL))
-    assert program.count("def test_") == 4
+    assert program.count("def test_") == 5
     (tmp_path / "test_guide.py").write_text(program.replace("seeds=200", "seeds=2").replace('"60s"', '"5s"'))
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-c", "/dev/null", "-p", "no:cacheprovider", str(tmp_path)],
@@ -23,4 +23,4 @@ def test_the_programs_of_the_guide_pass(tmp_path: Path) -> None:
         check=False,
         timeout=300,
     )
-    assert "5 passed" in done.stdout, done.stdout
+    assert "6 passed" in done.stdout, done.stdout
