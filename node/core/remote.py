@@ -14,7 +14,7 @@ was sent before them. `slot` is an int with its generation, or a name, which the
 | DEMONITOR, DOWN | reference (, slot, generation, reason) | |
 | WATCHED | reference, slot, generation: who holds the name that is watched | |
 | LINK, UNLINK, PART, EXIT | their slot, generation, our slot, generation (, reason); PART: the end of a tie | |
-| RENEW | what went to you may be lost: ask for monitors and links again | MONITOR, LINK |
+| RENEW | what went to you may be lost: calls fail, monitors and links are asked for again | MONITOR, LINK |
 """
 
 from __future__ import annotations
@@ -320,6 +320,7 @@ class Links:
 
     def _renew(self, home: Home, item: Any) -> None:
         _shape(item)
+        self.core.calls.peer_lost(home, NoConnection())  # answers may be among what was lost: they may have run
         self.core.signals.peer_back(home)
 
     def _watched(self, home: Home, item: Any) -> None:
