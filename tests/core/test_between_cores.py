@@ -490,22 +490,3 @@ def test_a_pool_exhausted_across_cores_is_a_refusal() -> None:
         (2, "PoolExhausted"),
         (3, "PoolExhausted"),
     ]
-
-
-def test_a_call_whose_answer_was_lost_with_the_other_direction_of_the_link_fails_instead_of_hanging() -> None:
-    log: list[Any] = []
-    pair = Pair([calling(log, timeout=None)], [Child("b", script(ask=lambda s, c, _: Reply(1)), name="b")])
-    pair.tell(pair.a, "root/a", "go")
-    assert log == [Replied(1)]  # both directions are up
-    assert pair.a.core.inject(pair.a.address("root/a"), "go")
-    while pair.b.core.counters.handled != 2:
-        pair.run(0.001)
-    # The answer is under way on b's own connection to a; a's connection to b goes on.
-    answering = [each for each in pair.network.connections(pair.b.name, pair.a.name) if pair.network.in_flight(each)]
-    for connection in answering:
-        pair.network.reset(connection)
-    assert answering
-    pair.run(3)
-    assert failures(log) == [NoConnection()]
-    pair.tell(pair.a, "root/a", "go")
-    assert log[-1] == Replied(1)
