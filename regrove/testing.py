@@ -18,7 +18,11 @@ from __future__ import annotations
 from regrove.node.simulation import faults
 from regrove.node.simulation.campaign import simulate
 from regrove.node.simulation.checks import NotSettled, PropertyViolated
+from regrove.node.simulation.effects_once import NotConserved, NotOnce, at_most_once
 from regrove.node.simulation.finding import Found, NotThere
+from regrove.node.simulation.history import History, Operation
+from regrove.node.simulation.linearizability import NotLinearizable, TooManyOrders, linearizable
+from regrove.node.simulation.models import REFUSED, UNKNOWN, Counter, Model, Mutex, Queue, Register
 from regrove.node.simulation.outside import OutsideStream
 from regrove.node.simulation.playbook import START, Asked, Elapsed, Held, Playbook, Stopping
 from regrove.node.simulation.recording import Action, did
@@ -26,32 +30,50 @@ from regrove.node.simulation.seeds import Ratio
 from regrove.node.simulation.shared import SharedState
 from regrove.node.simulation.simulation import Simulation
 from regrove.node.simulation.trace import Event, Trace, first_difference
+from regrove.node.simulation.waiting import Deadlock, Waiting
 from regrove.node.simulation.world import Livelock
 from regrove.supervisor import actions, events
 
 __all__ = [
+    "REFUSED",
     "START",
+    "UNKNOWN",
     "Action",
     "Asked",
+    "Counter",
+    "Deadlock",
     "Elapsed",
     "Event",
     "Found",
     "Held",
+    "History",
     "Livelock",
+    "Model",
+    "Mutex",
+    "NotConserved",
+    "NotLinearizable",
+    "NotOnce",
     "NotSettled",
     "NotThere",
+    "Operation",
     "OutsideStream",
     "Playbook",
     "PropertyViolated",
+    "Queue",
     "Ratio",
+    "Register",
     "SharedState",
     "Simulation",
     "Stopping",
+    "TooManyOrders",
     "Trace",
+    "Waiting",
     "actions",
+    "at_most_once",
     "did",
     "events",
     "faults",
     "first_difference",
+    "linearizable",
     "simulate",
 ]

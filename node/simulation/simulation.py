@@ -36,14 +36,17 @@ from regrove.node.simulation.checks import (
 from regrove.node.simulation.client import SimulatedClient
 from regrove.node.simulation.clock import MILLISECOND, SECOND, Span, duration, written
 from regrove.node.simulation.driver import SimulatedCore
+from regrove.node.simulation.effects_once import Conserved
 from regrove.node.simulation.faults import Fault, Faults
 from regrove.node.simulation.finding import Found, NotThere, cells, found_of
+from regrove.node.simulation.history import History
 from regrove.node.simulation.holding import Held
 from regrove.node.simulation.node import SimulatedNode
 from regrove.node.simulation.outside import OutsideStream
 from regrove.node.simulation.shared import SharedState
 from regrove.node.simulation.story import story
 from regrove.node.simulation.trace import Trace
+from regrove.node.simulation.waiting import Deadlock, deadlocks
 from regrove.node.simulation.world import World
 
 T = TypeVar("T")
@@ -78,6 +81,7 @@ class Simulation:
         self.world = World(app, nodes, cores, seed, faults, profile, settings, budget)
         self.client = SimulatedClient(self.world, self._drive)
         self._always: list[Always] = []
+        self._conserved: list[Conserved] = []
         self._streams = 0
         self._driving = False
         self._entered = False
@@ -105,8 +109,7 @@ class Simulation:
         shared = self.world.captured.undo()
         try:
             if error is None:
-                for property_ in self._always:
-                    property_.check()
+                self._check_all()
                 if shared:
                     raise SharedState(shared)
         except BaseException as violation:
@@ -116,6 +119,13 @@ class Simulation:
             self.closed = True
         if error is not None and isinstance(error, Exception):
             self._failed(error)
+
+    def _check_all(self) -> None:
+        for property_ in self._always:
+            property_.check()
+        if self._conserved and not unrest(self):
+            for quantity in self._conserved:
+                quantity.check()
 
     def _failed(self, error: BaseException) -> None:
         self.closed = True
@@ -249,6 +259,8 @@ class Simulation:
                 raise NotSettled(f"not settled after 60 virtual seconds: {why}")
             self._drive(None, self.now + QUIET_POLL)
         self.world.progress = self.world.callbacks
+        for quantity in self._conserved:
+            quantity.check()
 
     def _drive(self, condition: Callable[[], bool] | None, deadline: int) -> bool:
         """Let time pass until the condition holds (True; None never does), at most up to `deadline`."""
@@ -314,6 +326,19 @@ class Simulation:
     def sometimes(self, name: str, condition: object) -> None:
         """Note a state that the seeds of a campaign must reach at least once."""
         self.world.sometimes(name, bool(condition))
+
+    def conserved(self, name: str, measure: Callable[[Simulation], object]) -> None:
+        """Hold `measure(sim)` to its present value after every `settle()`, and at the end. Fails with NotConserved."""
+        self._check()
+        self._conserved.append(Conserved(self, name, measure))
+
+    def history(self) -> History:
+        """An empty record of what clients ask and are told, on this world's clock (`linearizable`, `at_most_once`)."""
+        return History(lambda: self.now)
+
+    def deadlocks(self) -> list[Deadlock]:
+        """The circles of isolates that wait for one another now, by their paths and the lines they wait at."""
+        return deadlocks(self.world)
 
     # --- faults by hand ---
 

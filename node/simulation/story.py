@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from regrove.node.simulation.clock import written
 from regrove.node.simulation.trace import Event
+from regrove.node.simulation.waiting import deadlocks
 
 if TYPE_CHECKING:
     from regrove.node.simulation.simulation import Simulation
@@ -25,6 +26,7 @@ def story(sim: Simulation, error: BaseException) -> str:
         f"violated: {type(error).__name__}: {error}",
         *_plan(sim),
         *_crashes(sim),
+        *map(str, deadlocks(world)),
         "the end of the trace (time [event <- cause] place what):",
         *(f"  {event}" for event in _ending(sim)),
         f"digest: {sim.trace.digest} over {sim.trace.sequence} events",

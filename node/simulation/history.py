@@ -1,0 +1,96 @@
+"""What clients asked a system and what they were told, for the checkers (Jepsen's words: invoke, ok, fail, info).
+
+history = sim.history()
+write = history.invoke("client 1", "write", 5, key="x")
+history.ok(write)                 # it happened; history.fail(write): it did not; history.info(write): nobody knows
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterator
+from typing import Any, Final, Literal
+
+from regrove.node.core.errors import Misuse
+from regrove.node.simulation.clock import written
+
+OPEN: Final = "open"
+OK: Final = "ok"
+FAIL: Final = "fail"
+INFO: Final = "info"
+
+State = Literal["open", "ok", "fail", "info"]
+
+
+class Operation:
+    """One operation of one process. `began` and `ended` count the history's events; the times are virtual ns."""
+
+    __slots__ = ("answered", "began", "ended", "given", "invoked", "key", "name", "process", "state", "taken")
+
+    def __init__(self, process: Hashable, name: str, given: Any, key: Hashable, began: int, invoked: int) -> None:
+        self.process = process
+        self.name = name
+        self.given = given
+        self.key = key
+        self.state: State = OPEN
+        self.taken: Any = None
+        self.began = began
+        self.ended: int | None = None
+        self.invoked = invoked
+        self.answered: int | None = None
+
+    def __repr__(self) -> str:
+        where = "" if self.key is None else f" {self.key}"
+        given = "" if self.given is None else f" {self.given!r}"
+        took = f"{written(self.invoked)} to {'...' if self.answered is None else written(self.answered)}"
+        told = {OK: f"-> {self.taken!r}", FAIL: "failed", INFO: "outcome unknown", OPEN: "not answered"}[self.state]
+        return f"{self.process}: {self.name}{where}{given} {told} ({took})"
+
+
+class History:
+    """The operations of a run in order of their beginnings. `clock()` gives the time in ns, for people only."""
+
+    def __init__(self, clock: Callable[[], int]) -> None:
+        self._clock = clock
+        self._events = 0
+        self.operations: list[Operation] = []
+
+    def invoke(self, process: Hashable, name: str, given: Any = None, *, key: Hashable = None) -> Operation:
+        """A process begins an operation; what was not ended at the end counts as `info`."""
+        self._events += 1
+        operation = Operation(process, name, given, key, self._events, self._clock())
+        self.operations.append(operation)
+        return operation
+
+    def ok(self, operation: Operation, taken: Any = None) -> None:
+        """It happened, between its beginning and now; `taken` is what was answered."""
+        operation.taken = taken
+        self._end(operation, OK)
+
+    def fail(self, operation: Operation) -> None:
+        """It did not happen and never will."""
+        self._end(operation, FAIL)
+
+    def info(self, operation: Operation) -> None:
+        """Nobody knows: it may have happened, may happen later, or never."""
+        self._end(operation, INFO)
+
+    def _end(self, operation: Operation, state: State) -> None:
+        if operation.state != OPEN:
+            raise Misuse(f"an operation ends once: {operation!r} was ended as {operation.state} and now as {state}")
+        self._events += 1
+        operation.state = state
+        operation.ended = self._events
+        operation.answered = self._clock()
+
+    def by_key(self) -> dict[Hashable, list[Operation]]:
+        """The operations of each key, for a system whose keys do not touch one another."""
+        keys: dict[Hashable, list[Operation]] = {}
+        for operation in self.operations:
+            keys.setdefault(operation.key, []).append(operation)
+        return keys
+
+    def __iter__(self) -> Iterator[Operation]:
+        return iter(self.operations)
+
+    def __len__(self) -> int:
+        return len(self.operations)

@@ -1,0 +1,235 @@
+"""Is a history linearizable (Herlihy and Wing): can each operation be given one instant between its beginning and its
+end so that a sequential model answers the same?
+
+The history is walked once (Lowe, "Testing for linearizability", just-in-time). Kept are all configurations that are
+still possible: a state of the model, and which of the operations under way have had their instant already. An
+operation gets its instant when its end forces it, others before it only where that helps. Keys are judged one by one
+(linearizability is local). What ended as `info`, or never, may have its instant at any time or not at all.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Hashable, Iterable
+from typing import Any, Final
+
+from regrove.node.core.errors import RegroveError
+from regrove.node.simulation.clock import written
+from regrove.node.simulation.history import FAIL, OK, History, Operation
+from regrove.node.simulation.models import REFUSED, UNKNOWN, Model
+
+STEPS: Final = 20_000_000  # of the model, for one key; some ten seconds
+SHOWN: Final = 12  # operations of each sort in an explanation
+RECENT: Final = 5
+
+Configuration = tuple[Hashable, int]  # a state, and a bit for each operation under way that has had its instant
+
+
+class NotLinearizable(AssertionError):
+    """No order of a key's operations gives these answers; `operation` is the first that fits nowhere."""
+
+    def __init__(self, key: Hashable, operation: Operation, states: list[Hashable], open_: list[Operation]) -> None:
+        self.key = key
+        self.operation = operation
+        self.states = states
+        self.open = open_
+        self.recent: list[Operation] = []
+        super().__init__(operation)
+
+    def __str__(self) -> str:
+        where = "the history" if self.key is None else f"the history of key {self.key!r}"
+        lines = [f"{where} is not linearizable: nothing explains", f"  {self.operation!r}"]
+        lines.append(f"possible before it: {_some([repr(state) for state in self.states])}")
+        if self.open:
+            lines.append("under way with it:")
+            lines += [f"  {operation!r}" for operation in self.open[:SHOWN]]
+            lines += [f"  ... and {len(self.open) - SHOWN} more"] if len(self.open) > SHOWN else []
+        if self.recent:
+            lines.append("ended last before it:")
+            lines += [f"  {operation!r}" for operation in self.recent]
+        return "\n".join(lines)
+
+
+class TooManyOrders(RegroveError):
+    """The check gave up: too many operations of one key overlap, or ended as `info`."""
+
+    def __init__(self, key: Hashable, steps: int, time: int) -> None:
+        super().__init__(
+            f"whether key {key!r} is linearizable was not decided within {steps} steps (given up at operations of "
+            f"{written(time)}): use more keys, fewer processes a key, or fewer operations whose outcome is unknown"
+        )
+
+
+def linearizable(history: History | Iterable[Operation], model: Model, *, steps: int = STEPS) -> None:
+    """Check every key of a history against `model`. Raises NotLinearizable, TooManyOrders, Misuse (unknown names)."""
+    keys: dict[Hashable, list[Operation]] = {}
+    for operation in history:
+        keys.setdefault(operation.key, []).append(operation)
+    for key, operations in keys.items():
+        _Search(key, model, steps).walk(operations)
+
+
+class _Search:
+    """The walk over the operations of one key."""
+
+    def __init__(self, key: Hashable, model: Model, steps: int) -> None:
+        self._key = key
+        self._model = model
+        self._limit = self._left = steps
+        self._configurations: set[Configuration] = {(model.initial, 0)}
+        self._under_way: dict[int, Operation] = {}  # by bit
+        self._looks: dict[int, Operation] = {}  # those that change no state
+        self._ended = 0  # bits of operations whose end is known
+        self._free: list[int] = []
+        self._bits: dict[int, int] = {}  # the bit of an operation, by its beginning
+        self._alike: dict[Hashable, list[int]] = {}  # bits of `info` operations that differ in nothing, oldest first
+        self._before: dict[int, int] = {}  # for such a bit, the one that has to have its instant first
+
+    def walk(self, operations: list[Operation]) -> None:
+        events: list[tuple[int, Operation, bool]] = []
+        for operation in operations:
+            if operation.state == FAIL:
+                continue
+            events.append((operation.began, operation, False))
+            if operation.state == OK:
+                assert operation.ended is not None
+                events.append((operation.ended, operation, True))
+        recent: deque[Operation] = deque(maxlen=RECENT)
+        for _, operation, ends in sorted(events, key=lambda event: event[0]):
+            if not ends:
+                self._begin(operation)
+                continue
+            try:
+                self._end(operation)
+            except NotLinearizable as violation:
+                violation.recent = list(recent)
+                raise
+            recent.append(operation)
+
+    # --- an operation begins ---------------------------------------------------------------------------------------
+
+    def _begin(self, operation: Operation) -> None:
+        known = operation.state == OK
+        looks = self._model.looks(operation.name, operation.given, operation.taken if known else UNKNOWN)
+        if looks and not known:
+            return  # it changed nothing, and nobody knows what it saw
+        bit = self._free.pop() if self._free else 1 << (len(self._under_way))
+        self._under_way[bit] = operation
+        self._bits[operation.began] = bit
+        if known:
+            self._ended |= bit
+        else:
+            self._queue_behind_alike(operation, bit)
+        if looks:
+            self._looks[bit] = operation
+            self._configurations = {self._with_looks(*each) for each in self._configurations}
+
+    def _queue_behind_alike(self, operation: Operation, bit: int) -> None:
+        """Of operations that differ in nothing, the oldest may as well be the first."""
+        try:
+            alike = self._alike.setdefault((operation.name, operation.given), [])
+        except TypeError:  # `given` is not hashable: each stands for itself
+            return
+        if alike:
+            self._before[bit] = alike[-1]
+        alike.append(bit)
+
+    def _with_looks(self, state: Hashable, done: int) -> Configuration:
+        """Give an instant to each look that this state answers right: no later one could be better."""
+        for bit, operation in self._looks.items():
+            if not done & bit and self._step(state, operation) is not REFUSED:
+                done |= bit
+        return state, done
+
+    # --- an operation ends -----------------------------------------------------------------------------------------
+
+    def _end(self, operation: Operation) -> None:
+        bit = self._bits.pop(operation.began)
+        kept = _Minimal(self._ended)
+        for configuration in self._configurations:
+            if configuration[1] & bit:
+                kept.add(configuration)
+        waiting = [each for each in self._configurations if not each[1] & bit]
+        if waiting:
+            self._reach(bit, waiting, kept)
+        if not kept.found:
+            states = list({state: None for state, _ in sorted(self._configurations, key=repr)})
+            others = [other for other in self._under_way.values() if other is not operation]
+            raise NotLinearizable(self._key, operation, states, others)
+        del self._under_way[bit]
+        self._looks.pop(bit, None)
+        self._ended &= ~bit
+        self._free.append(bit)
+        self._configurations = {(state, done & ~bit) for state, done in kept.configurations()}
+
+    def _reach(self, bit: int, waiting: list[Configuration], kept: _Minimal) -> None:
+        """Find every configuration in which the operation of `bit` has had its instant, fewest `info` ones first."""
+        seen = _Minimal(self._ended)
+        frontier = [each for each in waiting if seen.add(each)]
+        while frontier:
+            found: list[Configuration] = []
+            for state, done in frontier:
+                self._extend(state, done, bit, kept, found, seen)
+            frontier = found
+
+    def _extend(
+        self, state: Hashable, done: int, bit: int, kept: _Minimal, found: list[Configuration], seen: _Minimal
+    ) -> None:
+        for other, operation in self._under_way.items():
+            if done & other or other in self._looks:
+                continue
+            before = self._before.get(other)
+            if before is not None and not done & before:
+                continue
+            after = self._step(state, operation)
+            if after is REFUSED or (after == state and not self._ended & other):
+                continue
+            reached = self._with_looks(after, done | other)
+            if reached[1] & bit:
+                kept.add(reached)
+            elif seen.add(reached):
+                found.append(reached)
+
+    def _step(self, state: Hashable, operation: Operation) -> Any:
+        self._left -= 1
+        if self._left < 0:
+            raise TooManyOrders(self._key, self._limit, operation.invoked)
+        taken = operation.taken if operation.state == OK else UNKNOWN
+        return self._model.step(state, operation.name, operation.given, taken)
+
+
+class _Minimal:
+    """A set of configurations without those that another one makes superfluous.
+
+    Of two with one state and the same instants given among the operations whose end is known, the one that has used
+    fewer of the `info` operations can do all that the other can: an `info` operation never has to happen.
+    """
+
+    __slots__ = ("_ended", "found")
+
+    def __init__(self, ended: int) -> None:
+        self._ended = ended
+        self.found: dict[Configuration, list[int]] = {}
+
+    def add(self, configuration: Configuration) -> bool:
+        """Take it in; False when it is superfluous."""
+        state, done = configuration
+        key = (state, done & self._ended)
+        used = done & ~self._ended
+        there = self.found.get(key)
+        if there is None:
+            self.found[key] = [used]
+            return True
+        if any(not other & ~used for other in there):
+            return False
+        self.found[key] = [other for other in there if used & ~other]
+        self.found[key].append(used)
+        return True
+
+    def configurations(self) -> Iterable[Configuration]:
+        """What is in it."""
+        return [(state, done | used) for (state, done), sets in self.found.items() for used in sets]
+
+
+def _some(texts: list[str]) -> str:
+    return ", ".join(texts[:SHOWN]) + (f" and {len(texts) - SHOWN} more" if len(texts) > SHOWN else "")
