@@ -117,7 +117,7 @@ class Simulation:
             raise
         finally:
             self.closed = True
-        if error is not None and isinstance(error, Exception):
+        if error is not None and not isinstance(error, KeyboardInterrupt | SystemExit | GeneratorExit):
             self._failed(error)
 
     def _check_all(self) -> None:
