@@ -68,6 +68,8 @@ def unrest(sim: Simulation) -> str:
         return "frames are under way"
     if sim.client.under_way:
         return f"{sim.client.under_way} requests of the client wait for their answers"
+    if sim.client.unsettled:
+        return f"{sim.client.unsettled} messages of the client are not acknowledged"
     for node in world.nodes:
         for core in node.cores:
             life = core.life

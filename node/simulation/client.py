@@ -134,6 +134,11 @@ class SimulatedClient:
         """Requests that have no answer yet."""
         return len(self._open)
 
+    @property
+    def unsettled(self) -> int:
+        """Messages it has sent that no core has acknowledged yet."""
+        return sum(row.in_flight + row.waiting for row in self._links.statistics())
+
     def refresh(self) -> None:
         """Read the directory of the lowest node that lives."""
         nodes = [node for node in self._world.nodes if node.alive]
