@@ -1,19 +1,19 @@
-"""Core processes as children of the manager: spawned, watched by pidfd, reaped, killed.
+"""Core processes as children of the manager: started fresh or adopted, watched by pidfd, reaped, killed.
 
-The manager is a child subreaper, so that what its cores leave behind comes to it and is reaped too. A core is started
-as a fresh Python with one inherited descriptor, its end of a socketpair; signals meant for the node are blocked from
-the first instruction on, so that no Ctrl-C reaches a core before it says it ignores them.
+The manager is a child subreaper, so that what the zygote forks twice, and what its cores leave behind, comes to it. A
+fresh Python inherits its descriptors; signals meant for the node are blocked from its first instruction on, so that no
+Ctrl-C reaches a core before it says it ignores them.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import select
 import signal
-import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -42,30 +42,21 @@ class Children:
         self._poller = poller
         self._on_end = on_end
         self._by_core: dict[int, Child] = {}
+        self.others: set[int] = set()  # children that somebody else here watches and reaps
+        self.before_reaping: Callable[[], None] = _nothing  # takes in the forks the zygote has told of
         prctl(PR_SET_CHILD_SUBREAPER, 1)
 
-    def spawn(self, core: int, incarnation: int) -> tuple[Child, socket.socket]:
-        """Start a process for this life of a core; returns it and our end of its socketpair. Raises OSError."""
-        ours, theirs = socket.socketpair()
-        try:
-            theirs.set_inheritable(True)
-            command = [sys.executable, "-P", "-m", CORE_MODULE, str(theirs.fileno())]
-            pid = os.posix_spawn(
-                sys.executable,
-                command,
-                os.environ,
-                file_actions=[(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)],
-                setsigmask=NODE_SIGNALS,
-            )
-        except OSError:
-            ours.close()
-            raise
-        finally:
-            theirs.close()
-        child = Child(core, incarnation, pid, os.pidfd_open(pid))
+    def spawn(self, core: int, incarnation: int, descriptors: Sequence[int]) -> Child:
+        """Start a fresh Python for this life of a core, with its ends of pipe and hands. Raises OSError."""
+        pid = start_python(CORE_MODULE, descriptors)
+        return self.adopt(core, incarnation, pid, os.pidfd_open(pid))
+
+    def adopt(self, core: int, incarnation: int, pid: int, pidfd: int) -> Child:
+        """Watch a process that is, or is about to become, a child of this one; the pidfd is ours now."""
+        child = Child(core, incarnation, pid, pidfd)
         self._by_core[core] = child
         self._poller.register(child.pidfd, select.EPOLLIN, lambda _events: self._ended(child))
-        return child, ours
+        return child
 
     def get(self, core: int) -> Child | None:
         """The process that runs for a core, if one does."""
@@ -83,12 +74,14 @@ class Children:
             signal.pidfd_send_signal(child.pidfd, signal.SIGKILL)
         for child in list(self._by_core.values()):
             self._forget(child)
-            os.waitid(os.P_PIDFD, child.pidfd, os.WEXITED)
+            with contextlib.suppress(ChildProcessError):  # forked, and the process between has not given it to us yet
+                os.waitid(os.P_PIDFD, child.pidfd, os.WEXITED)
             os.close(child.pidfd)
 
     def reap_strays(self) -> int:
         """Reap what our cores left behind (their own children, come to us as their subreaper); returns how many."""
-        known = {child.pid for child in self._by_core.values()}
+        self.before_reaping()
+        known = {child.pid for child in self._by_core.values()} | self.others
         count = 0
         while True:
             try:
@@ -104,7 +97,10 @@ class Children:
         return len(self._by_core)
 
     def _ended(self, child: Child) -> None:
-        found = os.waitid(os.P_PIDFD, child.pidfd, os.WEXITED | os.WNOHANG)
+        try:
+            found = os.waitid(os.P_PIDFD, child.pidfd, os.WEXITED | os.WNOHANG)
+        except ChildProcessError:
+            return  # it ended before the process between it and the zygote did: ours in microseconds, and told again
         if found is None:
             return
         self._forget(child)
@@ -118,6 +114,24 @@ class Children:
             del self._by_core[child.core]
 
 
+def start_python(module: str, descriptors: Sequence[int]) -> int:
+    """Start `python -P -m MODULE FD...` with copies of the descriptors; returns its pid. Raises OSError."""
+    copies = [os.dup(descriptor) for descriptor in descriptors]
+    try:
+        for copy in copies:
+            os.set_inheritable(copy, True)
+        return os.posix_spawn(
+            sys.executable,
+            [sys.executable, "-P", "-m", module, *(str(copy) for copy in copies)],
+            os.environ,
+            file_actions=[(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)],
+            setsigmask=NODE_SIGNALS,
+        )
+    finally:
+        for copy in copies:
+            os.close(copy)
+
+
 def exit_text(code: int, status: int) -> str:
     """How a process ended, for people: `killed by SIGKILL`, `exited with status 3`."""
     if code == os.CLD_EXITED:
@@ -127,6 +141,10 @@ def exit_text(code: int, status: int) -> str:
     except ValueError:
         name = f"signal {status}"
     return f"killed by {name}" + (" (core dumped)" if code == os.CLD_DUMPED else "")
+
+
+def _nothing() -> None:
+    """No zygote has told of anything."""
 
 
 def prctl(option: int, value: int) -> None:

@@ -48,7 +48,7 @@ class Commands:
                 own = {"node": manager.config.name, "incarnation": manager.incarnation}
                 request.reply({**own, "pid": os.getpid(), "state": state.state})
             case "status":
-                request.reply(status_shape(state, manager.crew.vitals, resident_bytes))
+                request.reply(status_shape(state, manager.crew.vitals, resident_bytes, manager.zygote.pid))
             case "members":
                 request.reply(state.members.shape())
             case "call-info":

@@ -1,7 +1,7 @@
-"""One core as an operating-system process: `python -P -m regrove.node.process.core_process FD`.
+"""One core as an operating-system process: forked by the zygote, or started as a fresh Python (this module, two FDs).
 
-Born of the manager with one inherited descriptor, its end of a socketpair. It dies with its manager: by the parent's
-death signal, by the pipe's end, and because it checks its parent after arming the first of these.
+A child of the manager either way, with two descriptors: its ends of the pipe and of the hands. It dies with its
+manager: by the parent's death signal, by the pipe's end, and because it checks its parent after arming the first.
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ from regrove.node.process import guard
 from regrove.node.process.boot import EXIT_FAILED, EXIT_ORPHANED, EXIT_REFUSED, BootParameters
 from regrove.node.process.children import NODE_SIGNALS, PR_SET_PDEATHSIG, prctl
 from regrove.node.process.core_loop import CoreLoop, LogLevel
-from regrove.node.process.framing import FrameReader, pack
+from regrove.node.process.descriptors import Hands, close_all
+from regrove.node.process.fork import reseed
+from regrove.node.process.framing import pack, read_frame
 from regrove.node.process.keyring import shared
 from regrove.node.process.loading import load_application
 from regrove.node.process.logs import Line, core_logger
@@ -47,13 +49,21 @@ from regrove.transport.zeromq import ZeromqSettings, ZeromqTransport
 BOOT_LIMIT_S: Final = 10.0  # what the manager takes to write the first frame
 
 
-def main(descriptor: int) -> int:
+def serve_forked(_manager: int, given: list[int]) -> int:
+    """Run a core in a process that the zygote has just forked."""
+    reseed()
+    return main(*given)
+
+
+def main(descriptor: int, hands: int) -> int:
     """Run a core until it ends; returns the exit code of the process."""
     for number in NODE_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, NODE_SIGNALS)
     connection = socket.socket(fileno=descriptor)
     connection.set_inheritable(False)
+    passing = socket.socket(fileno=hands)
+    passing.set_inheritable(False)
     prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     _raise_descriptor_limit()
     parameters = _read_boot(connection)
@@ -70,7 +80,7 @@ def main(descriptor: int) -> int:
         connection.sendall(pack(["reported", "refused", text]))
         return EXIT_REFUSED
     try:
-        return _drive(parameters, application, tree, connection)
+        return _drive(parameters, application, tree, connection, passing)
     except TransportError as problem:
         connection.setblocking(True)
         connection.sendall(pack(["reported", "failed", str(problem)]))
@@ -87,14 +97,11 @@ def _raise_descriptor_limit() -> None:
 def _read_boot(connection: socket.socket) -> BootParameters | None:
     """The first frame; None when the manager went away before it wrote it."""
     connection.settimeout(BOOT_LIMIT_S)
-    reader = FrameReader(limit=1024 * 1024)
     try:
-        while data := connection.recv(1):  # not one byte past the frame: what follows is the pipe's
-            for frame in reader.feed(data):
-                return BootParameters.from_plain(frame[1])
+        frame = read_frame(connection)
     except OSError:
         return None
-    return None
+    return None if frame is None else BootParameters.from_plain(frame[1])
 
 
 def _load(parameters: BootParameters) -> tuple[Application, Supervisor]:
@@ -119,7 +126,13 @@ def core_settings(parameters: BootParameters, bounds: Bounds, seed: int) -> Core
     )
 
 
-def _drive(parameters: BootParameters, application: Application, tree: Supervisor, connection: socket.socket) -> int:
+def _drive(
+    parameters: BootParameters,
+    application: Application,
+    tree: Supervisor,
+    connection: socket.socket,
+    passing: socket.socket,
+) -> int:
     config, bounds = parameters.config, application.bounds
     poller = Poller()
     keys = KeyPair(parameters.public_key, parameters.secret_key) if parameters.public_key else None
@@ -157,13 +170,23 @@ def _drive(parameters: BootParameters, application: Application, tree: Superviso
     core = Core(core_settings(parameters, bounds, seed), tree, links, logger)
     loop = CoreLoop(core, edge, transport, links, poller, level)
     pipe = Pipe(connection, poller, loop.on_frame, loop.on_manager_gone)
+    hands = Hands(passing, poller, _unasked, _nothing)
     lines.pipe = pipe
     loop.attach(pipe)
     pipe.send(["bound", parameters.endpoint, remote, parameters.public_key, application.name, application.version])
     try:
         return loop.run()
     finally:
+        hands.close()
         edge.close()
+
+
+def _unasked(_message: Any, given: list[int]) -> None:
+    close_all(given)
+
+
+def _nothing() -> None:
+    """The pipe tells of the manager's end."""
 
 
 def _listen(parameters: BootParameters, transport: ZeromqTransport) -> tuple[Mapping[str, str], str]:
@@ -249,4 +272,4 @@ def _exit(code: int) -> NoReturn:
 
 
 if __name__ == "__main__":
-    _exit(main(int(sys.argv[1])))
+    _exit(main(int(sys.argv[1]), int(sys.argv[2])))

@@ -32,6 +32,7 @@ class ManagerSettings:
     bind_limit: int | None = BIND_LIMIT  # None: no limit
     address: str = ""
     draw: Callable[[int, int], int] = no_jitter
+    zygote: bool = False  # cores are forked from one
 
 
 @dataclass(slots=True)
@@ -51,6 +52,7 @@ class CoreSlot:
     restarts: list[int] = field(default_factory=list)  # times of the replacements that still count
     strikes: int = 0  # quarantines in a row; a life longer than the budget's period ends the row
     deadline: int | None = None
+    owed: bool = False  # it waits for the zygote's first start; no process yet
 
     @property
     def bound(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +12,13 @@ from typing import Any
 
 from regrove.node.io.poller import Poller
 from regrove.node.process.boot import BootParameters
-from regrove.node.process.children import Children
+from regrove.node.process.children import Child, Children
 from regrove.node.process.configuration import NodeConfig
+from regrove.node.process.descriptors import Hands, close_all, pair
+from regrove.node.process.manager_events import Event, ForkFailed, SpawnKind
 from regrove.node.process.pipe import Pipe
 from regrove.node.process.status import Vitals
+from regrove.node.process.zygote_client import ZygoteClient
 from regrove.transport.endpoints import ipc_endpoint
 from regrove.transport.keys import KeyPair
 
@@ -30,6 +34,41 @@ class CrewSettings:
     keys: KeyPair | None
 
 
+class _Birth:
+    """The sockets of a life that is being started: our ends, and theirs until the process has them. Raises OSError."""
+
+    __slots__ = ("_theirs", "core", "hands", "incarnation", "pipe", "request")
+
+    def __init__(self, core: int, incarnation: int) -> None:
+        self.core = core
+        self.incarnation = incarnation
+        self.request = 0  # of the zygote, while one is under way
+        self.pipe, their_pipe = socket.socketpair()
+        try:
+            self.hands, their_hands = pair()
+        except OSError:
+            self.pipe.close()
+            their_pipe.close()
+            raise
+        self._theirs = (their_pipe, their_hands)
+
+    @property
+    def theirs(self) -> list[int]:
+        """Descriptors for the process, in the order it takes them."""
+        return [end.fileno() for end in self._theirs]
+
+    def let_go(self) -> None:
+        """The process has its ends."""
+        for end in self._theirs:
+            end.close()
+
+    def close(self) -> None:
+        """There will be no such process."""
+        self.let_go()
+        self.pipe.close()
+        self.hands.close()
+
+
 class CoreCrew:
     """Spawns cores and carries frames. `on_frame(core, incarnation, frame)`, `on_failed(core, incarnation, why)`."""
 
@@ -37,33 +76,82 @@ class CoreCrew:
         self,
         settings: CrewSettings,
         children: Children,
+        zygote: ZygoteClient,
         poller: Poller,
         on_frame: Callable[[int, int, Any], None],
         on_failed: Callable[[int, int, str], None],
+        on_event: Callable[[Event], None],
     ) -> None:
         self._settings = settings
         self._children = children
+        self._zygote = zygote
         self._poller = poller
         self._on_frame = on_frame
         self._on_failed = on_failed
+        self._on_event = on_event
+        self._births: dict[int, _Birth] = {}  # being forked
+        self._hands: dict[int, Hands] = {}
         self._pipes: dict[int, Pipe] = {}
         self._sockets: dict[int, str] = {}
         self.vitals: dict[int, Vitals] = {}
 
-    def spawn(self, core: int, incarnation: int) -> None:
-        """Start a life of a core; a failure to start is told as its end."""
+    def spawn(self, core: int, incarnation: int, kind: SpawnKind) -> None:
+        """Start a life of a core; a failure to start is told as its end, one to fork by itself."""
         self._bury(core)
-        parameters = self._parameters(core, incarnation)
         try:
-            child, connection = self._children.spawn(core, incarnation)
+            birth = _Birth(core, incarnation)
         except OSError as problem:
             self._on_failed(core, incarnation, f"could not be started: {problem.strerror}")
             return
+        if kind == "fork":
+            self._births[core] = birth
+            birth.request = self._zygote.fork(
+                "fork",
+                birth.theirs,
+                lambda pid, pidfd: self._forked(birth, pid, pidfd),
+                lambda why, silent: self._not_forked(birth, why, silent),
+            )
+            return
+        try:
+            child = self._children.spawn(core, incarnation, birth.theirs)
+        except OSError as problem:
+            birth.close()
+            self._on_failed(core, incarnation, f"could not be started: {problem.strerror}")
+            return
+        self._born(birth, child)
+
+    def kill(self, core: int) -> None:
+        """End the process of a core, or give up the one that is being forked; either is told as its end."""
+        birth = self._births.pop(core, None)
+        if birth is None:
+            self._children.kill(core)
+            return
+        self._zygote.forget(birth.request)
+        birth.close()
+        self._on_failed(core, birth.incarnation, "was given up while it was being forked")
+
+    def _forked(self, birth: _Birth, pid: int, pidfd: int) -> None:
+        del self._births[birth.core]
+        self._born(birth, self._children.adopt(birth.core, birth.incarnation, pid, pidfd))
+
+    def _not_forked(self, birth: _Birth, why: str, silent: bool) -> None:
+        self._births.pop(birth.core, None)
+        birth.close()  # one that is forked all the same finds nobody here, and ends
+        self._on_event(ForkFailed(birth.core, birth.incarnation, why, silent))
+
+    def _born(self, birth: _Birth, child: Child) -> None:
+        core, incarnation = birth.core, birth.incarnation
+        parameters = self._parameters(core, incarnation)
         self._sockets[core] = parameters.endpoint.removeprefix("ipc://")
         self.vitals[core] = Vitals(child.pid)
-        pipe = Pipe(connection, self._poller, lambda frame: self._on_frame(core, incarnation, frame), _let_pass)
+        birth.let_go()
+        self._hands[core] = Hands(birth.hands, self._poller, lambda m, fds: self._handed(core, m, fds), _nothing)
+        pipe = Pipe(birth.pipe, self._poller, lambda frame: self._on_frame(core, incarnation, frame), _let_pass)
         self._pipes[core] = pipe
         pipe.send(["boot", parameters.plain()])
+
+    def _handed(self, core: int, message: Any, descriptors: list[int]) -> None:
+        close_all(descriptors)
 
     def send(self, core: int, frame: list[Any]) -> None:
         """Send to a core; to one that is gone: nothing."""
@@ -94,11 +182,16 @@ class CoreCrew:
         """Close every pipe, remove every socket file."""
         for core in list(self._pipes):
             self._bury(core)
+        while self._births:
+            self._births.popitem()[1].close()
 
     def _bury(self, core: int) -> None:
         pipe = self._pipes.pop(core, None)
         if pipe is not None:
             pipe.close()
+        hands = self._hands.pop(core, None)
+        if hands is not None:
+            hands.close()
         path = self._sockets.pop(core, None)
         if path is not None:
             with contextlib.suppress(OSError):
@@ -129,6 +222,10 @@ class CoreCrew:
         """Named by core and incarnation, never bound twice; the node's own incarnation guards against a left-over."""
         name = f"core-{core}.{self._settings.node_incarnation}.{incarnation}"
         return ipc_endpoint(self._settings.folder, name, self._settings.short_folder)
+
+
+def _nothing() -> None:
+    """As with its pipe: its pidfd tells of a core's end."""
 
 
 def _let_pass(_why: str) -> None:

@@ -6,6 +6,7 @@ lists. Both ends are processes of one user on one machine; the limits guard agai
 
 from __future__ import annotations
 
+import socket
 import struct
 from typing import Any, Final
 
@@ -57,6 +58,31 @@ class FrameReader:
             start += 4 + length
         del buffer[:start]
         return values
+
+
+def read_frame(connection: socket.socket) -> Any:
+    """Take one frame of a blocking socket and not one byte more; None when the other end closed.
+
+    Raises OSError, and FramingError for what is no frame.
+    """
+    header = _exactly(connection, _LENGTH.size)
+    if header is None:
+        return None
+    (length,) = _LENGTH.unpack(header)
+    if length > FRAME_BYTES_MAX:
+        raise FramingError(f"a frame of {length} bytes was announced, the limit is {FRAME_BYTES_MAX}")
+    body = _exactly(connection, length)
+    return None if body is None else _unpack(body)
+
+
+def _exactly(connection: socket.socket, count: int) -> bytes | None:
+    data = b""
+    while len(data) < count:
+        more = connection.recv(count - len(data))
+        if not more:
+            return None
+        data += more
+    return data
 
 
 def _unpack(body: bytes) -> Any:

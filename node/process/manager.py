@@ -40,10 +40,12 @@ from regrove.node.process.manager_events import (
     Finish,
     Go,
     Kill,
+    KillZygote,
     Note,
     Ready,
     Share,
     Spawn,
+    SpawnZygote,
     StopAsked,
     Tell,
     Tick,
@@ -52,6 +54,7 @@ from regrove.node.process.manager_state import ManagerState
 from regrove.node.process.peering import Peering
 from regrove.node.process.signals import Signals, has_terminal
 from regrove.node.process.status import call_info, resident_bytes
+from regrove.node.process.zygote_client import Started, ZygoteClient
 
 EVENTS_PER_PASS: Final = 10_000  # a bound on what one wake decides before links and signals are looked at again
 
@@ -67,6 +70,7 @@ class Manager:
         address: str,
         poller: Poller,
         log: LogWriter,
+        early: Started | None = None,
     ) -> None:
         config = resolved.config
         self.resolved = resolved
@@ -87,11 +91,13 @@ class Manager:
             bind_limit=None if config.debug else BIND_LIMIT,
             address=address,
             draw=lambda core, strikes: key_of(seed, core, strikes),
+            zygote=True,
         )
         self.state = ManagerState(settings)
         self.application = ""
         self.log_level = config.log_level
         self._children = Children(poller, self._child_ended)
+        self.zygote = ZygoteClient(poller, self._children, config.app, config.import_path, self.put, early)
         self._crew: CoreCrew | None = None
         self._peering: Peering | None = None
         self._commands = Commands(self)
@@ -253,14 +259,18 @@ class Manager:
 
     def _carry_out(self, action: Action) -> None:
         match action:
-            case Spawn(core, incarnation):
-                self.crew.spawn(core, incarnation)
+            case Spawn(core, incarnation, kind):
+                self.crew.spawn(core, incarnation, kind)
+            case SpawnZygote():
+                self.zygote.start()
+            case KillZygote():
+                self.zygote.kill()
             case Tell(core, item):
                 self.crew.send(core, input_frame(item))
             case Go(core, peers):
                 self.crew.send(core, ["go", peers])
             case Kill(core):
-                self._children.kill(core)
+                self.crew.kill(core)
             case Share(node, item):
                 if self._peering is not None:
                     self._peering.share(node, item)
@@ -277,6 +287,7 @@ class Manager:
                 assert_never(action)
 
     def _close(self) -> None:
+        self.zygote.close()
         self._children.kill_all()
         if self._peering is not None:
             self._peering.close(time.monotonic_ns())

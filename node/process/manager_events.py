@@ -105,6 +105,43 @@ class StopAsked:
 
 
 @dataclass(frozen=True, slots=True)
+class ZygoteUp:
+    """The zygote has imported the application. Texts name what that left: threads, and what no fork survives."""
+
+    threads: tuple[str, ...] = ()
+    unforkable: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ZygoteRefused:
+    """The zygote cannot import the application; `ZygoteEnded` follows."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ZygoteEnded:
+    """The zygote's process is gone."""
+
+    how: str
+
+
+@dataclass(frozen=True, slots=True)
+class ZygoteAnswered:
+    """A zygote that had been silent answered."""
+
+
+@dataclass(frozen=True, slots=True)
+class ForkFailed:
+    """The zygote did not fork this life of a core; `silent`: it did not answer at all."""
+
+    core: int
+    incarnation: int
+    why: str
+    silent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Tick:
     """`deadline()` has come."""
 
@@ -120,16 +157,37 @@ Event: TypeAlias = (
     | PeerTold
     | PeerLost
     | StopAsked
+    | ZygoteUp
+    | ZygoteRefused
+    | ZygoteEnded
+    | ZygoteAnswered
+    | ForkFailed
     | Tick
 )
+
+SpawnKind: TypeAlias = Literal["fork", "fresh"]
 
 
 @dataclass(frozen=True, slots=True)
 class Spawn:
-    """Start a process for this life of a core; `CoreBound`, or `CoreEnded`, follows."""
+    """Start a process for this life of a core; `CoreBound`, or `CoreEnded`, follows.
+
+    `fork`: by the zygote, which may end in `ForkFailed` · `fresh`: a Python of its own.
+    """
 
     core: int
     incarnation: int
+    kind: SpawnKind = "fresh"
+
+
+@dataclass(frozen=True, slots=True)
+class SpawnZygote:
+    """Start the zygote; `ZygoteUp`, `ZygoteRefused` or `ZygoteEnded` follows."""
+
+
+@dataclass(frozen=True, slots=True)
+class KillZygote:
+    """End the zygote's process at once; `ZygoteEnded` follows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,4 +250,4 @@ class Finish:
     why: str
 
 
-Action: TypeAlias = Spawn | Tell | Go | Kill | Share | Dial | Note | Ready | Finish
+Action: TypeAlias = Spawn | SpawnZygote | KillZygote | Tell | Go | Kill | Share | Dial | Note | Ready | Finish

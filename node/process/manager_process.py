@@ -24,7 +24,7 @@ from regrove.node.process import guard
 from regrove.node.process.configuration import ConfigError, NodeConfig, Resolved
 from regrove.node.process.crew import CoreCrew, CrewSettings
 from regrove.node.process.folders import RuntimeFolder, private_folder, short_folder
-from regrove.node.process.framing import FrameReader, pack
+from regrove.node.process.framing import pack, read_frame
 from regrove.node.process.keyring import loopback_keys, read_keys, shared
 from regrove.node.process.logs import LogWriter
 from regrove.node.process.manager import Manager
@@ -66,11 +66,8 @@ def main(descriptor: int) -> int:
 
 
 def _read_config(connection: socket.socket) -> NodeConfig | None:
-    reader = FrameReader()
-    while data := connection.recv(1):  # not one byte past the frame
-        for frame in reader.feed(data):
-            return NodeConfig.from_plain(frame)
-    return None
+    frame = read_frame(connection)
+    return None if frame is None else NodeConfig.from_plain(frame)
 
 
 def _run(
@@ -126,7 +123,9 @@ def _manage(
             lifeline = Pipe(parent.dup(), poller, _ignore, manager.lifeline_cut)
             manager.on_ready = lambda: lifeline.send({"ready": {"incarnation": incarnation, "listen": address}})
         settings = CrewSettings(config, runtime.folder.path, short_folder(runtime.folder.path), incarnation, keys)
-        crew = CoreCrew(settings, manager.children, poller, manager.core_said, manager.core_failed)
+        crew = CoreCrew(
+            settings, manager.children, manager.zygote, poller, manager.core_said, manager.core_failed, manager.put
+        )
         manager.attach(crew, _peering(plane, config, keys, manager, poller) if plane is not None else None)
         return manager.run()
     finally:

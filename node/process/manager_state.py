@@ -35,6 +35,7 @@ from regrove.node.process.manager_events import (
     Dial,
     Event,
     Finish,
+    ForkFailed,
     Go,
     Kill,
     Note,
@@ -46,7 +47,12 @@ from regrove.node.process.manager_events import (
     StopAsked,
     Tell,
     Tick,
+    ZygoteAnswered,
+    ZygoteEnded,
+    ZygoteRefused,
+    ZygoteUp,
 )
+from regrove.node.process.zygote_slot import ZygoteEvent, ZygoteSlot
 from regrove.supervisor.reasons import CoreDown, NoConnection, Shutdown
 
 EXIT_OK: Final = 0
@@ -65,6 +71,7 @@ class ManagerState:
         self.cores = [CoreSlot(core) for core in range(settings.cores)]
         self.members = Membership(settings.node, settings.incarnation, settings.address)
         self.names = NameTable()
+        self.zygote = ZygoteSlot(settings.zygote, settings.bind_limit)
         self.opened = False  # the first Go was given
         self.ready = False
         self.stopping = False
@@ -90,12 +97,16 @@ class ManagerState:
             return out
         match event:
             case Begin():
+                if self.settings.zygote:
+                    self.zygote.begin(now, out)
                 for slot in self.cores:
                     self._spawn(slot, now, out)
             case CoreBound() | CoreStarted() | CoreReported() | CoreEnded() | CoreNamed() | CoreOutgrew():
                 slot = self.cores[event.core]
                 if slot.incarnation == event.incarnation and slot.alive:
                     self._core_event(slot, now, event, out)
+            case ZygoteUp() | ZygoteRefused() | ZygoteEnded() | ZygoteAnswered() | ForkFailed():
+                self._zygote_event(now, event, out)
             case PeerTold():
                 self._peer_told(event, out)
             case PeerLost():
@@ -111,8 +122,7 @@ class ManagerState:
     def deadline(self) -> int | None:
         """Ns of the next `Tick`, or None."""
         times = [slot.deadline for slot in self.cores if slot.deadline is not None]
-        if self._stop_deadline is not None:
-            times.append(self._stop_deadline)
+        times.extend(at for at in (self._stop_deadline, self.zygote.deadline) if at is not None)
         return min(times, default=None)
 
     def view(self) -> NodeView:
@@ -162,10 +172,32 @@ class ManagerState:
         slot.state = "spawning"
         slot.endpoint = slot.remote = slot.key = ""
         slot.report = slot.kill_reason = None
+        slot.owed = self.zygote.awaited
+        if not slot.owed:
+            self._start_process(slot, now, out)
+
+    def _start_process(self, slot: CoreSlot, now: int, out: list[Action]) -> None:
+        slot.owed = False
         slot.started_at = now
         limit = self.settings.bind_limit
         slot.deadline = None if limit is None else now + limit
-        out.append(Spawn(slot.core, slot.incarnation))
+        out.append(Spawn(slot.core, slot.incarnation, self.zygote.kind))
+
+    def _zygote_event(self, now: int, event: ZygoteEvent, out: list[Action]) -> None:
+        self.zygote.take(now, event, self.stopping, out)
+        if isinstance(event, ZygoteRefused) and not self.opened and not self.stopping:
+            self._finish(Finish(EXIT_USAGE, event.text), out)  # every core would say the same
+            return
+        if not self.zygote.awaited:
+            for slot in self.cores:
+                if slot.owed:
+                    self._start_process(slot, now, out)
+        if isinstance(event, ForkFailed):
+            slot = self.cores[event.core]
+            if slot.incarnation == event.incarnation and slot.state == "spawning":
+                fields: dict[str, object] = {"core": slot.core, "reason": event.why}
+                out.append(Note("warning", "fork failed, core is started as a fresh process", fields))
+                out.append(Spawn(slot.core, slot.incarnation, "fresh"))
 
     def _core_bound(self, slot: CoreSlot, event: CoreBound, out: list[Action]) -> None:
         if slot.state != "spawning":
@@ -374,10 +406,14 @@ class ManagerState:
         self._stop_deadline = now + limit + STOP_GRACE
         for slot in self.cores:
             self._stop_core(slot, event.why, out)
+        self._check_stopped(out)
 
     def _stop_core(self, slot: CoreSlot, why: str, out: list[Action]) -> None:
         slot.deadline = None
-        if slot.state in ("starting", "up"):
+        if slot.owed:
+            slot.owed = False
+            slot.state = "ended"
+        elif slot.state in ("starting", "up"):
             slot.state = "stopping"
             out.append(Tell(slot.core, StopCore(self.settings.drain_limit / SECOND, Shutdown(why))))
         elif slot.state in ("spawning", "waiting"):
@@ -391,17 +427,20 @@ class ManagerState:
         self._stop_deadline = None
         for slot in self.cores:
             slot.deadline = None
-            if slot.alive:
+            if slot.alive and not slot.owed:
                 slot.kill_reason = f"was killed: the node was told to stop at once ({why})"
                 out.append(Kill(slot.core))
             else:
+                slot.owed = False
                 slot.state = "ended"
+        self._check_stopped(out)
 
     def _check_stopped(self, out: list[Action]) -> None:
         if all(slot.state == "ended" for slot in self.cores):
             self._finish(Finish(EXIT_OK, f"stopped: {self._stop_why}"), out)
 
     def _tick(self, now: int, out: list[Action]) -> None:
+        self.zygote.tick(now, out)
         for slot in self.cores:
             if slot.deadline is None or slot.deadline > now:
                 continue

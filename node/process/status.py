@@ -23,8 +23,10 @@ class Vitals:
     beat: Mapping[str, Any] | None = None
 
 
-def status_shape(state: ManagerState, vitals: Mapping[int, Vitals], rss: Callable[[int], int | None]) -> dict[str, Any]:
-    """`regrove status --json` (nodes.md, "Command line"); `rss` gives the resident bytes of a pid."""
+def status_shape(
+    state: ManagerState, vitals: Mapping[int, Vitals], rss: Callable[[int], int | None], zygote: int | None = None
+) -> dict[str, Any]:
+    """`regrove status --json` (nodes.md, "Command line"); `rss` gives the resident bytes of a pid, `zygote` a pid."""
     cores = []
     for slot in state.cores:
         core = vitals.get(slot.core, Vitals())
@@ -46,6 +48,7 @@ def status_shape(state: ManagerState, vitals: Mapping[int, Vitals], rss: Callabl
         "state": state.state,
         "cores": cores,
         "manager": {"pid": os.getpid()},
+        "zygote": {"pid": zygote, "state": state.zygote.state, "why": state.zygote.why},
         "agent": None,
     }
 

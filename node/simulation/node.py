@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from regrove.node.simulation.world import World
 
 SPAWN_TIME: Final = Distribution((15, 120 * MILLISECOND, 250 * MILLISECOND), (1, 250 * MILLISECOND, SECOND))
+FORK_TIME: Final = Distribution((15, 3 * MILLISECOND, 9 * MILLISECOND), (1, 9 * MILLISECOND, 60 * MILLISECOND))
 NOTICE_TIME: Final = Distribution((15, MILLISECOND, 4 * MILLISECOND), (1, 4 * MILLISECOND, 20 * MILLISECOND))
 PIPE_TIME: Final = Distribution((15, 20 * MICROSECOND, 150 * MICROSECOND), (1, 150 * MICROSECOND, 2 * MILLISECOND))
 LEVEL_3: Final = SECOND  # what systemd or Kubernetes takes to start a node again that ended with EXIT_QUARANTINED
@@ -46,6 +47,7 @@ class SimulatedNode:
         self.disk = Disk(self.name, world.draws)
         self.cores = [SimulatedCore(self, core) for core in range(cores)]
         self.exit: me.Finish | None = None
+        self._zygote = 0  # the life of the zygote, counted over all lives of the node
         self._tick_at: int | None = None
         self._pipes: dict[int, int] = {}  # when the last message in each core's pipe arrives
         self._held: deque[me.Event] = deque()  # what the manager has not read while it was stopped
@@ -72,6 +74,7 @@ class SimulatedNode:
             world.budget,
             address=f"sim://{self.name}",
             draw=lambda core, strikes: key_of(seed, core, strikes),
+            zygote=True,
         )
         self.state = ManagerState(settings)
         world.note(self.name, "node-boot", str(self.incarnation))
@@ -147,8 +150,12 @@ class SimulatedNode:
 
     def _carry_out(self, action: me.Action) -> None:
         match action:
-            case me.Spawn(core, incarnation):
-                self._spawn(core, incarnation)
+            case me.Spawn(core, incarnation, kind):
+                self._spawn(core, incarnation, kind)
+            case me.SpawnZygote():
+                self._spawn_zygote()
+            case me.KillZygote():
+                self.kill_zygote("killed by its manager")
             case me.Tell(core, item):
                 home = self._home(core)
                 self._pipe(core, lambda: self.cores[core].deliver(item, home))
@@ -187,8 +194,25 @@ class SimulatedNode:
 
     # --- its cores ---
 
-    def _spawn(self, core: int, incarnation: int) -> None:
-        delay = SPAWN_TIME.pick(self.world.draws.draw("spawn", self.name, str(core)))
+    def _spawn_zygote(self) -> None:
+        delay = SPAWN_TIME.pick(self.world.draws.draw("zygote", self.name))
+        self._zygote += 1
+        self.world.later(delay, "zygote", self.name, self._zygote_up, (self.state, self._zygote))
+
+    def _zygote_up(self, call: tuple[ManagerState | None, int]) -> None:
+        if call == (self.state, self._zygote):
+            self.event(me.ZygoteUp())
+
+    def kill_zygote(self, how: str) -> None:
+        """End its process; the manager notices a little later, starts cores as fresh ones, and starts it again."""
+        self._zygote += 1
+        delay = NOTICE_TIME.pick(self.world.draws.draw("notice", self.name, "zygote"))
+        told = (self.state, me.ZygoteEnded(how))
+        self.world.later(delay, "zygote-ended", self.name, self._tell_manager, told)
+
+    def _spawn(self, core: int, incarnation: int, kind: me.SpawnKind) -> None:
+        time = FORK_TIME if kind == "fork" else SPAWN_TIME
+        delay = time.pick(self.world.draws.draw("spawn", self.name, str(core)))
         self.world.later(delay, "spawn", self.cores[core].name, self._spawned, (self.state, core, incarnation))
 
     def _spawned(self, call: tuple[ManagerState, int, int]) -> None:

@@ -37,7 +37,8 @@ def test_a_node_boots_every_core_and_its_status_has_the_fixed_shape(start_node: 
     node = start_node()
     node.wait_line("node up")
     status = node.status()
-    assert set(status) == {"node", "state", "cores", "manager", "agent"}
+    assert set(status) == {"node", "state", "cores", "manager", "zygote", "agent"}
+    assert status["zygote"]["state"] == "up"
     assert (status["node"], status["state"], status["agent"]) == ("one@localhost", "up", None)
     assert status["manager"] == {"pid": node.process.pid}
     assert [set(core) for core in status["cores"]] == [

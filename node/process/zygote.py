@@ -1,0 +1,150 @@
+"""The zygote: imports the application once and forks cores and workers in milliseconds.
+
+A child of the manager (this module, one FD). It never makes a ZeroMQ Context and runs nothing of the application but
+its import. It forks twice and the process between ends at once, so that the manager, a child
+subreaper, becomes the parent: no core dies with the zygote. Descriptors reach what it forks by SCM_RIGHTS.
+
+    manager -> zygote                                    zygote -> manager
+      prepare, application, import path, manager's pid     up, threads, unforkable
+      fork, request            + pipe, hands               refused, text
+      worker, request          + connection                forked, request, pid     + pidfd
+                                                           failed, request, text
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import signal
+import socket
+import sys
+import traceback
+from collections.abc import Callable
+from typing import Final, NoReturn
+
+from regrove.node.process import descriptors
+
+EXIT_OK: Final = 0
+EXIT_REFUSED: Final = 64
+NODE_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+Serve = Callable[[int, list[int]], int]  # (the manager's pid, descriptors) -> exit code
+
+
+def main(descriptor: int) -> int:
+    """Import, then serve forks until the manager is gone; returns the exit code."""
+    for number in NODE_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, NODE_SIGNALS)
+    connection = socket.socket(fileno=descriptor)
+    connection.set_inheritable(False)
+    found = descriptors.receive(connection)
+    if found is None:
+        return EXIT_OK
+    _, application, import_path, manager = found[0]
+    from regrove.node.process import core_process, fork
+
+    if not fork.tie_to(manager):
+        return EXIT_OK
+    refused = _prepare(application, import_path)
+    if refused is not None:
+        descriptors.send(connection, ["refused", refused])
+        return EXIT_REFUSED
+    _announce(connection)
+    return _serve(connection, manager, core_process.serve_forked)
+
+
+def _prepare(application: str, import_path: list[str]) -> str | None:
+    """Import all that a core needs; returns why the application cannot be used, or None."""
+    from regrove.node.core.errors import Misuse
+    from regrove.node.process.loading import load_application
+
+    try:
+        load_application(application, import_path)
+    except Misuse as problem:
+        return str(problem)
+    return None
+
+
+def _announce(connection: socket.socket) -> None:
+    from regrove.node.process.leftovers import look
+
+    gc.collect()
+    found = look()
+    # What lives now lives in every core: no collection of theirs touches it, so that its pages stay shared.
+    gc.freeze()
+    descriptors.send(connection, ["up", found.threads, found.unforkable])
+
+
+def _serve(connection: socket.socket, manager: int, serve_core: Serve) -> int:
+    while True:
+        try:
+            found = descriptors.receive(connection)
+        except OSError:
+            found = None
+        if found is None:
+            return EXIT_OK
+        message, given = found
+        request = message[1]
+        try:
+            serve = serve_core if message[0] == "fork" else _serve_worker
+            _fork_twice(connection, request, manager, given, serve)
+        except OSError as problem:
+            descriptors.send(connection, ["failed", request, f"fork: {problem.strerror}"])
+        finally:
+            descriptors.close_all(given)
+
+
+def _fork_twice(connection: socket.socket, request: int, manager: int, given: list[int], serve: Serve) -> None:
+    """Fork a process that becomes the manager's child and runs `serve(manager, given)`; raises OSError."""
+    between = os.fork()
+    if between:
+        os.waitpid(between, 0)
+        return
+    code = 1
+    try:
+        code = _between(connection, request, manager, given, serve)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        _end(code)
+
+
+def _between(connection: socket.socket, request: int, manager: int, given: list[int], serve: Serve) -> int:
+    own = os.getpid()
+    try:
+        pid = os.fork()
+    except OSError as problem:
+        descriptors.send(connection, ["failed", request, f"fork: {problem.strerror}"])
+        return 1
+    if pid:
+        # Before this process ends: until then the new one cannot have been reaped by anybody, so its pidfd is its own.
+        pidfd = os.pidfd_open(pid)
+        descriptors.send(connection, ["forked", request, pid], [pidfd])
+        return 0
+    connection.close()
+    from regrove.node.process import fork
+
+    fork.wait_for_parent(own)
+    return serve(manager, given)
+
+
+def _serve_worker(manager: int, given: list[int]) -> int:
+    """Serve a core's `Offload(where="process")` as a child of the manager."""
+    from regrove.node.io import worker
+
+    worker.main(given[0], manager)
+    return EXIT_OK
+
+
+def _end(code: int) -> NoReturn:
+    """End without the interpreter's own end, which is the zygote's business."""
+    with contextlib.suppress(OSError, ValueError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(code)
+
+
+if __name__ == "__main__":
+    _end(main(int(sys.argv[1])))
