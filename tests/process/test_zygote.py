@@ -1,0 +1,209 @@
+"""A node whose zygote, manager or cores are killed or stopped: what goes on, what ends, and what is said."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from regrove.node.process.zygote_client import is_stopped
+
+if TYPE_CHECKING:
+    from tests.process.conftest import DEADLINE, RunningNode
+
+    StartNode = Callable[..., RunningNode]
+else:
+    StartNode = Callable[..., Any]
+    DEADLINE = 30.0
+
+pytestmark = pytest.mark.processes
+
+
+def parent(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+def ended(pidfd: int) -> bool:
+    """Wait for the end of a process that is nobody's child here."""
+    return bool(select.select([pidfd], [], [], DEADLINE)[0])
+
+
+def wait_zygote(node: RunningNode, state: str) -> dict[str, Any]:
+    """The zygote's row of `status` once it is in that state."""
+    limit = time.monotonic() + DEADLINE
+    while True:
+        row: dict[str, Any] = node.status()["zygote"]
+        if row["state"] == state:
+            return row
+        assert time.monotonic() < limit, f"the zygote is {row}, not {state}"
+
+
+def kill_core(node: RunningNode, core: int) -> dict[str, Any]:
+    """SIGKILL; returns the core's row once its replacement is up."""
+    row = node.status()["cores"][core]
+    os.kill(row["pid"], signal.SIGKILL)
+    node.wait_line("core up", core=core, incarnation=row["incarnation"] + 1)
+    found: dict[str, Any] = node.status()["cores"][core]
+    return found
+
+
+def test_cores_are_children_of_the_manager_and_not_of_the_zygote(start_node: StartNode) -> None:
+    node = start_node()
+    node.wait_line("node up")
+    status = node.status()
+    assert [parent(core["pid"]) for core in status["cores"]] == [status["manager"]["pid"]] * 2
+    assert parent(status["zygote"]["pid"]) == status["manager"]["pid"]
+
+
+def test_a_killed_core_is_forked_again_with_the_kernels_own_reason(start_node: StartNode) -> None:
+    node = start_node()
+    node.wait_line("node up")
+    zygote = node.status()["zygote"]["pid"]
+    row = kill_core(node, 1)
+    assert (row["last_exit"], row["restarts"]) == ("killed by SIGKILL", 1)
+    assert node.status()["zygote"] == {"pid": zygote, "state": "up", "why": ""}
+
+
+def test_killing_the_zygote_takes_no_core_along_and_restarts_go_on(start_node: StartNode) -> None:
+    node = start_node(core_restarts="20/30s")
+    node.wait_line("node up")
+    before = node.status()
+    os.kill(before["zygote"]["pid"], signal.SIGKILL)
+    node.wait_line("zygote lost")
+    assert kill_core(node, 0)["last_exit"] == "killed by SIGKILL"
+    assert wait_zygote(node, "up")["pid"] != before["zygote"]["pid"]
+    assert node.status()["cores"][1]["pid"] == before["cores"][1]["pid"]
+    assert kill_core(node, 1)["last_exit"] == "killed by SIGKILL"
+
+
+def test_a_stopped_zygote_makes_restarts_fresh_processes_and_is_used_again_when_it_goes_on(
+    start_node: StartNode,
+) -> None:
+    node = start_node(core_restarts="20/30s")
+    node.wait_line("node up")
+    zygote = node.status()["zygote"]["pid"]
+    os.kill(zygote, signal.SIGSTOP)
+    while not is_stopped(zygote):
+        pass
+    kill_core(node, 0)
+    assert wait_zygote(node, "silent")["why"] == "the zygote is stopped"
+    os.kill(zygote, signal.SIGCONT)
+    assert wait_zygote(node, "up")["pid"] == zygote
+    kill_core(node, 0)
+    assert len(node.core_pids()) == 2
+
+
+def test_a_killed_manager_leaves_no_process(start_node: StartNode) -> None:
+    node = start_node()
+    node.wait_line("node up")
+    status = node.status()
+    fds = [os.pidfd_open(pid) for pid in [status["zygote"]["pid"], *node.core_pids()]]
+    node.process.kill()
+    assert node.process.wait(DEADLINE) == -signal.SIGKILL
+    assert all(ended(fd) for fd in fds)
+    for fd in fds:
+        os.close(fd)
+
+
+def test_a_stopped_manager_loses_nothing(start_node: StartNode) -> None:
+    node = start_node(settings={"asks": "/1"})
+    node.wait_line("answered")
+    before = node.status()
+    os.kill(before["manager"]["pid"], signal.SIGSTOP)
+    while not is_stopped(before["manager"]["pid"]):
+        pass
+    os.kill(before["cores"][1]["pid"], signal.SIGKILL)
+    os.kill(before["manager"]["pid"], signal.SIGCONT)
+    node.wait_line("core up", core=1, incarnation=2)
+    node.wait_line("answered")
+    assert node.status()["cores"][0]["pid"] == before["cores"][0]["pid"]
+
+
+def test_a_storm_of_crashing_cores_ends_in_quarantine_and_heals_by_itself(
+    start_node: StartNode, tmp_path: Path
+) -> None:
+    (tmp_path / "storm.py").write_text(STORM)
+    node = start_node(app="storm:app", core_restarts="2/1s", settings={"marker": str(tmp_path / "heal")})
+    node.wait_line("core quarantined", core=1)
+    assert node.status()["state"] == "degraded"
+    (tmp_path / "heal").touch()
+    node.wait_line("core up", core=1)
+    assert node.status()["state"] == "up"
+
+
+STORM = '''
+import os
+from regrove.node.core.application import Application
+from regrove.node.core.effects import RECEIVE
+from regrove.node.core.isolate import Isolate
+from regrove.node.core.messages import message
+from regrove.supervisor.spec import Child, Supervisor
+
+@message
+class Tick:
+    pass
+
+class Bomb(Isolate):
+    """Ends its whole process as soon as the tree is up, until the marker is there."""
+    def __init__(self, marker):
+        self.marker = marker
+    def start(self, ctx):
+        ctx.send_after(0.01, Tick())
+        return RECEIVE
+    def handle(self, ctx, message):
+        if not os.path.exists(self.marker):
+            os._exit(9)
+        return RECEIVE
+
+def tree(place):
+    children = [Child("bomb", Bomb, place.settings["marker"])] if place.core == 1 else []
+    return Supervisor("root", children)
+
+app = Application("storm", tree=tree)
+'''
+
+
+def test_an_application_that_leaves_a_context_runs_in_fresh_processes_and_the_module_is_named(
+    start_node: StartNode, tmp_path: Path
+) -> None:
+    (tmp_path / "leftover.py").write_text("import zmq\nfrom demo import app\ncontext = zmq.Context()\n")
+    node = start_node(app="leftover:app")
+    line = node.wait_line("zygote unfit, cores are started as fresh processes")
+    assert "leftover.context" in line["reason"]
+    node.wait_line("node up")
+    assert node.status()["zygote"]["state"] == "unfit"
+    kill_core(node, 1)
+
+
+def test_two_forked_cores_draw_different_numbers(start_node: StartNode, tmp_path: Path) -> None:
+    (tmp_path / "draws.py").write_text(DRAWS)
+    node = start_node(app="draws:app")
+    first, second = node.wait_line("drew"), node.wait_line("drew")
+    assert first["core"] != second["core"]
+    assert first["number"] != second["number"]
+
+
+DRAWS = """
+import random
+from regrove.node.core.application import Application
+from regrove.node.core.effects import RECEIVE
+from regrove.node.core.isolate import Isolate
+from regrove.supervisor.spec import Child, Supervisor
+
+random.seed(1)
+
+class Drawer(Isolate):
+    def start(self, ctx):
+        ctx.log.info("drew", number=random.random())
+        return RECEIVE
+    def handle(self, ctx, message):
+        return RECEIVE
+
+app = Application("draws", tree=lambda place: Supervisor("root", [Child("drawer", Drawer)]))
+"""
