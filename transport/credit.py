@@ -60,7 +60,7 @@ class SendCredit:
 class ReceiveCredit:
     """The receiver's side: counts what was taken and says what to grant next."""
 
-    __slots__ = ("_granted_messages", "_granted_size", "_window", "messages", "size")
+    __slots__ = ("_granted_messages", "_granted_size", "_window", "held_messages", "held_size", "messages", "size")
 
     def __init__(self, window: Window, opening: Window) -> None:
         self._window = window
@@ -68,6 +68,8 @@ class ReceiveCredit:
         self._granted_size = max(window.size, opening.size)
         self.messages = 0
         self.size = 0
+        self.held_messages = 0  # taken, but held behind a big message: not granted anew before they go on
+        self.held_size = 0
 
     def took(self, messages: int, size: int) -> None:
         """Count what arrived. Raises CreditError when it is more than was granted."""
@@ -88,7 +90,9 @@ class ReceiveCredit:
         )
 
     def grant(self) -> tuple[int, int]:
-        """Grant a whole window beyond what was taken: the new limits in messages and bytes."""
-        self._granted_messages = self.messages + self._window.messages
-        self._granted_size = self.size + self._window.size
+        """Grant a whole window beyond what was taken and is not held: the new limits in messages and bytes."""
+        messages = self.messages + self._window.messages - self.held_messages
+        size = self.size + self._window.size - self.held_size
+        self._granted_messages = max(self._granted_messages, messages)
+        self._granted_size = max(self._granted_size, size)
         return self._granted_messages, self._granted_size

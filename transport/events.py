@@ -16,22 +16,24 @@ class Verdict(IntEnum):
     """What became of a post, told at once."""
 
     OK = 0  # on the link: it will be acknowledged, refused, lost or unknown, and counted as such
-    LINK_FULL = 1  # the window is used up: `Room` follows
+    LINK_FULL = 1  # the window, or the budget of big messages, is used up: `Room` follows
     UNREACHABLE = 2  # no such peer, or its link is down at this moment
-    TOO_LARGE = 3  # the payload is over the message limit of the settings
+    TOO_LARGE = 3  # the payload is over the message limit of the settings, or of the peer
 
 
 @dataclass(frozen=True, slots=True)
 class Items:
     """Items arrived from `peer` in one frame; the first has sequence `first`, the others count on.
 
-    Refuse one with `LinkTable.refuse(peer, session, sequence, reason)`.
+    Refuse one with `LinkTable.refuse(peer, session, sequence, reason)`. Not `framed`: a big message that became whole,
+    what was held behind it, or what came while big ones were under way.
     """
 
     peer: Peer
     session: int
     first: int
     items: tuple[Item, ...]
+    framed: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +122,8 @@ class LinkStatistics:
     """One link in figures. At any instant sent = acknowledged + lost + unknown + in_flight + waiting, exactly.
 
     `refused` is the part of `acknowledged` the peer took and refused; `received` counts user items from the peer and
-    `received_refused` those refused here. Signals are counted apart.
+    `received_refused` those refused here. Signals are counted apart. `bulk_bytes` of big messages were posted and are
+    not known to be whole; `received_torn` counts those, signals included, whose session ended before they were.
     """
 
     peer: Peer
@@ -137,6 +140,8 @@ class LinkStatistics:
     received: int
     received_signals: int
     received_refused: int
+    received_torn: int
+    bulk_bytes: int
     sessions: int
     credit_messages: int
     credit_bytes: int

@@ -25,6 +25,7 @@ from regrove.transport.handshake import (
 )
 from regrove.transport.lifecycle import Draw, Lifecycle
 from regrove.transport.link import Link, LinkSettings, Session, State
+from regrove.transport.pieces import Assembly
 from regrove.transport.session import Incoming, Outgoing
 from regrove.transport.wire import REFUSED, WELCOME, Frame, WireError
 
@@ -122,14 +123,14 @@ class Greeting(Lifecycle):
         session.peer, session.role, session.rights = peer, hello.identity.role, admission.rights
         session.identity = hello.identity
         session.dial, session.up = hello.dial, True
-        session.into = Incoming(session.nonce, self.settings.window, Window(*hello.opening))
+        session.into = self._incoming_half(session.nonce, Window(*hello.opening))
         self._inbound[peer] = session
         self._say_welcome(session, hello, answers)
         if hello.duplex:
             self._accept_duplex(link, session, hello, now)
             return
         link.skew = self.identity.skew(hello.identity)
-        self._resolve(link, hello.taken, ())
+        self._resolve(link, hello, ())
         if link.state is State.DOWN and link.endpoint:
             self._dial(link, now)
 
@@ -138,19 +139,25 @@ class Greeting(Lifecycle):
         assert wire is not None
         window = self.settings.window
         grant = (window.messages, window.size)
-        welcome = Welcome(self.identity, wire, grant, self.settings.message_max, answers, self.info)
+        welcome = Welcome(
+            self.identity, wire, grant, self.settings.inline, answers, self.info, self.bulk, self._gaps_of(answers)
+        )
         frame = self._encoder.frame(WELCOME, session.nonce, 0, welcome_body(welcome), version=wire)
         self._transport.try_send(session.number, frame)
 
     def _accept_duplex(self, link: Link, session: Session, hello: Hello, now: int) -> None:
         """What goes to a client leaves on the session it dialled, under the credit its HELLO gives."""
-        link.message_max = hello.message_max
-        message_max = min(self.settings.message_max, hello.message_max)
-        link.out = Outgoing(session.nonce, Window(*hello.grant), self._encoder, message_max)
+        link.message_max, link.bulk = hello.message_max, hello.takes
+        inline = min(self.settings.inline, hello.message_max)
+        bulk = self._bulk_half(session.nonce, link, inline)
+        link.out = Outgoing(session.nonce, Window(*hello.grant), self._encoder, inline, bulk)
         session.link = link
         skew = self.identity.skew(hello.identity)
         event = LinkUp(link.peer, session.role, hello.identity, {}, None, session.rights, skew)
-        self._went_up(link, session, event, hello.taken, now)
+        self._went_up(link, session, event, hello, now)
+
+    def _incoming_half(self, nonce: int, opening: Window) -> Incoming:
+        return Incoming(nonce, self.settings.window, opening, Assembly(*self.bulk))
 
     def _welcome(self, session: Session, frame: Frame, now: int) -> None:
         link = session.link
@@ -169,7 +176,7 @@ class Greeting(Lifecycle):
             dialled = link.peer
             self._rename(link, session, theirs.peer, now)
         if self.identity.role == "client":
-            session.into = Incoming(session.nonce, self.settings.window, self.settings.window)
+            session.into = self._incoming_half(session.nonce, self.settings.window)
             archive = self._archive.get(link.peer, {})
             for nonce in session.told:  # settled there: whoever answers a HELLO has read it
                 archive.pop(nonce, None)
@@ -177,9 +184,11 @@ class Greeting(Lifecycle):
         event = LinkUp(
             link.peer, theirs.role, theirs, welcome.info, dialled, session.rights, self.identity.skew(theirs)
         )
-        link.message_max = welcome.message_max
-        link.out.limit_message(min(self.settings.message_max, welcome.message_max))
-        self._went_up(link, session, event, welcome.taken, now)
+        link.message_max, link.bulk = welcome.message_max, welcome.takes
+        if not link.out.limit_message(min(self.settings.inline, welcome.message_max), welcome.takes):
+            self._drop(session, f"{show(theirs.peer)} takes no message as large as one that waits for it", now)
+            return
+        self._went_up(link, session, event, welcome, now)
         self._raise(link, link.out, *welcome.grant)
 
     def _wrong_answerer(self, link: Link, welcome: Welcome) -> str:

@@ -20,12 +20,13 @@ from typing import Any, Final, TypeVar
 
 from regrove.transport.base import Peer
 from regrove.transport.credit import OPENING, Window
-from regrove.transport.wire import MESSAGE_BYTES_MAX, SEQUENCE_MAX, VERSION, VERSION_MIN, WireError
+from regrove.transport.wire import INLINE_BYTES_MAX, SEQUENCE_MAX, TRANSFERS_MAX, VERSION, VERSION_MIN, WireError
 
 ROLES: Final = ("core", "client", "manager")
 CLIENT_PREFIX: Final = "client:"  # of the node names of outside programs
 STAND_IN_PREFIX: Final = "@"  # of the stand-ins for peers that are not known yet
 NAME_BYTES_MAX: Final = 512
+PIECES: Final = "pieces"  # the feature: big messages in pieces, on a session of their own
 OPENING_MAX: Final = Window(4096, 8 * 1024 * 1024)  # what an answerer with smaller windows takes all the same, once
 SESSIONS_MAX: Final = 64  # previous sessions named in one HELLO or WELCOME
 
@@ -73,7 +74,9 @@ class Hello:
     `dial` counts the sessions it dialled in its life, so that the newer of two HELLOs is known. `asks` names its
     sessions to you whose end left messages unknown; `taken` says of your sessions that ended here the last sequence
     taken from each. `opening` (messages, bytes) is what it may have sent before your first grant arrives; `grant` is
-    what a duplex dialler lets you send back on this session, each payload of at most `message_max` bytes.
+    what a duplex dialler lets you send back on this session, each payload of at most `message_max` bytes. `bulk` is
+    (payload, budget): what it takes in pieces, in bytes a message and at once; (0, 0) nothing. `gaps` names the big
+    messages of your ended sessions that were not whole, below the last sequences in `taken`.
     `endpoint` and `key` are where it can be dialled, "" for one that cannot.
     """
 
@@ -82,26 +85,40 @@ class Hello:
     duplex: bool = False
     opening: tuple[int, int] = (OPENING.messages, OPENING.size)
     grant: tuple[int, int] = (0, 0)
-    message_max: int = MESSAGE_BYTES_MAX
+    message_max: int = INLINE_BYTES_MAX
     asks: tuple[int, ...] = ()
     taken: Mapping[int, int] = field(default_factory=dict)
     endpoint: str = ""
     key: str = ""
+    bulk: tuple[int, int] = (0, 0)
+    gaps: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
+
+    @property
+    def takes(self) -> tuple[int, int]:
+        """What may be sent to it in pieces: `bulk` if it has the feature."""
+        return self.bulk if PIECES in self.identity.features else (0, 0)
 
 
 @dataclass(frozen=True, slots=True)
 class Welcome:
     """The answer that opens a session: `taken` answers `asks`; `info` is free (a manager's lists its cores).
 
-    No payload over `message_max` bytes is taken.
+    No payload over `message_max` bytes is taken in one frame; `bulk` and `gaps` are as in a HELLO.
     """
 
     identity: Identity
     wire: int
     grant: tuple[int, int]
-    message_max: int = MESSAGE_BYTES_MAX
+    message_max: int = INLINE_BYTES_MAX
     taken: Mapping[int, int] = field(default_factory=dict)
     info: Mapping[str, Any] = field(default_factory=dict)
+    bulk: tuple[int, int] = (0, 0)
+    gaps: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
+
+    @property
+    def takes(self) -> tuple[int, int]:
+        """What may be sent to it in pieces: `bulk` if it has the feature."""
+        return self.bulk if PIECES in self.identity.features else (0, 0)
 
 
 def wire_common(mine: Identity, theirs: Identity) -> int | None:
@@ -169,6 +186,7 @@ def hello_body(hello: Hello) -> dict[str, Any]:
         "taken": [[nonce, last] for nonce, last in hello.taken.items()],
         "endpoint": hello.endpoint,
         "key": hello.key,
+        **_pieces_body(hello),
     }
 
 
@@ -181,7 +199,18 @@ def welcome_body(welcome: Welcome) -> dict[str, Any]:
         "message_max": welcome.message_max,
         "taken": [[nonce, last] for nonce, last in welcome.taken.items()],
         "info": dict(welcome.info),
+        **_pieces_body(welcome),
     }
+
+
+def _pieces_body(said: Hello | Welcome) -> dict[str, Any]:
+    """What only those who know of pieces write."""
+    body: dict[str, Any] = {}
+    if said.bulk != (0, 0):
+        body["bulk"] = list(said.bulk)
+    if said.gaps:
+        body["gaps"] = [[nonce, list(gaps)] for nonce, gaps in said.gaps.items()]
+    return body
 
 
 def reason_body(reason: str) -> dict[str, Any]:
@@ -202,6 +231,8 @@ def read_hello(body: Mapping[str, Any]) -> Hello:
         taken=_table("HELLO", body, "taken"),
         endpoint=_text("HELLO", body, "endpoint"),
         key=_text("HELLO", body, "key"),
+        bulk=_pair("HELLO", body, "bulk") if "bulk" in body else (0, 0),
+        gaps=_gaps("HELLO", body),
     )
 
 
@@ -217,6 +248,8 @@ def read_welcome(body: Mapping[str, Any]) -> Welcome:
         message_max=_number("WELCOME", body, "message_max"),
         taken=_table("WELCOME", body, "taken"),
         info=info,
+        bulk=_pair("WELCOME", body, "bulk") if "bulk" in body else (0, 0),
+        gaps=_gaps("WELCOME", body),
     )
 
 
@@ -313,5 +346,21 @@ def _table(frame: str, body: Mapping[str, Any], name: str) -> dict[int, int]:
     for row in rows:
         if type(row) is not tuple or [type(part) for part in row] != [int, int] or row[0] < 0 or row[1] < 0:
             raise WireError(f"{frame}: field {name!r} is pairs of session and sequence")
+        table[row[0]] = row[1]
+    return table
+
+
+def _gaps(frame: str, body: Mapping[str, Any]) -> dict[int, tuple[int, ...]]:
+    if "gaps" not in body:
+        return {}
+    rows = _field(frame, body, "gaps", tuple)
+    if len(rows) > SESSIONS_MAX:
+        raise WireError(f"{frame}: field 'gaps' names at most {SESSIONS_MAX} sessions")
+    table: dict[int, tuple[int, ...]] = {}
+    for row in rows:
+        if type(row) is not tuple or [type(part) for part in row] != [int, tuple] or row[0] < 0:
+            raise WireError(f"{frame}: field 'gaps' is pairs of session and sequences")
+        if len(row[1]) > TRANSFERS_MAX or not all(type(value) is int and value > 0 for value in row[1]):
+            raise WireError(f"{frame}: field 'gaps' names at most {TRANSFERS_MAX} sequences of a session")
         table[row[0]] = row[1]
     return table

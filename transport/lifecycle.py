@@ -8,22 +8,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from heapq import heappop, heappush
 from typing import Any, Final
 
 from regrove.transport.base import Peer, Transport, TransportError
 from regrove.transport.events import LinkEvent, LinkLost, LinkUp, PeerSilent, Resolved
 from regrove.transport.handshake import (
+    PIECES,
     SESSIONS_MAX,
     STAND_IN_PREFIX,
     Hello,
     Identity,
+    Welcome,
     hello_body,
     reason_body,
     show,
 )
 from regrove.transport.link import Link, LinkSettings, Session, State
+from regrove.transport.pieces import OnePair, Order, Sending
 from regrove.transport.session import Ended, Outgoing
 from regrove.transport.wire import BYE, HELLO, Decoder, Encoder, WireError
 
@@ -44,8 +48,10 @@ class Lifecycle:
         advertise: Mapping[str, str],
         key: str,
     ) -> None:
-        self.identity = identity
+        features = dict.fromkeys((*identity.features, PIECES))
+        self.identity = replace(identity, features=tuple(features))
         self.settings = settings
+        self.order: Order = OnePair()  # which items of a link must stay in order beside big ones
         self.advertise = dict(advertise)  # scheme -> the endpoint where we are dialled
         self.key = key  # our public key, for those who dial us
         self.leaving = ""  # why no session is opened any more, "" while they are
@@ -59,6 +65,7 @@ class Lifecycle:
         self._sessions: dict[int, Session] = {}
         self._inbound: dict[Peer, Session] = {}
         self._archive: dict[Peer, dict[int, int]] = {}  # peer -> ended session -> last sequence taken from it
+        self._gaps: dict[int, tuple[int, ...]] = {}  # of those sessions: the big messages that were not whole
         self._events: list[LinkEvent] = []
         self._dirty: list[Link] = []
         self._granting: list[Session] = []
@@ -145,7 +152,20 @@ class Lifecycle:
     def _outgoing(self, link: Link) -> Outgoing:
         self._dials += 1
         nonce = self._draw("session", self._dials)
-        return Outgoing(nonce, self.settings.opening, self._encoder, min(self.settings.message_max, link.message_max))
+        inline = min(self.settings.inline, link.message_max)
+        return Outgoing(nonce, self.settings.opening, self._encoder, inline, self._bulk_half(nonce, link, inline))
+
+    def _bulk_half(self, nonce: int, link: Link, inline: int) -> Sending | None:
+        """What sends big messages on a session, None when the peer takes none in pieces."""
+        message_max, budget = (min(pair) for pair in zip(link.bulk, self.bulk, strict=True))
+        if message_max <= inline or budget <= inline:
+            return None
+        return Sending(nonce, min(message_max, budget), inline, budget, self.order, self._encoder)
+
+    @property
+    def bulk(self) -> tuple[int, int]:
+        """What this end takes in pieces: of one message, and at once."""
+        return (self.settings.message_max, self.settings.bulk)
 
     def _mark(self, link: Link) -> None:
         if not link.dirty:
@@ -180,15 +200,18 @@ class Lifecycle:
         scheme = link.endpoint.partition("://")[0]
         duplex = self.identity.role == "client"
         window = self.settings.window
+        taken = self._taken(link, session)
         hello = Hello(
             identity=self.identity,
             dial=session.dial,
             duplex=duplex,
             opening=(self.settings.opening.messages, self.settings.opening.size),
             grant=(window.messages, window.size) if duplex else (0, 0),
-            message_max=self.settings.message_max,
+            message_max=self.settings.inline,
             asks=session.asked,
-            taken=self._taken(link, session),
+            taken=taken,
+            gaps=self._gaps_of(taken),
+            bulk=self.bulk,
             endpoint=self.advertise.get(scheme, ""),
             key=self.key,
         )
@@ -204,7 +227,11 @@ class Lifecycle:
         session.told = tuple(taken)
         return taken
 
-    def _went_up(self, link: Link, session: Session, event: LinkUp, taken: Mapping[int, int], now: int) -> None:
+    def _gaps_of(self, nonces: Iterable[int]) -> dict[int, tuple[int, ...]]:
+        """The big messages that were not whole when those sessions ended."""
+        return {nonce: self._gaps[nonce] for nonce in nonces if nonce in self._gaps}
+
+    def _went_up(self, link: Link, session: Session, event: LinkUp, said: Hello | Welcome, now: int) -> None:
         """The session is usable for sending: tell, resolve what was unknown, and let the posts go."""
         link.state = State.UP
         link.session = session
@@ -220,20 +247,20 @@ class Lifecycle:
             link.idle_at = now + self.settings.idle
             self._arm(link.idle_at, "idle", link)
         self._events.append(event)
-        self._resolve(link, taken, session.asked)
+        self._resolve(link, said, session.asked)
         self._mark(link)
 
-    def _resolve(self, link: Link, taken: Mapping[int, int], asked: tuple[int, ...]) -> None:
+    def _resolve(self, link: Link, said: Hello | Welcome, asked: tuple[int, ...]) -> None:
         """Settle ended sessions by the last sequences the peer took; what it was asked and forgot stays unknown."""
         keep: list[Ended] = []
         for ended in link.unresolved:
-            last = taken.get(ended.nonce)
+            last = said.taken.get(ended.nonce)
             if last is None:
                 if ended.nonce not in asked:
                     keep.append(ended)
                 continue
             try:
-                arrived, tokens = ended.resolve(last)
+                arrived, tokens = ended.resolve(last, said.gaps.get(ended.nonce, ()))
             except WireError:
                 continue  # an answer that cannot be true settles nothing: unknown for good
             link.unknown -= ended.unknown
@@ -303,12 +330,12 @@ class Lifecycle:
     def _settle_out(self, link: Link, reason: str) -> LinkLost:
         out = link.out
         link.out = link.session = None
-        link.welcome_at = link.idle_at = None
+        link.welcome_at = link.idle_at = link.bulk_at = None
         if out is None:
             return LinkLost(link.peer, reason)
         ended = out.end()
         link.close_books(ended, out.messages, out.signals)
-        if ended.frames:
+        if ended.frames or ended.left:
             link.unresolved.append(ended)
         tokens = tuple(token for _, token in ended.tokens)
         return LinkLost(link.peer, reason, tokens, ended.unknown, ended.never_left, ended.never_left_count)

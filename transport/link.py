@@ -11,23 +11,27 @@ from regrove.transport.credit import OPENING, OVERHEAD_BYTES, WINDOW, Window
 from regrove.transport.events import LinkStatistics
 from regrove.transport.handshake import OPENING_MAX, Identity
 from regrove.transport.session import Ended, Incoming, Outgoing
-from regrove.transport.wire import MESSAGE_BYTES_MAX, SEQUENCE_MAX, WireLimits
+from regrove.transport.wire import INLINE_BYTES_MAX, MESSAGE_BYTES_MAX, SEQUENCE_MAX, WireLimits
 
 MS: Final = 1_000_000
 SECOND: Final = 1_000 * MS
+BULK_BYTES_MAX: Final = 32 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class LinkSettings:
     """Limits of a link table, times in ns.
 
-    `idle` None keeps links open for ever (managers). `message_max` is the payload limit in bytes: at most half the
-    byte window, until big messages travel in pieces.
+    `idle` None keeps links open for ever (managers). `message_max` is the payload limit in bytes. What is over
+    `inline_max` travels in pieces; of those `bulk` bytes are under way at once, in each direction of a link.
     """
 
     opening: Window = OPENING
     window: Window = WINDOW
     message_max: int = MESSAGE_BYTES_MAX
+    inline_max: int = INLINE_BYTES_MAX
+    bulk: int = BULK_BYTES_MAX
+    stall_limit: int = 10 * SECOND  # a session whose big message has no piece for so long is over
     welcome_limit: int = 1 * SECOND
     hello_limit: int = 2 * SECOND
     silent_limit: int = 2 * SECOND
@@ -43,18 +47,28 @@ class LinkSettings:
             raise ValueError(f"the opening window {self.opening} is larger than the window {self.window}")
         if self.opening.messages > OPENING_MAX.messages or self.opening.size > OPENING_MAX.size:
             raise ValueError(f"the opening window {self.opening} is larger than any peer takes: {OPENING_MAX}")
-        if not 0 < self.message_max <= self.window.size // 2:
+        if not 0 < self.message_max <= self.bulk:
             raise ValueError(
-                f"message_max = {self.message_max} must be 1 to {self.window.size // 2}, half the byte window: "
-                "raise the window, or send less at a time"
+                f"message_max = {self.message_max} must be 1 to {self.bulk}, the bytes of big messages under way: "
+                "raise bulk, or send less at a time"
             )
-        if self.window.size < self.message_max + OVERHEAD_BYTES or not 0 < self.redial_min <= self.redial_max:
+        if not 0 < self.inline <= self.window.size // 2:
+            raise ValueError(
+                f"inline_max = {self.inline_max} must be 1 to {self.window.size // 2}, half the byte window: "
+                "raise the window, or have more travel in pieces"
+            )
+        if self.window.size < self.inline + OVERHEAD_BYTES or not 0 < self.redial_min <= self.redial_max:
             raise ValueError("redial_min is more than 0 and at most redial_max")
+
+    @property
+    def inline(self) -> int:
+        """The largest payload that travels in a batch, and the largest piece, in bytes."""
+        return min(self.inline_max, self.message_max)
 
     @property
     def limits(self) -> WireLimits:
         """The limits of the frames."""
-        return WireLimits(self.message_max)
+        return WireLimits(self.inline)
 
 
 class State(Enum):
@@ -72,6 +86,8 @@ class Link:
     __slots__ = (
         "acknowledged",
         "attempts",
+        "bulk",
+        "bulk_at",
         "dials",
         "dirty",
         "endpoint",
@@ -85,6 +101,7 @@ class Link:
         "received",
         "received_refused",
         "received_signals",
+        "received_torn",
         "redial_at",
         "refused",
         "role",
@@ -107,6 +124,7 @@ class Link:
     def __init__(self, peer: Peer, endpoint: str, key: str, role: str) -> None:
         self.peer = peer
         self.message_max = SEQUENCE_MAX  # what the peer takes, as its last WELCOME or HELLO said
+        self.bulk = (SEQUENCE_MAX, SEQUENCE_MAX)  # what it takes in pieces: of one message, and at once
         self.endpoint = endpoint  # "" for one that cannot be dialled: a client
         self.key = key
         self.role = role
@@ -126,6 +144,7 @@ class Link:
         self.silent_at: int | None = None
         self.idle_at: int | None = None
         self.forget_at: int | None = None
+        self.bulk_at: int | None = None  # more pieces may be written then
         self.silent_told = False
         self.told = ""  # the reason of the last LinkLost: the same one of an idle redial is not told again
         # sums over the sessions that ended; the live session's are in `out`
@@ -138,6 +157,7 @@ class Link:
         self.received = 0
         self.received_signals = 0
         self.received_refused = 0
+        self.received_torn = 0
 
     def __repr__(self) -> str:
         return f"<Link {self.peer} {self.state.value} {self.endpoint or 'inbound'}>"
@@ -161,6 +181,7 @@ class Link:
         self.received += other.received
         self.received_signals += other.received_signals
         self.received_refused += other.received_refused
+        self.received_torn += other.received_torn
         self.sessions += other.sessions
 
     def statistics(self, into: Incoming | None) -> LinkStatistics:
@@ -184,6 +205,8 @@ class Link:
             received=self.received + (into.messages if into is not None else 0),
             received_signals=self.received_signals + (into.signals if into is not None else 0),
             received_refused=self.received_refused,
+            received_torn=self.received_torn,
+            bulk_bytes=out.bulk.size if out is not None and out.bulk is not None else 0,
             sessions=self.sessions,
             credit_messages=out.credit.limit_messages - out.messages if out is not None else 0,
             credit_bytes=out.credit.limit_size - out.size if out is not None else 0,
@@ -196,6 +219,7 @@ class Session:
 
     __slots__ = (
         "asked",
+        "bulk",
         "dial",
         "grant_late",
         "heard_at",
@@ -203,11 +227,14 @@ class Session:
         "inbound",
         "into",
         "link",
+        "main",
         "nonce",
         "number",
         "peer",
+        "piece_at",
         "rights",
         "role",
+        "stall_at",
         "told",
         "up",
         "user_id",
@@ -229,6 +256,10 @@ class Session:
         self.grant_late = False  # in the list of those to be granted at the next flush
         self.up = False
         self.into: Incoming | None = None
+        self.bulk: Session | None = None  # the session of its pieces
+        self.main: Session | None = None  # of a bulk session: the one whose pieces it carries
+        self.piece_at = 0  # when the last piece came
+        self.stall_at: int | None = None  # when that is looked at
         self.heard_at = now
 
     def __repr__(self) -> str:

@@ -9,6 +9,8 @@ One pass of the owner:  transport.poll()  ->  receive(now)  ->  post, signal, re
 An item is a tuple `(kind, ...)`. Kinds below 16 are user items: they take credit, and their last element is the
 payload, bytes. Kinds from 16 on are signals: the same sequence, behind what was posted before, no credit (each is
 bounded by a debt its sender reserved). What is beside the payload stays below 16 KiB an item and nests at most 6 deep.
+A payload over 64 KiB, of a user item or a signal that ends with bytes, travels in pieces (`bulk.py`): only items of
+the same source and target, as `order` tells them, wait for it.
 """
 
 from __future__ import annotations
@@ -17,14 +19,27 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from regrove.transport.base import Peer, Transport
+from regrove.transport.bulk import BulkSessions
 from regrove.transport.credit import OVERHEAD_BYTES, CreditError
 from regrove.transport.events import DialRefused, Items, LinkEvent, LinkStatistics, Refused, Verdict
-from regrove.transport.greeting import Admit, Greeting, admit_all
+from regrove.transport.greeting import Admit, admit_all
 from regrove.transport.handshake import STAND_IN_PREFIX, Identity, read_reason, show
 from regrove.transport.lifecycle import Draw
 from regrove.transport.link import Link, LinkSettings, Session, State
 from regrove.transport.session import Incoming
-from regrove.transport.wire import BATCH, GRANT, HELLO, REFUSED, WELCOME, Frame, Item, WireError
+from regrove.transport.wire import (
+    BATCH,
+    BULK,
+    BYE,
+    GRANT,
+    HELLO,
+    ORDERED,
+    REFUSED,
+    WELCOME,
+    Frame,
+    Item,
+    WireError,
+)
 
 _OK: Final = Verdict.OK
 _OPENED: Final = 0  # an inbox entry: a connection with its user id
@@ -32,7 +47,7 @@ _FRAMES: Final = 1  # frames that arrived
 _CLOSED: Final = 2  # a connection that ended, and why
 
 
-class LinkTable(Greeting):
+class LinkTable(BulkSessions):
     """All links of one end.
 
     `draw(kind, ordinal)` gives 64 random bits, the same for the same arguments in a simulated run. `advertise` maps a
@@ -122,15 +137,22 @@ class LinkTable(Greeting):
         return out.post(item, notify)
 
     def signal(self, peer: Peer, item: Item) -> bool:
-        """Put a signal behind what was posted. False: unreachable, or its last element is over the message limit."""
+        """Put a signal behind what was posted. False: unreachable, or `answer` would say that it is too much."""
+        return self.answer(peer, item) is _OK
+
+    def answer(self, peer: Peer, item: Item) -> Verdict:
+        """Put a signal behind what was posted, and tell why not: UNREACHABLE; TOO_LARGE and LINK_FULL for a big one.
+
+        Big answers have a budget of their own, as large as that of big mail; no `Room` follows for them.
+        """
         link = self._links.get(peer)
         if link is None:
-            return False
+            return Verdict.UNREACHABLE
         out = link.out
         if out is None:
             out = self._begin(link)
             if out is None:
-                return False
+                return Verdict.UNREACHABLE
         self._mark(link)
         return out.signal(item)
 
@@ -183,7 +205,7 @@ class LinkTable(Greeting):
         self.flush(now)
         self.leaving = reason
         for session in list(self._sessions.values()):
-            if session.up:
+            if session.up and session.main is None:
                 self._drop(session, reason, now)
 
     def statistics(self) -> tuple[LinkStatistics, ...]:
@@ -207,6 +229,8 @@ class LinkTable(Greeting):
         there = self._sessions.get(session)
         if there is not None and there.link is not None:
             self._mark(there.link)
+        if there is not None and there.main is not None and there.main.link is not None:
+            self._mark(there.main.link)
         if there is not None and there.into is not None and there.into.owed:
             self._owe_grant(there)
 
@@ -244,22 +268,32 @@ class LinkTable(Greeting):
     def _frame(self, session: Session, frame: Frame, now: int) -> None:
         if frame.type == HELLO:
             self._hello(session, frame, now)
+        elif session.main is not None and frame.type != BYE:
+            self._bulk_frame(session, session.main, frame, now)
         elif session.up and frame.nonce != session.nonce:
             raise WireError(f"a frame of session {frame.nonce} came on session {session.nonce}")
         elif frame.type == BATCH:
             self._batch(session, frame, now)
         elif frame.type == GRANT:
             self._granted(session, frame)
+        elif frame.type == ORDERED:
+            self._ordered(session, frame, now)
         elif frame.type == WELCOME:
             self._welcome(session, frame, now)
-        else:
+        elif frame.type == BULK:
+            self._bulk_opened(session, frame, now)
+        elif frame.type in (REFUSED, BYE):
             self._told_off(session, frame, now)
+        else:
+            raise WireError("pieces came where they do not travel: open a bulk session for them")
 
     def _batch(self, session: Session, frame: Frame, now: int) -> None:
         into, peer = session.into, session.peer
         if into is None or peer is None or not session.up:
             raise WireError("a BATCH came where nothing may be sent: no WELCOME was given")
         into.accept(frame.first, frame.body)
+        if not into.assembly.idle:
+            into.assembly.check(into.expected)
         self._events.append(Items(peer, session.number, frame.first, frame.body))
         if into.due:
             self._owe_grant(session)
@@ -273,7 +307,14 @@ class LinkTable(Greeting):
             raise WireError("a GRANT came on a session that sends nothing")
         out = link.out
         taken, messages, size, refusals = frame.body[:4]
-        out.acknowledge(taken)
+        bulk = out.bulk
+        if bulk is None or not bulk.transfers:
+            out.acknowledge(taken, *frame.body[4:5])
+        else:
+            before = bulk.size
+            out.acknowledge(taken, *frame.body[4:5])
+            if bulk.size < before:
+                self._bulk_freed(link, bulk)
         for sequence, reason in refusals:
             notify = out.refused(sequence)
             link.refused += 1
@@ -300,8 +341,12 @@ class LinkTable(Greeting):
         assert session is not None
         link.used_at = now
         out.write(session.number, self._transport.try_send)
+        if out.bulk is not None and out.bulk.transfers:
+            self._write_pieces(link, out, now)
 
     def _grant(self, session: Session) -> None:
+        if session.main is not None and session.main.into is not None:
+            self._tell_taken(session, session.main)
         while session.into is not None and session.into.owed:
             frame = self._encoder.frame(GRANT, session.nonce, 0, session.into.grant_body())
             if not self._transport.try_send(session.number, frame):

@@ -10,10 +10,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Final
 
+from regrove.transport.base import Peer
 from regrove.transport.credit import OVERHEAD_BYTES, ReceiveCredit, SendCredit, Window
 from regrove.transport.events import Verdict
+from regrove.transport.pieces import Assembly, Left, Order, Sending
 from regrove.transport.wire import (
     BATCH_BYTES_MAX,
     BATCH_ITEMS_MAX,
@@ -27,13 +30,17 @@ from regrove.transport.wire import (
 _OK: Final = Verdict.OK
 _LINK_FULL: Final = Verdict.LINK_FULL
 _TOO_LARGE: Final = Verdict.TOO_LARGE
+_SEQUENCE: Final = itemgetter(0)
 
 RECENT_MAX: Final = 4096  # acknowledged tokens kept so that a later refusal still names one: a window
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """What an ended sending half leaves: frames without acknowledgement as (last sequence, user items until there)."""
+    """What an ended sending half leaves: frames without acknowledgement as (last sequence, user items until there).
+
+    `left` are the big messages among what was written that are not known to be whole, `acknowledged` is without them.
+    """
 
     nonce: int
     taken: int
@@ -43,18 +50,23 @@ class Ended:
     tokens: tuple[tuple[int, object], ...]
     never_left: tuple[object, ...]
     never_left_count: int
+    left: tuple[Left, ...] = ()
 
     @property
     def unknown(self) -> int:
         """How many user items left and were not acknowledged."""
         return self.written - self.acknowledged
 
-    def resolve(self, last: int) -> tuple[int, tuple[object, ...]]:
+    def resolve(self, last: int, gaps: tuple[int, ...] = ()) -> tuple[int, tuple[object, ...]]:
         """Hear the last sequence the peer took: how many of the unknown arrived, and the tokens of those that did not.
 
-        Raises WireError for a sequence that is no end of a frame.
+        `gaps` are the big messages up to there that were not whole. Raises WireError for a sequence that is no end of
+        a frame, and for a gap that was no big message under way.
         """
-        users = self.acknowledged
+        torn = frozenset(gaps)
+        if torn and not torn <= {big.sequence for big in self.left if big.sequence <= last}:
+            raise WireError("a gap in what was taken is no big message that was unknown")
+        users = self.acknowledged + sum(big.user for big in self.left if big.sequence <= self.taken)
         end = self.taken
         for frame_last, frame_users in self.frames:
             if frame_last > last:
@@ -62,7 +74,8 @@ class Ended:
             end, users = frame_last, frame_users
         if end != last:
             raise WireError(f"sequence {last} is no end of a frame that was unknown")
-        lost = tuple(token for sequence, token in self.tokens if sequence > last)
+        users -= sum(big.user for big in self.left if big.sequence in torn)
+        lost = tuple(token for sequence, token in self.tokens if sequence > last or sequence in torn)
         return users - self.acknowledged, lost
 
 
@@ -76,16 +89,19 @@ class Outgoing:
     """
 
     __slots__ = (
+        "_acknowledged_places",
         "_armed",
         "_encoder",
         "_folded",
         "_message_max",
+        "_ordered",
         "_recent",
         "_recent_order",
         "_under_way",
         "_unsent",
         "_waiting_size",
         "acknowledged",
+        "bulk",
         "credit",
         "cut_at",
         "left",
@@ -100,8 +116,11 @@ class Outgoing:
         "written_last",
     )
 
-    def __init__(self, nonce: int, limit: Window, encoder: Encoder, message_max: int) -> None:
+    def __init__(
+        self, nonce: int, limit: Window, encoder: Encoder, message_max: int, bulk: Sending | None = None
+    ) -> None:
         self.nonce = nonce
+        self.bulk = bulk  # None: the peer takes nothing over the limit of one frame
         self.credit = SendCredit(limit)  # without what the fast path took since the last `_fold`
         self.left = -1  # bytes, overhead included, that may be posted the fast way
         self.cut_at = 0  # items in `waiting` at which `filled` must be called
@@ -109,7 +128,9 @@ class Outgoing:
         self.tokens: deque[tuple[int, object]] = deque()  # (sequence, token) of what is not acknowledged
         self.next = 1  # the sequence of the first item that waits
         self.taken = 0  # the last sequence acknowledged
-        self.acknowledged = 0  # user items acknowledged
+        self.acknowledged = 0  # user items acknowledged, big ones once they are whole
+        self._acknowledged_places = 0  # the same with the places of big ones that are not
+        self._ordered = False  # what waits are rows of an ORDERED
         self.written = 0  # user items in frames the transport took
         self.written_last = 0  # the last sequence among those
         self.signals = 0
@@ -137,12 +158,20 @@ class Outgoing:
     @property
     def settled(self) -> bool:
         """Whether everything posted has been acknowledged."""
-        return not (self.waiting or self._unsent or self._under_way)
+        return not (self.waiting or self._unsent or self._under_way or (self.bulk is not None and self.bulk.transfers))
 
-    def limit_message(self, message_max: int) -> None:
-        """Take no payload over `message_max` bytes from now on: the smaller limit of the two ends."""
+    def limit_message(self, message_max: int, bulk: tuple[int, int]) -> bool:
+        """Hear what the peer takes: `message_max` bytes in a frame, `bulk` in pieces. Whether all that waits fits."""
         self._fold()
         self._message_max = message_max
+        half = self.bulk
+        if half is None:
+            return True
+        half.limit_pieces(message_max)
+        if bulk[0] > message_max:
+            return half.limit(*bulk)
+        self.bulk = None if not half.transfers else half
+        return not half.transfers
 
     def raise_to(self, messages: int, size: int) -> bool:
         """Hear a grant. Returns whether there is more credit than before."""
@@ -153,32 +182,81 @@ class Outgoing:
         """Put a user item on the link the slow way, or say why not: LINK_FULL, TOO_LARGE."""
         length = len(item[-1])
         if length > self._message_max:
-            return _TOO_LARGE
+            return self._post_big(item, length, notify)
         cost = length + OVERHEAD_BYTES
         self._fold()
         if self.waiting and self._waiting_size + cost > BATCH_BYTES_MAX:
             self.cut()
+        row = self._row(item)  # before the credit is taken: what it cuts does not count this item
         if not self.credit.take(cost):
             self.room_wanted = True
             return _LINK_FULL
         if notify is not None:
             self.tokens.append((self.next + len(self.waiting), notify))
-        self._append(item, cost)
+        self._append(row, cost)
         self._arm()
         return _OK
 
-    def signal(self, item: Item) -> bool:
-        """Put a signal behind what was posted before; it takes no credit. False when it is over the message limit."""
+    def _post_big(self, item: Item, length: int, notify: object) -> Verdict:
+        bulk = self.bulk
+        if bulk is None:
+            return _TOO_LARGE
+        verdict = bulk.judge(length, user=True)
+        if verdict is not _OK:
+            return verdict
+        self._fold()
+        self._begin_rows()
+        if not self.credit.take(OVERHEAD_BYTES):
+            self.room_wanted = True
+            return _LINK_FULL
+        self._place(item, bulk, True, notify)
+        return _OK
+
+    def signal(self, item: Item) -> Verdict:
+        """Put a signal behind what was posted before; it takes no credit. TOO_LARGE, or LINK_FULL for a big one."""
         length = len(item[-1]) if type(item[-1]) is bytes else 0
         if length > self._message_max:
-            return False
+            return self._signal_big(item, length)
         cost = length + OVERHEAD_BYTES
         self._fold()
         if self.waiting and self._waiting_size + cost > BATCH_BYTES_MAX:
             self.cut()
         self.signals += 1
-        self._append(item, cost)
-        return True
+        self._append(self._row(item), cost)
+        return _OK
+
+    def _signal_big(self, item: Item, length: int) -> Verdict:
+        bulk = self.bulk
+        if bulk is None:
+            return _TOO_LARGE
+        verdict = bulk.judge(length, user=False)
+        if verdict is _OK:
+            self._fold()
+            self._begin_rows()
+            self.signals += 1
+            self._place(item, bulk, False, None)
+        return verdict
+
+    def _row(self, item: Item) -> Item:
+        """The item as it waits: with its source beside it while big messages are under way."""
+        bulk = self.bulk
+        if bulk is None or not bulk.transfers:
+            if self._ordered:
+                self.cut()
+            return item
+        self._begin_rows()
+        return bulk.behind(item), 0, item
+
+    def _begin_rows(self) -> None:
+        if not self._ordered:
+            self.cut()
+            self._ordered = True
+
+    def _place(self, item: Item, bulk: Sending, user: bool, notify: object) -> None:
+        """Keep the place of a big message in the sequence; its bytes follow in pieces."""
+        source = bulk.order.source(item)
+        bulk.add(self.next + len(self.waiting), item[-1], source, user, notify)
+        self._append((source, len(item[-1]), (*item[:-1], b"")), OVERHEAD_BYTES)
 
     def _append(self, item: Item, cost: int) -> None:
         self.waiting.append(item)
@@ -195,7 +273,12 @@ class Outgoing:
         self._arm()
 
     def _arm(self) -> None:
-        """Allow the fast path what is left of batch and credit; nothing when the messages are used up."""
+        """Allow the fast path what is left of batch and credit; nothing when the messages are used up.
+
+        Nor while big messages are under way: each item is looked at then.
+        """
+        if self.bulk is not None and self.bulk.transfers:
+            return
         credit = self.credit
         messages = credit.limit_messages - credit.messages
         if messages > 0:
@@ -219,11 +302,13 @@ class Outgoing:
         self._fold()
         items = self.waiting
         if items:
-            frame = self._encoder.batch(self.nonce, self.next, items)
+            write = self._encoder.ordered if self._ordered else self._encoder.batch
+            frame = write(self.nonce, self.next, items)
             self.next += len(items)
             self._unsent.append((frame, self.next - 1, self.credit.messages))
             items.clear()
             self._folded = self._waiting_size = 0
+        self._ordered = False
 
     def write(self, session: int, try_send: Callable[[int, bytes], bool]) -> bool:
         """Give the cut frames to the transport; False when it did not take them all."""
@@ -238,14 +323,29 @@ class Outgoing:
             self.written_last = last
         return True
 
-    def acknowledge(self, taken: int) -> None:
-        """Hear the last sequence taken. Raises WireError when it is none of a frame's end, or falls back."""
-        if taken == self.taken:
-            return
+    def acknowledge(self, taken: int, unfinished: tuple[int, ...] = ()) -> None:
+        """Hear the last sequence taken. Raises WireError when it is none of a frame's end, or falls back.
+
+        `unfinished` are the big messages up to there that are not whole yet.
+        """
+        if taken != self.taken:
+            self._acknowledge_frames(taken)
+        bulk = self.bulk
+        if bulk is not None and bulk.transfers:
+            for done in bulk.settle(taken, unfinished):
+                if done.notify is not None:
+                    self._remember(done.sequence, done.notify)
+            self.acknowledged = self._acknowledged_places - bulk.open_users(taken)
+        elif unfinished:
+            raise WireError("a GRANT names a big message where none is under way")
+        else:
+            self.acknowledged = self._acknowledged_places
+
+    def _acknowledge_frames(self, taken: int) -> None:
         under_way = self._under_way
         end = self.taken
         while under_way and under_way[0][0] <= taken:
-            end, self.acknowledged = under_way.popleft()
+            end, self._acknowledged_places = under_way.popleft()
         if end != taken:
             raise WireError(f"acknowledged sequence {taken}, which is no end of a frame under way")
         self.taken = taken
@@ -267,25 +367,36 @@ class Outgoing:
 
     def end(self) -> Ended:
         """Close the half: what left is unknown, what did not leave never will."""
+        bulk = self.bulk
+        left = () if bulk is None else bulk.left(self.written_last)
+        tokens = [pair for pair in self.tokens if pair[0] <= self.written_last]
+        never_left = [pair for pair in self.tokens if pair[0] > self.written_last]
+        if bulk is not None and bulk.transfers:
+            tokens += [(big.sequence, big.notify) for big in left if big.notify is not None]
+            tokens.sort(key=_SEQUENCE)
+            never_left += bulk.never_left(self.written_last)
+            never_left.sort(key=_SEQUENCE)
         return Ended(
             nonce=self.nonce,
             taken=self.taken,
             frames=tuple(self._under_way),
             acknowledged=self.acknowledged,
             written=self.written,
-            tokens=tuple(pair for pair in self.tokens if pair[0] <= self.written_last),
-            never_left=tuple(token for sequence, token in self.tokens if sequence > self.written_last),
+            tokens=tuple(tokens),
+            never_left=tuple(token for _, token in never_left),
             never_left_count=self.messages - self.written,
+            left=left,
         )
 
 
 class Incoming(ReceiveCredit):
     """The receiving half: checks the sequence, counts what was taken, gathers the next grant."""
 
-    __slots__ = ("_owed", "expected", "grant_at", "nonce", "refusals", "signals")
+    __slots__ = ("_owed", "assembly", "expected", "grant_at", "nonce", "refusals", "signals")
 
-    def __init__(self, nonce: int, window: Window, opening: Window) -> None:
+    def __init__(self, nonce: int, window: Window, opening: Window, assembly: Assembly) -> None:
         super().__init__(window, opening)
+        self.assembly = assembly
         self.nonce = nonce
         self.expected = 1
         self.signals = 0
@@ -327,10 +438,28 @@ class Incoming(ReceiveCredit):
         self._owed = True
         return True
 
+    def accept_ordered(self, peer: Peer, first: int, rows: tuple[Item, ...], order: Order) -> list[tuple[int, Item]]:
+        """Take the rows of one ORDERED; those to be handed over now, as (sequence, item). Raises as `accept` does."""
+        self.accept(first, tuple([row[2] for row in rows]))
+        ready = self.assembly.rows(peer, first, rows, order)
+        self.assembly.check(self.expected)
+        self.held_messages, self.held_size = self.assembly.held
+        return ready
+
+    def accept_piece(self, sequence: int, offset: int, length: int, data: bytes) -> list[tuple[int, Item]]:
+        """Take a part of a big message; what is to be handed over because of it. Raises WireError and CreditError."""
+        ready = self.assembly.piece(self.expected, sequence, offset, length, data)
+        if ready:
+            self.held_messages, self.held_size = self.assembly.held
+            self._owed = True
+        return ready
+
     def grant_body(self) -> list[object]:
         """The body of the next GRANT; with many refusals more than one is owed, so that none outgrows a frame."""
         messages, size = self.grant()
         body: list[object] = [self.taken, messages, size, self.refusals[:BATCH_ITEMS_MAX]]
+        if not self.assembly.idle:
+            body.append(self.assembly.unfinished())
         del self.refusals[:BATCH_ITEMS_MAX]
         self.grant_at = None
         self._owed = bool(self.refusals)

@@ -34,6 +34,10 @@ REFUSED: Final = 3
 BATCH: Final = 4
 GRANT: Final = 5
 BYE: Final = 6
+ORDERED: Final = 7  # a BATCH with a source beside each item, and with places of big messages
+BULK: Final = 8  # opens the bulk session of the session named by the nonce
+PIECE: Final = 9  # a part of the big message whose place has the sequence in the header
+TAKEN: Final = 10  # bytes of pieces taken so far on a bulk session
 IGNORABLE: Final = 0x80
 FRAME_NAMES: Final[Mapping[int, str]] = {
     HELLO: "HELLO",
@@ -42,6 +46,10 @@ FRAME_NAMES: Final[Mapping[int, str]] = {
     BATCH: "BATCH",
     GRANT: "GRANT",
     BYE: "BYE",
+    ORDERED: "ORDERED",
+    BULK: "BULK",
+    PIECE: "PIECE",
+    TAKEN: "TAKEN",
 }
 
 SIGNAL: Final = 16  # item kinds below are credited user items whose last element is the payload
@@ -52,7 +60,9 @@ SEQUENCE_MAX: Final = 2**63  # at a million messages a second, 292 000 years
 
 BATCH_ITEMS_MAX: Final = 64
 BATCH_BYTES_MAX: Final = 32 * 1024  # payload bytes after which a batch is closed; one larger item travels alone
-MESSAGE_BYTES_MAX: Final = 4 * 1024 * 1024  # the payload limit unless set: half the byte window, until there are pieces
+INLINE_BYTES_MAX: Final = 64 * 1024  # a larger payload travels in pieces of at most so many bytes
+MESSAGE_BYTES_MAX: Final = 16 * 1024 * 1024  # the payload limit unless set
+TRANSFERS_MAX: Final = 1024  # big messages of one sender that are not yet handed over
 ENVELOPE_BYTES_MAX: Final = 16 * 1024  # what an item may hold beside its payload: addresses, names, numbers
 DEPTH_MAX: Final = 8  # containers inside one another, the frame's own array and the item included
 STRING_BYTES_MAX: Final = ENVELOPE_BYTES_MAX
@@ -61,6 +71,7 @@ MAP_ITEMS_MAX: Final = 1024
 
 Item: TypeAlias = tuple[Any, ...]
 
+_TIMELESS: Final = frozenset((HELLO, WELCOME, REFUSED, BYE))  # understood whatever version they are written in
 _TUPLE: Final = frozenset((tuple,))
 _INT: Final = frozenset((int,))
 _BYTES: Final = frozenset((bytes,))
@@ -84,9 +95,9 @@ class Frame(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class WireLimits:
-    """What a frame may weigh: `message_max` bytes of payload, and with the envelopes of a batch `frame_max`."""
+    """What a frame may weigh: `message_max` bytes of payload or piece, with the envelopes of a batch `frame_max`."""
 
-    message_max: int = MESSAGE_BYTES_MAX
+    message_max: int = INLINE_BYTES_MAX
 
     @property
     def frame_max(self) -> int:
@@ -111,6 +122,11 @@ class Encoder:
         """A BATCH of items whose sequences begin at `first`."""
         packed: bytes = self._pack(items)
         return HEADER.pack(MAGIC, VERSION, BATCH, nonce, first) + packed
+
+    def ordered(self, nonce: int, first: int, rows: list[Item]) -> bytes:
+        """An ORDERED batch of rows (source, length, item)."""
+        packed: bytes = self._pack(rows)
+        return HEADER.pack(MAGIC, VERSION, ORDERED, nonce, first) + packed
 
 
 class Decoder:
@@ -145,7 +161,7 @@ class Decoder:
             if type_ & IGNORABLE:
                 return None
             raise WireError(f"unknown frame type {type_} in wire version {version}")
-        if type_ in (BATCH, GRANT) and not VERSION_MIN <= version <= VERSION:
+        if type_ not in _TIMELESS and not VERSION_MIN <= version <= VERSION:
             raise WireError(f"wire version {version} is outside of {VERSION_MIN} to {VERSION}")
         if first > SEQUENCE_MAX:
             raise WireError(f"sequence {first} is out of range")
@@ -160,6 +176,12 @@ class Decoder:
             _check_batch(body)
         elif type_ == GRANT:
             _check_grant(body)
+        elif type_ == PIECE:
+            _check_piece(body)
+        elif type_ == ORDERED:
+            _check_ordered(body)
+        elif type_ == TAKEN:
+            _check_numbers(body, 1, "a TAKEN is an array of one number")
         else:
             if type(body) is not dict:
                 raise WireError(f"the body of {FRAME_NAMES[type_]} is a map, got {type(body).__name__}")
@@ -204,6 +226,37 @@ def _check_grant(body: Any) -> None:
             raise WireError("a refusal is an array of sequence and reason")
         if type(refusal[0]) is not int or type(refusal[1]) is not bytes:
             raise WireError("a refusal is an int and bytes")
+    if len(body) > 4:
+        if type(body[4]) is not tuple or len(body[4]) > TRANSFERS_MAX:
+            raise WireError(f"a GRANT names at most {TRANSFERS_MAX} big messages that are not whole")
+        _check_numbers(body[4], len(body[4]), "the big messages of a GRANT are sequence numbers")
+
+
+def _check_ordered(rows: Any) -> None:
+    if type(rows) is not tuple or not 0 < len(rows) <= BATCH_ITEMS_MAX:
+        raise WireError(f"an ORDERED is an array of 1 to {BATCH_ITEMS_MAX} rows")
+    for row in rows:
+        if type(row) is not tuple or len(row) != 3:
+            raise WireError("a row of an ORDERED is an array of source, length and item")
+        _check_numbers(row[:2], 2, "a row of an ORDERED begins with a source and a length")
+        if type(row[2]) is not tuple:
+            raise WireError("a row of an ORDERED ends with an item")
+        if row[1] and (len(row[2]) < 2 or row[2][-1] != b""):
+            raise WireError("the place of a big message is an item that ends with empty bytes")
+    _check_batch(tuple([row[2] for row in rows]))
+
+
+def _check_piece(body: Any) -> None:
+    if type(body) is not tuple or len(body) != 3 or type(body[2]) is not bytes or not body[2]:
+        raise WireError("a PIECE is an array of offset, length and bytes")
+    _check_numbers(body[:2], 2, "a PIECE begins with its offset and the length of the whole")
+
+
+def _check_numbers(values: Any, count: int, rule: str) -> None:
+    if type(values) is not tuple or len(values) != count:
+        raise WireError(rule)
+    if not all(type(value) is int and 0 <= value <= SEQUENCE_MAX for value in values):
+        raise WireError(rule)
 
 
 def _check_depth(level: Any, what: str) -> None:

@@ -20,6 +20,7 @@ from regrove.node.core.address import Home
 from regrove.node.core.errors import DecodeError
 from regrove.node.core.mailbox import LINK_FULL, OK, STALE, TOO_LARGE, UNREACHABLE, Sent
 from regrove.node.core.messages import decode
+from regrove.node.core.ordering import AnswersOnly
 from regrove.node.core.reasons import Undecodable, Unreachable
 from regrove.supervisor.reasons import NoConnection, NoProcess, Reason
 from regrove.transport.events import (
@@ -68,6 +69,7 @@ class Desk:
         self.room = False  # since it was last set False, something happened that may have made room on a link
         self.troubles: list[str] = []  # why links ended, for the error of who finds no connection
         self._links = links
+        links.order = AnswersOnly()
         self._open: dict[int, Home] = {}
         self._last = 0
 

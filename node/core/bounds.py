@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 
 from regrove.node.core.errors import InvalidBounds
+from regrove.transport.credit import Window
+from regrove.transport.link import LinkSettings
+from regrove.transport.wire import INLINE_BYTES_MAX
 
 MIB = 1024 * 1024
 ISOLATE_BYTES = 1_024  # an idle isolate, measured below that by benchmarks/
@@ -24,7 +27,8 @@ class Bounds:
     link_bytes: int = 8 * MIB
     opening_messages: int = 256
     opening_bytes: int = 1 * MIB
-    message_bytes: int = 4 * MIB
+    message_bytes: int = 16 * MIB
+    bulk_bytes: int = 32 * MIB
     timers: int = 100_000
     tickets: int = 64
     monitors: int = 1_024
@@ -47,10 +51,10 @@ class Bounds:
             value = getattr(self, field.name)
             if type(value) is not int or value < 1:
                 raise InvalidBounds(f"Bounds({field.name}={value!r}): a bound is an int of at least 1")
-        if self.message_bytes > self.link_bytes:
+        if self.message_bytes > self.bulk_bytes:
             raise InvalidBounds(
-                f"Bounds(message_bytes={self.message_bytes}) is over link_bytes={self.link_bytes}: "
-                "such a message could never get credit; raise link_bytes or lower message_bytes"
+                f"Bounds(message_bytes={self.message_bytes}) is over bulk_bytes={self.bulk_bytes}: "
+                "such a message could never be under way; raise bulk_bytes or lower message_bytes"
             )
         if self.opening_messages > self.link_messages or self.opening_bytes > self.link_bytes:
             raise InvalidBounds(
@@ -66,9 +70,21 @@ class Bounds:
             "isolates": self.isolates * ISOLATE_BYTES,
             "pool": self.pool_bytes,
             "links": 2 * min(peers, self.links) * self.link_bytes,
+            "big messages": 3 * min(peers, self.links) * self.bulk_bytes,  # in; mail out; answers out
             "timers": self.timers * TIMER_BYTES,
             "streams": self.streams * STREAM_BYTES,
         }
+
+    def link_settings(self) -> LinkSettings:
+        """The limits of the links of a core with these bounds."""
+        return LinkSettings(
+            opening=Window(self.opening_messages, self.opening_bytes),
+            window=Window(self.link_messages, self.link_bytes),
+            message_max=self.message_bytes,
+            inline_max=min(INLINE_BYTES_MAX, max(1, self.link_bytes // 2)),
+            bulk=self.bulk_bytes,
+            links_max=self.links,
+        )
 
     def check_memory(self, peers: int, limit: int | None) -> None:
         """Raise InvalidBounds, with the sum, when the bounds together exceed `limit` bytes (None: no limit)."""

@@ -159,8 +159,10 @@ class Lifecycle:
             core.timers.cancel(record)
             core.user_timers -= 1
         cell.timers = None
+        core.links.order.speaker = cell
         core.calls.owner_ended(cell, reason)
         core.signals.ended(cell, reason)
+        core.links.order.speaker = None
         address = cell.address
         address.cell = None
         core.cells[address.slot] = None

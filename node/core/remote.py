@@ -27,6 +27,7 @@ from regrove.node.core.errors import DecodeError
 from regrove.node.core.isolate import Cell, Request
 from regrove.node.core.mailbox import LINK_FULL, OK, TOO_LARGE, UNREACHABLE, Sent, deliver_system, offer
 from regrove.node.core.messages import decode, encode
+from regrove.node.core.ordering import MailOrder
 from regrove.node.core.outcomes import Failed, Pushed, Replied, Undelivered
 from regrove.node.core.reasons import Undecodable, Unknown, Unreachable
 from regrove.supervisor.reasons import Crashed, NoConnection, NoProcess, Reason, Shutdown
@@ -84,11 +85,12 @@ class Malformed(Exception):
 class Links:
     """The links of one core: a `LinkTable` below, the core's calls and signals above."""
 
-    __slots__ = ("_down", "_kinds", "core", "malformed", "table")
+    __slots__ = ("_down", "_kinds", "core", "malformed", "order", "table")
 
     def __init__(self, core: Core, table: LinkTable) -> None:
         self.core = core
         self.table = table
+        self.order = table.order = MailOrder(core)
         self.malformed = 0
         self._down: dict[Home, None] = {}
         self._kinds: dict[int, Callable[[Home, Any], Reason | None]] = {
@@ -114,7 +116,7 @@ class Links:
 
     def post(self, home: Home, item: tuple[Any, ...], notify: object = None) -> Sent:
         """Put user mail on a link, under its credit and behind pushes that wait for it."""
-        if self.core.waiters.waits_for(home):
+        if self.core.waiters.waits_for(home, item):
             return LINK_FULL
         return self.post_now(home, item, notify)
 
@@ -126,6 +128,10 @@ class Links:
     def signal(self, home: Home, item: tuple[Any, ...]) -> bool:
         """Put a signal on a link; False when there is none."""
         return self.table.signal(home, item)
+
+    def answer(self, home: Home, item: tuple[Any, ...]) -> Verdict:
+        """Put an answer of any size on a link, and say why not."""
+        return self.table.answer(home, item)
 
     def packed(self, reason: Reason) -> bytes:
         """A reason as a signal carries it; one that no signal could carry keeps its class and loses its detail."""

@@ -13,8 +13,9 @@ from regrove.node.core.address import Caller
 from regrove.node.core.isolate import Cell, Request
 from regrove.node.core.messages import encode
 from regrove.node.core.outcomes import Replied
-from regrove.node.core.reasons import NoReply, TooLarge
+from regrove.node.core.reasons import LinkFull, NoReply, TooLarge
 from regrove.supervisor.reasons import Reason
+from regrove.transport.events import Verdict
 
 if TYPE_CHECKING:
     from regrove.node.core.core import Core
@@ -44,8 +45,16 @@ class Requests:
         payload = encode(value)
         if len(payload) > core.bounds.message_bytes:
             self.refuse(caller, TooLarge())
-        elif not core.links.signal(caller.home, (remote.REPLY, caller.token, payload)):
-            core.counters.late_answers += 1
+            return
+        match core.links.answer(caller.home, (remote.REPLY, caller.token, payload)):
+            case Verdict.UNREACHABLE:
+                core.counters.late_answers += 1
+            case Verdict.TOO_LARGE:
+                self.refuse(caller, TooLarge())
+            case Verdict.LINK_FULL:  # of big answers that wait for their turn there is as much as may wait
+                self.refuse(caller, LinkFull())
+            case Verdict.OK:
+                pass
 
     def refuse(self, caller: Caller, reason: Reason) -> None:
         """Tell a caller that there will be no answer, and why."""

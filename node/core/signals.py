@@ -128,6 +128,11 @@ class Signals:
         if watch is not None:
             self._tell(watch, Address(peer, slot, generation) if generation else _asked(watch), reason)
 
+    def watcher(self, peer: Home, reference: int) -> Cell | None:
+        """The isolate of ours that watches something there by this reference."""
+        watch = self._outward.get(peer, {}).get(reference)
+        return None if watch is None else watch.watcher
+
     def _tell(self, watch: Watch, address: Address | None, reason: Reason) -> None:
         cell = watch.watcher
         if cell is None or cell.state == ENDED or cell.monitors is None:

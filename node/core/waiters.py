@@ -17,6 +17,7 @@ from regrove.node.core.messages import check, encode
 from regrove.node.core.outcomes import Pushed
 from regrove.node.core.reasons import PoolExhausted, SelfCall, Undecodable
 from regrove.supervisor.reasons import Reason
+from regrove.transport.wire import INLINE_BYTES_MAX
 
 if TYPE_CHECKING:
     from regrove.node.core.calls import Debt
@@ -45,11 +46,12 @@ class Waiter:
 class Waiters:
     """The pushes of one core, and those of others to it."""
 
-    __slots__ = ("_links", "_remote", "core")
+    __slots__ = ("_bulk", "_links", "_remote", "core")
 
     def __init__(self, core: Core) -> None:
         self.core = core
-        self._links: dict[Home, dict[Waiter, None]] = {}
+        self._links: dict[Home, dict[Waiter, None]] = {}  # pushes that wait for credit
+        self._bulk: dict[Home, dict[Waiter, None]] = {}  # big ones, which wait for the budget of such: by themselves
         self._remote: dict[tuple[Home, int], Waiter] = {}
 
     # --- pushes of this core ---------------------------------------------------------------------------------------
@@ -98,21 +100,40 @@ class Waiters:
             core.counters.sent += 1
             core.calls.at_peer(debt, home)
         elif sent is LINK_FULL:
-            waiter = debt.waiter = Waiter(debt.token, self._links.setdefault(home, {}), core.event)
+            lines = self._bulk if len(item[-1]) > INLINE_BYTES_MAX else self._links
+            waiter = debt.waiter = Waiter(debt.token, lines.setdefault(home, {}), core.event)
             waiter.item = item
             core.calls.at_peer(debt, home)
         else:
             core.counters.rejected += 1
             core.calls.fail(debt.token, sent.reason)
 
-    def waits_for(self, home: Home) -> bool:
-        """Tell whether pushes wait for credit on that link: a later send may not overtake them."""
-        return bool(self._links.get(home))
+    def waits_for(self, home: Home, item: tuple[Any, ...]) -> bool:
+        """Tell whether pushes wait on that link that this mail may not overtake.
+
+        A big push holds up big mail, and small mail of its own sender only.
+        """
+        if not self._links and not self._bulk:
+            return False
+        if self._links.get(home):
+            return True
+        big = self._bulk.get(home)
+        if not big:
+            return False
+        if len(item[-1]) > INLINE_BYTES_MAX:
+            return True
+        source = self.core.links.order.source
+        mine = source(item)
+        return any(source(waiter.item) == mine for waiter in big)
 
     def room(self, home: Home) -> None:
-        """Credit came back on a link: let its waiters through, in order."""
+        """Credit or budget came back on a link: let its waiters through, in order."""
+        self._let_through(home, self._links)
+        self._let_through(home, self._bulk)
+
+    def _let_through(self, home: Home, lines: dict[Home, dict[Waiter, None]]) -> None:
         core = self.core
-        waiting = self._links.get(home)
+        waiting = lines.get(home)
         while waiting:
             waiter = next(iter(waiting))
             sent = core.links.post_now(home, waiter.item, waiter.token)
@@ -127,7 +148,7 @@ class Waiters:
             else:
                 core.counters.rejected += 1
                 core.calls.fail(waiter.token, sent.reason)
-        self._links.pop(home, None)
+        lines.pop(home, None)
 
     def give_up(self, debt: Debt) -> None:
         """The owner of a Push stopped waiting: it leaves the line, or is taken back from the core it went to."""
@@ -140,6 +161,7 @@ class Waiters:
     def peer_lost(self, home: Home) -> None:
         """The link is gone; those who waited for it were told."""
         self._links.pop(home, None)
+        self._bulk.pop(home, None)
 
     # --- into mailboxes --------------------------------------------------------------------------------------------
 

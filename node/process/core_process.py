@@ -39,7 +39,6 @@ from regrove.node.process.logs import Line, core_logger
 from regrove.node.process.pipe import Pipe
 from regrove.supervisor.spec import Supervisor
 from regrove.transport.base import TransportError
-from regrove.transport.credit import Window
 from regrove.transport.handshake import Identity
 from regrove.transport.keys import KeyPair
 from regrove.transport.link import LinkSettings
@@ -203,12 +202,7 @@ def _listen(parameters: BootParameters, transport: ZeromqTransport) -> tuple[Map
 
 def link_settings(bounds: Bounds) -> LinkSettings:
     """The limits of a core's links."""
-    return LinkSettings(
-        opening=Window(bounds.opening_messages, bounds.opening_bytes),
-        window=Window(bounds.link_messages, bounds.link_bytes),
-        message_max=bounds.message_bytes,
-        links_max=bounds.links,
-    )
+    return bounds.link_settings()
 
 
 def named_folders(settings: Iterable[tuple[str, str]]) -> list[str]:

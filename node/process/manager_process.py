@@ -42,7 +42,10 @@ from regrove.transport.zeromq import ZeromqSettings, ZeromqTransport
 
 NAMES_BYTES_MAX: Final = 16 * 1024 * 1024  # 65 536 names and groups of one core, each of 100 characters, fit twice
 PLANE: Final = LinkSettings(
-    window=Window(4096, 2 * NAMES_BYTES_MAX + 1024 * 1024), message_max=NAMES_BYTES_MAX, idle=None
+    window=Window(4096, 2 * NAMES_BYTES_MAX + 1024 * 1024),
+    message_max=NAMES_BYTES_MAX,
+    inline_max=NAMES_BYTES_MAX,
+    idle=None,
 )
 
 

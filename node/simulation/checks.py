@@ -91,5 +91,8 @@ def _doing(life: Life) -> str:
         return f"{core.pool_messages} messages wait in mailboxes, first at {busy}"
     if life.edge.working:
         return f"{life.edge.working} file operations or offloads are under way"
-    flight = sum(row.in_flight + row.waiting for row in life.links.statistics())
-    return f"{flight} messages on links are not acknowledged" if flight else ""
+    rows = life.links.statistics()
+    if flight := sum(row.in_flight + row.waiting for row in rows):
+        return f"{flight} messages on links are not acknowledged"
+    big = sum(row.bulk_bytes for row in rows)
+    return f"{big} bytes of big messages are not known to be whole" if big else ""

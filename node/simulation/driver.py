@@ -23,9 +23,8 @@ from regrove.node.simulation.network import SCHEME, SimulatedTransport
 from regrove.node.simulation.seeds import key_of
 from regrove.node.simulation.tracing import CoreTracer, TracedLinks
 from regrove.supervisor.reasons import Killed
-from regrove.transport.credit import Window
 from regrove.transport.handshake import Identity
-from regrove.transport.link import LinkSettings, State
+from regrove.transport.link import State
 
 if TYPE_CHECKING:
     from regrove.node.simulation.node import SimulatedNode
@@ -88,22 +87,17 @@ class Life:
         endpoint = self.transport.listen(f"{SCHEME}{self.home.node}/{self.home.core}.{self.home.core_incarnation}"
                                          f".{self.home.node_incarnation}")  # fmt: skip
         key = key_of(world.seed, "links", str(self.home))
-        settings = LinkSettings(
-            opening=Window(bounds.opening_messages, bounds.opening_bytes),
-            window=Window(bounds.link_messages, bounds.link_bytes),
-            message_max=bounds.message_bytes,
-            links_max=bounds.links,
-        )
         application = world.application
         identity = Identity(CLUSTER, self.home, "core", application.name, application.version)
         links = TracedLinks(
             self.transport,
             identity,
             lambda kind, ordinal: key_of(key, kind, ordinal),
-            settings,
+            bounds.link_settings(),
             advertise={"sim": endpoint},
         )
         links.note = self.place.tracer.note
+        links.arrivals = self.place.tracer.arrivals
         return links
 
     @property

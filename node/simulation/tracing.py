@@ -16,7 +16,7 @@ from regrove.node.core.outcomes import Outcome
 from regrove.node.simulation.clock import Clock
 from regrove.node.simulation.trace import Trace
 from regrove.supervisor.reasons import Reason
-from regrove.transport.events import LinkEvent, LinkLost, Resolved
+from regrove.transport.events import Items, LinkEvent, LinkLost, Resolved
 from regrove.transport.links import LinkTable
 
 LOG_LINES: Final = 2_000
@@ -102,6 +102,7 @@ class TracedLinks(LinkTable):
     """A link table that notes in the trace what reached nobody."""
 
     note: Callable[[str, str], int]
+    arrivals: dict[tuple[str, int], deque[int]]  # of the tracer
 
     def refuse(self, peer: tuple[str, int, int, int], session: int, sequence: int, reason: bytes) -> None:
         """Tell the sender that an item was not taken."""
@@ -112,8 +113,15 @@ class TracedLinks(LinkTable):
     def receive(self, now: int) -> list[LinkEvent]:
         """Take what happened since the last call."""
         events = super().receive(now)
+        met: dict[tuple[str, int], int] = {}
         for event in events:
-            if isinstance(event, LinkLost):
+            if isinstance(event, Items):
+                peer = (event.peer[0], event.peer[2])
+                at = met.get(peer, 0)
+                met[peer] = at + 1
+                if not event.framed:  # what was put together, or held, has no arrival of its own
+                    self.arrivals.setdefault(peer, deque()).insert(at, 0)
+            elif isinstance(event, LinkLost):
                 for word, count in (("UNKNOWN", event.count), ("UNREACHABLE", event.never_left_count)):
                     for _ in range(count):
                         self.note("undelivered", f"{word} to {event.peer[0]}/{event.peer[2]}")

@@ -216,8 +216,8 @@ def test_a_message_over_the_limit_is_refused_at_once() -> None:
     log: list[Any] = []
 
     def go(self: Any, ctx: Any, _: Any) -> Any:
-        answers.append(ctx.send("b", b"x" * (5 * 1024 * 1024)))
-        return Call(Name("b", core=1), b"x" * (5 * 1024 * 1024))
+        answers.append(ctx.send("b", b"x" * (17 * 1024 * 1024)))
+        return Call(Name("b", core=1), b"x" * (17 * 1024 * 1024))
 
     pair = Pair([Child("a", script(log, go=go))], [Child("b", script(), name="b")])
     pair.tell(pair.a, "root/a", "go")
@@ -227,7 +227,7 @@ def test_a_message_over_the_limit_is_refused_at_once() -> None:
 
 def test_an_answer_over_the_limit_fails_the_call() -> None:
     log: list[Any] = []
-    pair = Pair([calling(log)], [Child("b", script(ask=lambda s, c, _: Reply(b"x" * 5_000_000)), name="b")])
+    pair = Pair([calling(log)], [Child("b", script(ask=lambda s, c, _: Reply(b"x" * 17_000_000)), name="b")])
     pair.tell(pair.a, "root/a", "go")
     assert failures(log) == [TooLarge()]
 

@@ -95,8 +95,10 @@ def test_sender_and_receiver_agree_with_a_naive_count(steps: list[int], messages
     [
         ({"opening": Window(5_000, 1)}, "opening window"),
         ({"opening": Window(5_000, 1), "window": Window(9_000, 1 << 23)}, "larger than any peer takes"),
-        ({"message_max": 0}, "message_max = 0 must be 1 to 4194304"),
-        ({"message_max": 5 * 1024 * 1024}, "half the byte window"),
+        ({"message_max": 0}, "message_max = 0 must be 1 to 33554432"),
+        ({"message_max": 33 * 1024 * 1024}, "big messages under way"),
+        ({"inline_max": 0}, "inline_max = 0 must be 1 to 4194304"),
+        ({"inline_max": 5 * 1024 * 1024}, "half the byte window"),
         ({"redial_min": 0}, "redial_min"),
         ({"redial_min": 10, "redial_max": 9}, "redial_min"),
     ],

@@ -12,6 +12,7 @@ from regrove.transport.events import LinkUp, Verdict
 from regrove.transport.handshake import Hello, Identity, Welcome, read_hello, welcome_body
 from regrove.transport.link import LinkSettings
 from regrove.transport.links import LinkTable
+from regrove.transport.pieces import Assembly
 from regrove.transport.session import Incoming, Outgoing
 from regrove.transport.wire import GRANT, WELCOME, Decoder, Encoder, WireError, WireLimits
 from tests.transport.conftest import draw_of
@@ -117,7 +118,7 @@ def test_a_token_of_a_late_refusal_is_kept_for_a_window_and_given_once() -> None
 
 
 def test_a_receiving_half_takes_no_gap_and_no_repetition() -> None:
-    into = Incoming(7, WINDOW, WINDOW)
+    into = Incoming(7, WINDOW, WINDOW, Assembly(1_000, 1_000))
     into.accept(1, ((1, b"a"), (17,)))
     assert (into.taken, into.messages, into.signals) == (2, 1, 1)
     for first in (1, 2, 4):

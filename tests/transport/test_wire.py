@@ -8,6 +8,7 @@ file of a version that was released means that two releases no longer understand
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -36,17 +37,31 @@ LIMITS = WireLimits(message_max=64 * 1024)
 NONCE = 0x0123456789ABCDEF
 ME = Identity("prod", ("shop@north", 17, 2, 3), application="bank", version="1.4", digest="5eed", features=("pieces",))
 YOU = Identity("prod", ("shop@south", 18, -1, 1), role="manager", application="bank", version="1.5", digest="5eee")
-HELLO = Hello(ME, 7, asks=(NONCE - 1,), taken={NONCE - 2: 40}, endpoint="tcp://10.0.0.1:7000", key="k" * 40)
-CLIENT = Hello(Identity("prod", ("client:ab12", 1, 0, 0), role="client"), dial=1, duplex=True, grant=(4096, 8_388_608))
+MIB = 1024 * 1024
+HELLO = Hello(
+    ME, 7, message_max=4 * MIB, asks=(NONCE - 1,), taken={NONCE - 2: 40}, endpoint="tcp://10.0.0.1:7000", key="k" * 40
+)
+CLIENT = Hello(
+    Identity("prod", ("client:ab12", 1, 0, 0), role="client"),
+    dial=1,
+    duplex=True,
+    grant=(4096, 8_388_608),
+    message_max=4 * MIB,
+)
 WELCOME = Welcome(
     YOU,
     wire=1,
     grant=(4096, 8_388_608),
+    message_max=4 * MIB,
     taken={NONCE - 1: 99},
     info={"cores": ("tcp://10.0.0.2:7001", "tcp://10.0.0.2:7002")},
 )
+HELLO_PIECES = replace(HELLO, message_max=64 * 1024, bulk=(16 * MIB, 32 * MIB), gaps={NONCE - 2: (7, 40)})
+WELCOME_PIECES = replace(WELCOME, message_max=64 * 1024, bulk=(16 * MIB, 32 * MIB), gaps={NONCE - 1: (98,)})
 BATCH = [(1, ("shop@north", 17, 2, 3), 5, b"payload"), (17, 3, None, True, 1.5), (2, "name", {"key": (1, 2)}, b"")]
 GRANT = [64, 4160, 8_392_704, [(63, b"full"), (64, b"")]]
+ORDERED = [(0, 0, BATCH[0]), (5, 10 * MIB, (1, 3, 0, b"")), (5, 0, (17, 3)), (6, 99_999, (16, 4, b""))]
+PIECE = [65_536, 99_999, b"part"]
 
 FRAMES: dict[str, tuple[int, int, Any]] = {
     "hello": (wire.HELLO, 0, hello_body(HELLO)),
@@ -56,6 +71,13 @@ FRAMES: dict[str, tuple[int, int, Any]] = {
     "batch": (wire.BATCH, 1_000_000, BATCH),
     "grant": (wire.GRANT, 0, GRANT),
     "bye": (wire.BYE, 0, reason_body("idle")),
+    "hello_pieces": (wire.HELLO, 0, hello_body(HELLO_PIECES)),
+    "welcome_pieces": (wire.WELCOME, 0, welcome_body(WELCOME_PIECES)),
+    "ordered": (wire.ORDERED, 1_000_001, ORDERED),
+    "grant_pieces": (wire.GRANT, 0, [*GRANT, [7, 40]]),
+    "bulk": (wire.BULK, 0, {"peer": list(ME.peer)}),
+    "piece": (wire.PIECE, 1_000_002, PIECE),
+    "taken": (wire.TAKEN, 0, [17 * MIB]),
 }
 
 
@@ -96,8 +118,23 @@ def test_golden_files_of_every_version_are_still_understood(path: Path) -> None:
         case "batch":
             assert frame.first == 1_000_000
             assert frame.body == tuple(BATCH)
-        case "grant":
-            assert frame.body == (64, 4160, 8_392_704, ((63, b"full"), (64, b"")))
+        case "grant" | "grant_pieces":
+            assert frame.body[:4] == (64, 4160, 8_392_704, ((63, b"full"), (64, b"")))
+            assert frame.body[4:] == (((7, 40),) if path.stem == "grant_pieces" else ())
+        case "hello_pieces":
+            assert read_hello(frame.body) == HELLO_PIECES
+        case "welcome_pieces":
+            assert read_welcome(frame.body) == WELCOME_PIECES
+        case "ordered":
+            assert (frame.first, frame.body) == (1_000_001, tuple(ORDERED))
+        case "piece":
+            assert (frame.first, frame.body) == (1_000_002, tuple(PIECE))
+        case "bulk":
+            assert frame.body == {"peer": ME.peer}
+        case "taken":
+            assert frame.body == (17 * MIB,)
+        case _:
+            raise AssertionError(f"what does {path.name} say?")
 
 
 def test_there_is_a_golden_file_for_every_frame_type_of_this_version() -> None:
