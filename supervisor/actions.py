@@ -51,17 +51,22 @@ class ArmLimit:
 
 @dataclass(frozen=True, slots=True)
 class DisarmLimit:
-    """Nobody waits for the limit any more."""
+    """Nobody waits for the limit, or the delayed retry, any more."""
 
     token: int
 
 
 @dataclass(frozen=True, slots=True)
 class QueueRetry:
-    """Put `Retry(token)` behind what waits in the inbox, after `delay_seconds`; in the next pass at the earliest."""
+    """Put `Retry(token)` behind what waits in the inbox, after `delay_seconds`; in the next pass at the earliest.
+
+    With `place_of` it comes as soon as the core that child `place_of` belongs on is there. One that is delayed, or
+    waits for a place, is taken back by `DisarmLimit(token)`.
+    """
 
     token: int
     delay_seconds: float = 0.0
+    place_of: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

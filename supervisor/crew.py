@@ -18,11 +18,12 @@ from regrove.supervisor.stopping import Stops
 class Crew:
     """Carries a job forward as far as it goes; `actions` collects what is to be done for the event at hand."""
 
-    __slots__ = ("_tokens", "actions", "budget", "dynamic", "job", "now_ns", "slots", "spec", "start", "stops")
+    __slots__ = ("_tokens", "actions", "budget", "dynamic", "job", "now_ns", "slots", "spec", "start", "stops", "together")
 
     def __init__(self, spec: Supervisor | DynamicSupervisor) -> None:
         self.spec = spec
         self.dynamic = isinstance(spec, DynamicSupervisor)
+        self.together = self.dynamic or (isinstance(spec, Supervisor) and spec.stop_together)
         self.slots = Slots(self.dynamic)
         self.start = Start(self.token)
         self.stops = Stops(self.token)
@@ -106,7 +107,7 @@ class Crew:
 
     def _stop_next(self, job: Job) -> None:
         keys = [job.stops.pop()]
-        if self.dynamic:
+        if self.together:
             keys += reversed(job.stops)
             job.stops.clear()
         if self.start.slot is not None and self.start.slot.key in keys:

@@ -30,10 +30,14 @@ class ChildIgnored:
 
 @dataclass(frozen=True, slots=True)
 class ChildStartFailed:
-    """The child's `start` ended without success: this life is over, no `ChildEnded` follows."""
+    """The child's `start` ended without success: this life is over, no `ChildEnded` follows.
+
+    `unplaced`: nothing was tried, because the core it belongs on is not there (or is about to leave).
+    """
 
     key: int
     reason: Reason
+    unplaced: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,14 @@ class Regrow:
 
 
 @dataclass(frozen=True, slots=True)
+class Hold:
+    """Of a restart with a delay: the strategy's stops now, the rest when `delay_seconds` are over."""
+
+    key: int
+    delay_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class AddChild:
     """Of `StartChild`: a failing start stores nothing."""
 
@@ -47,7 +55,7 @@ class End:
     reason: Reason
 
 
-Purpose: TypeAlias = Boot | Regrow | AddChild | RestartOne | StopOne | End
+Purpose: TypeAlias = Boot | Regrow | Hold | AddChild | RestartOne | StopOne | End
 
 
 @dataclass(slots=True)

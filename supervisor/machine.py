@@ -20,12 +20,14 @@ nor awaited raises `UnexpectedEventError`. A killed supervisor is not asked: the
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import Any, Literal, TypeAlias, assert_never
 
 from regrove.supervisor import api
 from regrove.supervisor.actions import (
     Action,
     Answer,
+    DisarmLimit,
     Emit,
     Finish,
     QueueRetry,
@@ -44,8 +46,8 @@ from regrove.supervisor.events import (
     Retry,
     StopAsked,
 )
-from regrove.supervisor.intensity import Intensity
-from regrove.supervisor.jobs import AddChild, Boot, End, Job, Regrow, RestartOne, StopOne
+from regrove.supervisor.intensity import NANOSECONDS, Intensity
+from regrove.supervisor.jobs import AddChild, Boot, End, Hold, Job, Regrow, RestartOne, StopOne
 from regrove.supervisor.reasons import Ignored, Reason, Shutdown, StartTimedOut, is_clean
 from regrove.supervisor.report import Context, Statistics, SupervisorReport
 from regrove.supervisor.requests import Stopping
@@ -61,13 +63,23 @@ class UnexpectedEventError(AssertionError):
     """An event in a state that does not take it: a defect of the driver; the text names both."""
 
 
+def no_jitter() -> float:
+    """Draw nothing: each backoff waits its whole delay."""
+    return 0.0
+
+
 class Machine:
-    """The decisions of one supervisor in one life; time must never run backwards."""
+    """The decisions of one supervisor in one life; time must never run backwards.
 
-    __slots__ = ("_crew", "_last_reason", "_retries", "_slots", "_window", "spec", "state")
+    `draw` gives the jitter of a backoff: uniform in [0, 1), from a source that its driver injects.
+    """
 
-    def __init__(self, spec: Supervisor | DynamicSupervisor) -> None:
+    __slots__ = ("_crew", "_draw", "_last_reason", "_restarts", "_retries", "_slots", "_window", "spec", "state")
+
+    def __init__(self, spec: Supervisor | DynamicSupervisor, draw: Callable[[], float] = no_jitter) -> None:
         self.spec = spec
+        self._draw = draw
+        self._restarts = 0  # restart events ever, by whichever window they were counted
         self.state: State = "new"
         self._crew = Crew(spec)
         self._slots = self._crew.slots
@@ -90,8 +102,8 @@ class Machine:
                 self._child_started(self._slots[key], address)
             case ChildIgnored(key):
                 self._child_not_started(self._slots[key], None)
-            case ChildStartFailed(key, reason):
-                self._child_not_started(self._slots[key], reason)
+            case ChildStartFailed(key, reason, unplaced):
+                self._child_not_started(self._slots[key], reason, unplaced)
             case ChildEnded(key, reason):
                 self._child_ended(self._slots[key], reason)
             case LimitReached(token):
@@ -175,7 +187,7 @@ class Machine:
             children=len(states),
             running=states.count("running"),
             restarting=states.count("restarting"),
-            restarts=self._window.total,
+            restarts=self._restarts,
             budget_used=self._window.used(now_ns),
             budget_left=self._window.left(now_ns),
             last_reason=self._last_reason,
@@ -228,35 +240,73 @@ class Machine:
         slot = self._retries.pop(token, None)
         if slot is None:
             return
-        slot.retry = None
+        counted = slot.counted
+        slot.retry, slot.delayed, slot.counted = None, False, False
         if slot.state == "restarting":
-            self._restart(slot, None)
+            self._restart(slot, None, counted)
 
-    def _restart(self, slot: Slot, context: Context | None) -> None:
+    def _restart(self, slot: Slot, context: Context | None, counted: bool = False) -> None:
+        """Restart by the strategy from `slot`; with a `context` it has just ended, otherwise this is its retry."""
         slot.state = "stopped"
         cause = slot.last_reason
-        allowed = self._window.add(self._crew.now_ns)
+        allowed = counted or self._count(slot)
         if context is not None:
             self._report(context, slot, cause)
         if not allowed:
             self._report("shutdown", slot, cause)
             self._end(Shutdown(root_cause(cause)))
             return
-        slot.restarts += 1
+        slot.restarts += not counted
         strategy = self.spec.strategy if isinstance(self.spec, Supervisor) else "one_for_one"
         plan = restart_plan(strategy, slot.key, self._slots)
         for key in plan.starts:
             if self._slots[key].state == "restarting":
                 self._slots[key].state = "stopped"
-        self._run(Job(Regrow(), stops=list(reversed(plan.stops)), starts=deque(plan.starts)))
+            self._drop_delayed(self._slots[key])
+        stops = list(reversed(plan.stops))
+        delay = 0.0 if context is None else self._delay(slot)
+        if delay > 0:
+            slot.state = "restarting"
+            self._run(Job(Hold(slot.key, delay), stops=stops))
+        else:
+            self._run(Job(Regrow(), stops=stops, starts=deque(plan.starts)))
 
-    def _queue_retry(self, slot: Slot) -> None:
-        """A retry that is still on its way serves this attempt too: never two for one child."""
+    def _count(self, slot: Slot) -> bool:
+        """Count a restart event in the window it belongs to; False: it is one too many."""
+        self._restarts += 1
+        return (slot.window or self._window).add(self._crew.now_ns)
+
+    def _delay(self, slot: Slot) -> float:
+        """Tell the seconds a child that failed once more has to wait; 0 without a backoff."""
+        backoff = slot.spec.backoff
+        if backoff is None:
+            return 0.0
+        if slot.began_ns and self._crew.now_ns - slot.began_ns >= backoff.reset_seconds * NANOSECONDS:
+            slot.failures = 0
+        slot.began_ns = 0  # a start that fails now has had no life
+        slot.failures += 1
+        return backoff.delay(slot.failures, self._draw())
+
+    def _queue_retry(self, slot: Slot, delay: float, *, counted: bool = False, unplaced: bool = False) -> None:
+        """An undelayed retry that is still on its way serves this attempt too: never two for one child."""
         slot.state = "restarting"
+        self._drop_delayed(slot)
+        if slot.retry is not None and (unplaced or delay > 0):
+            del self._retries[slot.retry]  # it would come too soon, and is ignored when it does
+            slot.retry = None
         if slot.retry is None:
             slot.retry = self._crew.token()
             self._retries[slot.retry] = slot
-            self._crew.do(QueueRetry(slot.retry))
+            slot.counted = counted
+            slot.delayed = unplaced or delay > 0
+            self._crew.do(QueueRetry(slot.retry, delay, slot.key if unplaced else None))
+
+    def _drop_delayed(self, slot: Slot) -> None:
+        """Take a retry back that waits for its time or its place: what it was for happens now, or never."""
+        if slot.retry is not None and slot.delayed:
+            del self._retries[slot.retry]
+            self._crew.do(DisarmLimit(slot.retry))
+            slot.retry, slot.delayed, slot.counted = None, False, False
 
     # Requests: each is answered once, unless the supervisor ends before.
 
@@ -270,6 +320,7 @@ class Machine:
                 self._run(Job(RestartOne(token), starts=deque([slot.key])))
             case api.Stop(slot):
                 if not slot.alive:
+                    self._drop_delayed(slot)
                     self._crew.settle(slot)
                 self._run(Job(StopOne(token), stops=[slot.key] if slot.alive else []))
             case api.Delete(slot):
@@ -285,6 +336,10 @@ class Machine:
             self._end(reason)
 
     def _end(self, reason: Reason) -> None:
+        for slot in self._slots:
+            self._drop_delayed(slot)
+        if self.spec.shutdown_budget is not None:
+            self._crew.hurry(self.spec.shutdown_budget)
         self._run(Job(End(reason), stops=self._crew.all_to_stop()))
 
     # The job at hand, carried out by the crew; and what follows when it is through.
@@ -310,6 +365,9 @@ class Machine:
                 self.state = "finished"
                 self._crew.actions += self._crew.budget.disarm()
                 self._crew.do(Finish(reason))
+            case Hold(key, delay):
+                if key in self._slots:
+                    self._queue_retry(self._slots[key], delay, counted=True)
             case Regrow() | AddChild() | RestartOne():
                 pass
             case _:
@@ -332,11 +390,12 @@ class Machine:
             return  # its end is on the way and will be awaited
         self._crew.actions += self._crew.start.over()
         slot.state = "running"
+        slot.began_ns = self._crew.now_ns
         if self._crew.job is not None and isinstance(self._crew.job.purpose, AddChild | RestartOne):
             self._crew.do(Answer(self._crew.job.purpose.token, address))
         self._go_on()
 
-    def _child_not_started(self, slot: Slot, reason: Reason | None) -> None:
+    def _child_not_started(self, slot: Slot, reason: Reason | None, unplaced: bool = False) -> None:
         """`reason` is None for a start that ignored."""
         if slot.key in self._crew.stops:
             self._stopped(slot, Shutdown() if reason is None else reason)
@@ -347,7 +406,7 @@ class Machine:
         if reason is None:
             self._start_ignored(slot)
         else:
-            self._start_failed(slot, reason)
+            self._start_failed(slot, reason, unplaced)
         self._go_on()
 
     def _start_ignored(self, slot: Slot) -> None:
@@ -356,7 +415,7 @@ class Machine:
         if self._crew.job is not None and isinstance(self._crew.job.purpose, AddChild | RestartOne):
             self._crew.do(Answer(self._crew.job.purpose.token, None))
 
-    def _start_failed(self, slot: Slot, reason: Reason) -> None:
+    def _start_failed(self, slot: Slot, reason: Reason, unplaced: bool) -> None:
         self._last_reason = slot.last_reason = reason
         self._report("start_error", slot, reason)
         job = self._crew.job
@@ -369,19 +428,25 @@ class Machine:
                 for key in job.starts:
                     self._slots.unplace(self._slots[key])
                 job.starts.clear()
-                self._queue_retry(slot)
+                if unplaced:  # nothing was tried: it waits for its core, and what it does then was counted already
+                    self._queue_retry(slot, 0.0, counted=True, unplaced=True)
+                else:
+                    self._queue_retry(slot, self._delay(slot))
             case AddChild(token):
                 self._slots.remove(slot)
                 self._crew.do(Answer(token, start_failed(slot.spec.id, reason)))
             case RestartOne(token):
                 self._crew.settle(slot)
                 self._crew.do(Answer(token, start_failed(slot.spec.id, reason)))
-            case End() | StopOne():
+            case End() | StopOne() | Hold():
                 self._crew.settle(slot)
             case _:
                 assert_never(job.purpose)
 
     def _report(self, context: Context, slot: Slot, reason: object) -> None:
-        used, left = self._window.used(self._crew.now_ns), self._window.left(self._crew.now_ns)
-        report = SupervisorReport(self.spec.id, context, reason, slot.spec.id, slot.key, used, left, self._window.total)
+        window = slot.window or self._window
+        used, left = window.used(self._crew.now_ns), window.left(self._crew.now_ns)
+        report = SupervisorReport(
+            self.spec.id, context, reason, slot.spec.id, slot.key, used, left, self._restarts, slot.restarts
+        )
         self._crew.do(Emit(report))

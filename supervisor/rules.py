@@ -103,6 +103,47 @@ def check_seconds(owner: str, field: str, value: object, mend: str) -> None:
         _refuse(owner, field, value, f"{field} must be seconds > 0", mend)
 
 
+def check_at_least(owner: str, field: str, value: object, least: float, mend: str) -> None:
+    """Check a number against its least value."""
+    if not (_is_seconds(value) and value >= least):
+        _refuse(owner, field, value, f"{field} must be a number >= {least:g}", mend)
+
+
+def check_fraction(owner: str, field: str, value: object) -> None:
+    """Check a part of a whole."""
+    if not (_is_seconds(value) and 0 <= value <= 1):
+        _refuse(owner, field, value, f"{field} must be a number from 0 to 1", f"write e.g. {field}=0.2")
+
+
+def check_own_limits(owner: str, restart: object, backoff: object, intensity: object, period: object) -> None:
+    """Check what a child says of its own restarts: a temporary one has none, and a window needs both its sides."""
+    if intensity is not None:
+        check_count(owner, "own_intensity", intensity)
+    if period is not None:
+        check_seconds(owner, "own_period", period, "the window of own_intensity, e.g. own_period=60.0")
+        if intensity is None:
+            rule = "own_period is the window of own_intensity, which is not given"
+            _refuse(owner, "own_period", period, rule, "write e.g. own_intensity=3 beside it")
+    for field, value in (("backoff", backoff), ("own_intensity", intensity)):
+        if value is not None and restart == "temporary":
+            rule = f"a temporary child is never restarted, so its {field} would never be used"
+            _refuse(owner, field, value, rule, "write restart='permanent' or restart='transient', or leave it out")
+
+
+def check_kind(owner: str, field: str, value: object, kind: type, mend: str) -> None:
+    """Check an optional value that has a class of its own."""
+    if value is not None and not isinstance(value, kind):
+        _refuse(owner, field, value, f"{field} must be None or a {kind.__name__}", mend)
+
+
+def check_together(owner: str, value: object, strategy: object) -> None:
+    """Check that only children that do not depend on each other are stopped together."""
+    check_flag(owner, "stop_together", value)
+    if value and strategy != "one_for_one":
+        rule = f"under {strategy} children depend on those before them, so they stop one at a time"
+        _refuse(owner, "stop_together", value, rule, "write strategy='one_for_one', or stop_together=False")
+
+
 def check_children(owner: str, path: str, value: object, kinds: tuple[type[Any], ...]) -> tuple[AnySpec, ...]:
     """Check a list of children below `path`: specs only, ids unique."""
     if isinstance(value, kinds) or not isinstance(value, list | tuple):

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from regrove.supervisor.spec import AnySpec
+from regrove.supervisor.intensity import Intensity
+from regrove.supervisor.spec import OWN_PERIOD, AnySpec
 
 SlotState: TypeAlias = Literal["running", "starting", "restarting", "stopping", "stopped"]
 
@@ -27,7 +28,20 @@ class Row:
 class Slot:
     """One child in all its lives. `address` is of the present life, or of the last one."""
 
-    __slots__ = ("address", "key", "last_reason", "restarts", "retry", "spec", "state")
+    __slots__ = (
+        "address",
+        "began_ns",
+        "counted",
+        "delayed",
+        "failures",
+        "key",
+        "last_reason",
+        "restarts",
+        "retry",
+        "spec",
+        "state",
+        "window",
+    )
 
     def __init__(self, key: int, spec: AnySpec) -> None:
         self.key = key
@@ -35,8 +49,14 @@ class Slot:
         self.state: SlotState = "stopped"
         self.address: object | None = None
         self.retry: int | None = None  # the token of a Retry that is on its way
+        self.delayed = False  # that Retry comes after a delay, or when the child's place is there: it can be taken back
+        self.counted = False  # what that Retry does was counted when the child ended
         self.restarts = 0
+        self.failures = 0  # in a row, for the backoff
+        self.began_ns = 0  # when the present life had started
         self.last_reason: object | None = None
+        own = spec.own_intensity
+        self.window = None if own is None else Intensity(own, OWN_PERIOD if spec.own_period is None else spec.own_period)
 
     @property
     def alive(self) -> bool:

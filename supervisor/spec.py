@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias, Union
 
+from regrove.supervisor.backoff import Backoff
 from regrove.supervisor.rules import (
     SpecError,
     check_callable,
@@ -20,12 +21,15 @@ from regrove.supervisor.rules import (
     check_flag,
     check_id,
     check_index,
+    check_kind,
     check_kwargs,
     check_name,
+    check_own_limits,
     check_seconds,
     check_shutdown,
     check_significant,
     check_significant_children,
+    check_together,
 )
 
 Restart: TypeAlias = Literal["permanent", "transient", "temporary"]
@@ -38,6 +42,7 @@ RESTARTS: Final = ("permanent", "transient", "temporary")
 STRATEGIES: Final = ("one_for_one", "one_for_all", "rest_for_one")
 AUTO_SHUTDOWNS: Final = ("never", "any_significant", "all_significant")
 WORKER_SHUTDOWN: Final = 5.0  # seconds, as OTP gives a worker
+OWN_PERIOD: Final = 5.0  # seconds, the default of a supervisor's period
 MAX_CHILDREN: Final = 10_000
 
 
@@ -46,7 +51,8 @@ class Child:
     """A worker: `factory(*args, **kwargs)` builds a fresh isolate at every start.
 
     `shutdown`: "brutal_kill", seconds >= 0, or "infinity". `start_timeout`: seconds > 0, None waits for ever.
-    `core` and `node` place it elsewhere. Raises `SpecError`.
+    `core` and `node` place it elsewhere. `backoff` delays its restarts; `own_intensity` restarts in `own_period`
+    seconds (5.0) are its own window, beside its supervisor's. Raises `SpecError`.
     """
 
     id: str
@@ -60,6 +66,9 @@ class Child:
     start_timeout: float | None
     core: int | None
     node: str | None
+    backoff: Backoff | None
+    own_intensity: int | None
+    own_period: float | None
 
     def __init__(
         self,
@@ -74,11 +83,15 @@ class Child:
         start_timeout: float | None = None,
         core: int | None = None,
         node: str | None = None,
+        backoff: Backoff | None = None,
+        own_intensity: int | None = None,
+        own_period: float | None = None,
     ) -> None:
         owner = check_id("child", id)
         check_callable(owner, factory)
         check_name(owner, name)
         _check_child_options(owner, restart, shutdown, significant)
+        _check_own(owner, restart, backoff, own_intensity, own_period)
         if start_timeout is not None:
             check_seconds(owner, "start_timeout", start_timeout, "None for no limit, or e.g. start_timeout=10.0")
         check_index(owner, "core", core)
@@ -95,6 +108,9 @@ class Child:
         put(self, "start_timeout", start_timeout)
         put(self, "core", core)
         put(self, "node", node)
+        put(self, "backoff", backoff)
+        put(self, "own_intensity", own_intensity)
+        put(self, "own_period", own_period)
 
     def __repr__(self) -> str:
         factory = getattr(self.factory, "__qualname__", type(self.factory).__qualname__)
@@ -105,8 +121,9 @@ class Child:
 class Supervisor:
     """A supervisor of children that start in list order; `period` in seconds > 0, `intensity` restarts in it.
 
-    As a child of another supervisor it goes by `restart`, `shutdown` (default "infinity") and `significant`.
-    Raises `SpecError`.
+    As a child of another supervisor it goes by `restart`, `shutdown` (default "infinity"), `significant`, `backoff`
+    and `own_intensity` in `own_period`. `shutdown_budget`: seconds its whole stop may take, whatever its children's
+    limits are. `stop_together`: its children, one_for_one, are stopped all at once. Raises `SpecError`.
     """
 
     id: str
@@ -119,10 +136,16 @@ class Supervisor:
     shutdown: ShutdownLimit = "infinity"
     significant: bool = False
     name: str | None = None
+    backoff: Backoff | None = None
+    own_intensity: int | None = None
+    own_period: float | None = None
+    shutdown_budget: float | None = None
+    stop_together: bool = False
 
     def __post_init__(self) -> None:
         owner = check_id("supervisor", self.id)
         check_choice(owner, "strategy", self.strategy, STRATEGIES)
+        check_together(owner, self.stop_together, self.strategy)
         _check_supervisor_options(owner, self)
         check_choice(owner, "auto_shutdown", self.auto_shutdown, AUTO_SHUTDOWNS)
         children = check_children(owner, self.id, self.children, (Child, Supervisor, DynamicSupervisor))
@@ -155,6 +178,10 @@ class DynamicSupervisor:
     shutdown: ShutdownLimit = "infinity"
     significant: bool = False
     name: str | None = None
+    backoff: Backoff | None = None
+    own_intensity: int | None = None
+    own_period: float | None = None
+    shutdown_budget: float | None = None
 
     def __post_init__(self) -> None:
         owner = check_id("dynamic supervisor", self.id)
@@ -216,10 +243,18 @@ def _check_child_options(owner: str, restart: object, shutdown: object, signific
     check_significant(owner, significant, restart)
 
 
+def _check_own(owner: str, restart: object, backoff: object, intensity: object, period: object) -> None:
+    check_kind(owner, "backoff", backoff, Backoff, "write e.g. backoff=Backoff(first=0.1)")
+    check_own_limits(owner, restart, backoff, intensity, period)
+
+
 def _check_supervisor_options(owner: str, spec: Supervisor | DynamicSupervisor) -> None:
     check_count(owner, "intensity", spec.intensity)
     check_seconds(owner, "period", spec.period, "the window of the restart intensity, e.g. period=5.0")
     _check_child_options(owner, spec.restart, spec.shutdown, spec.significant)
+    _check_own(owner, spec.restart, spec.backoff, spec.own_intensity, spec.own_period)
+    if spec.shutdown_budget is not None:
+        check_seconds(owner, "shutdown_budget", spec.shutdown_budget, "None for no limit, or e.g. shutdown_budget=20.0")
     check_name(owner, spec.name)
 
 
@@ -235,6 +270,11 @@ def _own_fields(spec: Supervisor) -> tuple[object, ...]:
         spec.shutdown,
         spec.significant,
         spec.name,
+        spec.backoff,
+        spec.own_intensity,
+        spec.own_period,
+        spec.shutdown_budget,
+        spec.stop_together,
     )
 
 

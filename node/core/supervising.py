@@ -7,6 +7,8 @@ start or stop of its own, only what it awaits is given to it (OTP: deaf). Nothin
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, assert_never
 
 from regrove.node.core.address import Address
@@ -82,11 +84,13 @@ class SupervisorNode:
         "up",
     )
 
-    def __init__(self, spec: Supervisor | DynamicSupervisor, cell: Cell, lives: Lives) -> None:
+    def __init__(
+        self, spec: Supervisor | DynamicSupervisor, cell: Cell, lives: Lives, draw: Callable[[], float]
+    ) -> None:
         self.spec = spec
         self.cell = cell
         self.lives = lives
-        self.machine = Machine(spec)
+        self.machine = Machine(spec, draw)
         self.inbox = Inbox(self.machine)
         self.children: dict[int, Cell] = {}
         self.limits: dict[int, TimerRecord] = {}
@@ -128,7 +132,7 @@ class Supervising:
         path = spec.id if parent is None else f"{parent.cell.path}/{spec.id}"
         incarnation = 1 if parent is None else parent.lives.born(spec.id, core.counters.spawned)
         cell = core.lifecycle.new_cell(path, incarnation, 0)
-        node = SupervisorNode(spec, cell, lives)
+        node = SupervisorNode(spec, cell, lives, partial(_draw, core, cell))
         cell.supervising = node
         cell.id = spec.id
         cell.parent = parent
@@ -212,9 +216,10 @@ class Supervising:
                 armed = node.limits.pop(token, None)
                 if armed is not None:
                     self.core.timers.cancel(armed)
-            case a.QueueRetry(token, delay):
+            case a.QueueRetry(token, delay, _):
                 if delay > 0:
-                    self.core.timers.ask(TimerRecord(RETRY, int(delay * NANO), token, None, node))
+                    record = TimerRecord(RETRY, int(delay * NANO), token, None, node)
+                    node.limits[token] = self.core.timers.ask(record)
                 else:
                     self._retries.append((node, token))
             case a.Answer(token, value):
@@ -450,6 +455,7 @@ class Supervising:
         """A limit's or a delayed retry's timer fired."""
         node: SupervisorNode = record.data
         if record.kind == RETRY:
+            del node.limits[record.token]
             self.post(node, ev.Retry(record.token))
         elif record.kind == START:
             cell = record.cell
@@ -467,6 +473,11 @@ class Supervising:
         """The supervisor at an address of this core."""
         cell = self.core.registry.local(address.slot, address.generation)
         return None if cell is None else cell.supervising
+
+
+def _draw(core: Core, supervisor: Cell) -> float:
+    """The jitter of a backoff, from the random numbers of the supervisor's own life."""
+    return core.random_of(supervisor).random()
 
 
 def _start_limit(cell: Cell) -> int:

@@ -19,9 +19,11 @@ from regrove.node.core.shapes import OPEN_TRAITS, Shape, add_custom, install
 from regrove.node.core.tables import Tag, Traits
 from regrove.supervisor import reasons as exit_reasons
 from regrove.supervisor import requests
+from regrove.supervisor.backoff import Backoff
 from regrove.supervisor.spec import Child, DynamicSupervisor, Supervisor
 
-CHILD_OPTIONS = ("name", "restart", "shutdown", "significant", "start_timeout", "core", "node")
+OWN_LIMITS = ("backoff", "own_intensity", "own_period")  # sent when they are given: older peers do not know them
+CHILD_OPTIONS = ("name", "restart", "shutdown", "significant", "start_timeout", "core", "node", *OWN_LIMITS)
 
 
 def register_value(cls: type, name: str, tag: object = None) -> None:
@@ -70,6 +72,7 @@ def _register_all() -> None:
         traits=OPEN_TRAITS,
         name="regrove:Child",
     )
+    register_value(Backoff, "regrove:Backoff")
     register_value(Supervisor, "regrove:Supervisor")
     register_value(DynamicSupervisor, "regrove:DynamicSupervisor")
     register_values(requests)
@@ -87,7 +90,11 @@ def _caller(home: object, token: object) -> Caller:
 
 def _split_child(child: Child) -> tuple[object, ...]:
     factory = _name_of(child.factory) or child.factory  # one without a name does not travel, and is named in the error
-    options = {option: getattr(child, option) for option in CHILD_OPTIONS}
+    options = {
+        option: value
+        for option in CHILD_OPTIONS
+        if (value := getattr(child, option)) is not None or option not in OWN_LIMITS
+    }
     return (child.id, factory, child.args, dict(child.kwargs), options)
 
 

@@ -1,7 +1,7 @@
 """A deterministic fake core for tests: carries a machine's actions out and keeps what it saw.
 
 Children are told what to do by id: `starts={"a": ["up", "fail"]}` is what their starts come to, one after the other
-("up", "fail", "ignore", "hang", or a reason to fail with; "up" when the list is used up), `stops={"a": "hang"}` what
+("up", "fail", "ignore", "hang", "unplaced", or a reason to fail with; "up" when the list is used up), `stops={"a": "hang"}` what
 an asked stop comes to ("obey", "hang", or a reason to end with). Its own rules are asserted as it goes: one life a
 child, one answer a request, nothing alive at the end.
 """
@@ -26,7 +26,7 @@ from regrove.supervisor.events import (
     StopAsked,
 )
 from regrove.supervisor.machine import Machine
-from regrove.supervisor.reasons import Crashed, Killed, Reason, Shutdown
+from regrove.supervisor.reasons import Crashed, Killed, NoConnection, Reason, Shutdown
 from regrove.supervisor.report import SupervisorReport
 from regrove.supervisor.spec import DynamicSupervisor, Supervisor
 
@@ -56,6 +56,7 @@ class Playbook:
         self.reports: list[SupervisorReport] = []
         self.answers: dict[object, object] = {}
         self.limits: dict[int, int] = {}
+        self.retries: dict[int, int | None] = {}  # when a delayed one is due; None: when its place is there
         self.lives: dict[int, tuple[str, int]] = {}  # key -> address of what is alive or in its start
         self.starting: dict[int, None] = {}
         self.up = False
@@ -132,13 +133,27 @@ class Playbook:
     def wait(self, seconds: float) -> list[str]:
         """Let time pass, firing each limit at its moment."""
         seen, end = len(self.trace), self.now + round(seconds * SECOND)
-        while due := [(at, token) for token, at in self.limits.items() if at <= end]:
+        while due := [(at, token) for token, at in self._clocked() if at <= end]:
             at, token = min(due)
             self.now = max(self.now, at)
-            del self.limits[token]
-            self.give(LimitReached(token))
+            if self.retries.pop(token, None) is None:
+                del self.limits[token]
+                self.give(LimitReached(token))
+            else:
+                self.give(Retry(token))
         self.now = end
         return self.trace[seen:]
+
+    def _clocked(self) -> list[tuple[int, int]]:
+        retries = [(token, at) for token, at in self.retries.items() if at is not None]
+        return [*self.limits.items(), *retries]
+
+    def place_is_there(self) -> list[str]:
+        """The core that children wait for is there."""
+        waiting = [token for token, at in self.retries.items() if at is None]
+        for token in waiting:
+            del self.retries[token]
+        return self.give(*map(Retry, waiting))
 
     def key(self, id: str) -> int:
         """The key of the last child of this id."""
@@ -183,9 +198,15 @@ class Playbook:
                 self.limits[token] = self.now + round(seconds * SECOND)
             case do.DisarmLimit(token):
                 self.limits.pop(token, None)
-            case do.QueueRetry(token, _):
+                self.retries.pop(token, None)
+            case do.QueueRetry(token, delay, place_of):
                 assert Retry(token) not in self.inbox
-                self.inbox.append(Retry(token))
+                if place_of is not None:
+                    self.retries[token] = None
+                elif delay > 0:
+                    self.retries[token] = self.now + round(delay * SECOND)
+                else:
+                    self.inbox.append(Retry(token))
             case do.Answer(token, value):
                 assert token not in self.answers, "a request is answered once"
                 self.answers[token] = value
@@ -198,6 +219,7 @@ class Playbook:
             case do.Finish(reason):
                 assert not self.lives, f"orphans: {self.lives}"
                 assert not self.limits, f"armed limits: {self.limits}"
+                assert not self.retries, f"retries that wait: {self.retries}"
                 self.finished = reason
                 self.trace.append("finish")
             case _:
@@ -221,6 +243,8 @@ class Playbook:
                 self.starting[key] = None
             case "ignore":
                 self.inbox.append(ChildIgnored(key))
+            case "unplaced":
+                self.inbox.append(ChildStartFailed(key, NoConnection(), unplaced=True))
             case _:
                 self.inbox.append(ChildStartFailed(key, outcome if isinstance(outcome, Reason) else BAD_START))
 
