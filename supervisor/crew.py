@@ -18,7 +18,19 @@ from regrove.supervisor.stopping import Stops
 class Crew:
     """Carries a job forward as far as it goes; `actions` collects what is to be done for the event at hand."""
 
-    __slots__ = ("_tokens", "actions", "budget", "dynamic", "job", "now_ns", "slots", "spec", "start", "stops", "together")
+    __slots__ = (
+        "_tokens",
+        "actions",
+        "budget",
+        "dynamic",
+        "job",
+        "now_ns",
+        "slots",
+        "spec",
+        "start",
+        "stops",
+        "together",
+    )
 
     def __init__(self, spec: Supervisor | DynamicSupervisor) -> None:
         self.spec = spec

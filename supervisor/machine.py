@@ -416,22 +416,22 @@ class Machine:
             self._crew.do(Answer(self._crew.job.purpose.token, None))
 
     def _start_failed(self, slot: Slot, reason: Reason, unplaced: bool) -> None:
-        self._last_reason = slot.last_reason = reason
-        self._report("start_error", slot, reason)
         job = self._crew.job
         assert job is not None, "a start runs in a job only"
+        if unplaced and isinstance(job.purpose, Regrow):
+            self._start_later(job)
+            # Nothing was tried, so nothing is reported; what it does when its core is there was counted already.
+            self._queue_retry(slot, 0.0, counted=True, unplaced=True)
+            return
+        self._last_reason = slot.last_reason = reason
+        self._report("start_error", slot, reason)
         match job.purpose:
             case Boot():
                 self._crew.settle(slot)
                 self._end(Shutdown(start_failed(slot.spec.id, reason)))
             case Regrow():
-                for key in job.starts:
-                    self._slots.unplace(self._slots[key])
-                job.starts.clear()
-                if unplaced:  # nothing was tried: it waits for its core, and what it does then was counted already
-                    self._queue_retry(slot, 0.0, counted=True, unplaced=True)
-                else:
-                    self._queue_retry(slot, self._delay(slot))
+                self._start_later(job)
+                self._queue_retry(slot, self._delay(slot))
             case AddChild(token):
                 self._slots.remove(slot)
                 self._crew.do(Answer(token, start_failed(slot.spec.id, reason)))
@@ -442,6 +442,12 @@ class Machine:
                 self._crew.settle(slot)
             case _:
                 assert_never(job.purpose)
+
+    def _start_later(self, job: Job) -> None:
+        """Leave those after a start that failed down: the retry comes to them."""
+        for key in job.starts:
+            self._slots.unplace(self._slots[key])
+        job.starts.clear()
 
     def _report(self, context: Context, slot: Slot, reason: object) -> None:
         window = slot.window or self._window

@@ -56,7 +56,9 @@ class Slot:
         self.began_ns = 0  # when the present life had started
         self.last_reason: object | None = None
         own = spec.own_intensity
-        self.window = None if own is None else Intensity(own, OWN_PERIOD if spec.own_period is None else spec.own_period)
+        self.window = (
+            None if own is None else Intensity(own, OWN_PERIOD if spec.own_period is None else spec.own_period)
+        )
 
     @property
     def alive(self) -> bool:

@@ -18,7 +18,11 @@ BASE_BYTES = 64 * MIB  # the interpreter with the application imported
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """Limits of one core. Counts unless the name says `bytes`; every hit is counted in `Core.counters`."""
+    """Limits of one core. Counts unless the name says `bytes` or `ms`; every hit is counted in `Core.counters`.
+
+    `remote_children` are those its supervisors have on other cores, `guests` those it hosts for others. `lease_ms`: how
+    long such a child runs on after its supervisor's core was last heard of.
+    """
 
     isolates: int = 100_000
     pool_messages: int = 1_000_000
@@ -38,6 +42,9 @@ class Bounds:
     offload_processes: int = 2
     offload_queue: int = 64
     supervisor_requests: int = 64
+    remote_children: int = 1_000
+    guests: int = 1_000
+    lease_ms: int = 5_000
     names: int = 65_536
     groups: int = 65_536
     members: int = 65_536

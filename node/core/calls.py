@@ -12,13 +12,14 @@ from regrove.node.core import remote
 from regrove.node.core.address import Caller, Home
 from regrove.node.core.effects import Await, Call, CallAll, IoWait, Push, Sleep, Wait
 from regrove.node.core.handles import Ticket
-from regrove.node.core.isolate import OUTCOME, SYSTEM, Cell, Request
+from regrove.node.core.isolate import OUTCOME, STARTING, SYSTEM, Cell, Request
 from regrove.node.core.mailbox import OK, deliver_system, offer, wake
 from regrove.node.core.messages import check, encode
-from regrove.node.core.outcomes import Failed, Gathered, Outcome
+from regrove.node.core.outcomes import Failed, Gathered, Outcome, Replied
 from regrove.node.core.reasons import Cancelled, SelfCall, Timeout
 from regrove.node.core.timers import DEADLINE, SLEPT, TimerRecord
 from regrove.supervisor.reasons import Reason
+from regrove.supervisor.requests import CalledInStart
 
 if TYPE_CHECKING:
     from regrove.node.core.core import Core
@@ -109,6 +110,9 @@ class Calls:
             sent = offer(core, where, message, charge, Request(caller, None), core.event)
         elif isinstance(where, tuple):
             home, slot, generation = where
+            if debt.cell.state == STARTING and core.guests.waited_for(debt.cell, home, slot):
+                self.settle(debt.token, Replied(CalledInStart()))
+                return
             if core.settings.strict:
                 check(wait.request)
             payload = encode(wait.request)

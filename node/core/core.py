@@ -11,13 +11,14 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, assert_never
 
-from regrove.node.core import messages, remote
+from regrove.node.core import hosting_door, messages, remote
 from regrove.node.core.address import Address, Caller, Home
 from regrove.node.core.application import Place
 from regrove.node.core.bounds import Bounds
 from regrove.node.core.calls import Calls
 from regrove.node.core.effects import SECONDS_MAX, Target, is_delay
 from regrove.node.core.errors import BoundReached, Misuse
+from regrove.node.core.guests import Guests
 from regrove.node.core.handles import Timer
 from regrove.node.core.interpreter import AnyEffect
 from regrove.node.core.iowaits import Io
@@ -39,16 +40,17 @@ from regrove.node.core.ports import (
 )
 from regrove.node.core.randomness import Random, key_of
 from regrove.node.core.registry import Registry
+from regrove.node.core.remote_children import RemoteChildren
 from regrove.node.core.requests import Requests
 from regrove.node.core.scheduler import run_ready
 from regrove.node.core.signals import Signals
 from regrove.node.core.supervising import Supervising
-from regrove.node.core.timers import DEADLINE, LIMIT, MESSAGE, RETRY, SLEPT, START, TimerRecord, Timers
+from regrove.node.core.timers import DEADLINE, HOSTING, LIMIT, MESSAGE, RETRY, SLEPT, START, TimerRecord, Timers
 from regrove.node.core.trace import Tracer
 from regrove.node.core.tree import rows
 from regrove.node.core.waiters import Waiters
 from regrove.supervisor.reasons import CoreDown, Reason
-from regrove.supervisor.report import SupervisorReport
+from regrove.supervisor.report import SupervisorReport, describe
 from regrove.supervisor.spec import Supervisor
 from regrove.transport.links import LinkTable
 
@@ -116,7 +118,10 @@ class Core:
         self.io = Io(self)
         self.lifecycle = Lifecycle(self)
         self.supervising = Supervising(self)
+        self.remote_children = RemoteChildren(self)
+        self.guests = Guests(self)
         self.links = remote.Links(self, links)
+        self.links.add_kinds(hosting_door.kinds(self))
 
     @property
     def tracer(self) -> Tracer:
@@ -194,6 +199,7 @@ class Core:
             self.peer_gone(older, CoreDown("replaced"))
             self.registry.learn_core(home)
         self.links.learn(home, endpoint, key)
+        self.remote_children.learned(home)
 
     def peer_gone(self, home: Home, reason: Reason) -> None:
         """That life of a core is over: calls fail, monitors fire, links are exits, each once."""
@@ -201,6 +207,8 @@ class Core:
         self.links.forget(home, reason)
         self.calls.peer_gone(home, reason)
         self.signals.peer_gone(home, reason)
+        self.remote_children.peer_gone(home, reason)
+        self.guests.peer_gone(home, reason)
 
     def _fire(self, record: TimerRecord) -> None:
         if record.kind == DEADLINE:
@@ -211,6 +219,8 @@ class Core:
             self._fire_message(record)
         elif record.kind in (LIMIT, RETRY, START):
             self.supervising.limit_reached(record)
+        elif record.kind == HOSTING:
+            record.data(record)
         else:
             raise AssertionError(f"no such timer: {record.kind}")
 
@@ -390,14 +400,18 @@ class Core:
         return random
 
     def reported(self, cell: Cell, report: SupervisorReport) -> None:
-        """A supervisor's decision: one log record."""
+        """A supervisor's decision: one log record that says which child, what, where, how often, and what is left."""
         self.trace(report.context, cell, type(report.reason).__name__)
+        exception, site = report.fingerprint
         self.logger.warning(
             "supervisor",
             path=cell.path,
             context=report.context,
             child=report.offender,
-            reason=text_of(report.reason, str),
+            reason=text_of(report.reason, describe),
+            exception=exception,
+            site=site,
+            child_restarts=report.child_restarts,
             restarts=report.restarts,
             budget_used=report.budget_used,
             budget_left=report.budget_left,

@@ -105,6 +105,8 @@ class Lifecycle:
         self.core.trace("started", cell, None)
         if node is not None:
             self.core.supervising.child_started(node, cell)
+        else:
+            self.core.guests.started(cell)
 
     # --- deaths ----------------------------------------------------------------------------------------------------
 
@@ -206,4 +208,5 @@ def text_of(value: object, show: Callable[[object], str] = repr) -> str:
     except KeyboardInterrupt:
         raise
     except BaseException:
-        return f"a {type(value).__qualname__} (its text cannot be had: __{show.__name__}__ raised)"
+        method = "__repr__" if show is repr else "__str__"
+        return f"a {type(value).__qualname__} (its text cannot be had: {method} raised)"

@@ -15,6 +15,8 @@ was sent before them. `slot` is an int with its generation, or a name, which the
 | WATCHED | reference, slot, generation: who holds the name that is watched | |
 | LINK, UNLINK, PART, EXIT | their slot, generation, our slot, generation (, reason); PART: the end of a tie | |
 | RENEW | what went to you may be lost: calls fail, monitors and links are asked for again | MONITOR, LINK |
+
+Kinds from 29 on are of children on other cores: `hosting.py`.
 """
 
 from __future__ import annotations
@@ -112,6 +114,10 @@ class Links:
             WATCHED: self._watched,
         }
 
+    def add_kinds(self, kinds: dict[int, Callable[[Home, Any], Reason | None]]) -> None:
+        """Take signals of another part of the core too."""
+        self._kinds.update(kinds)
+
     # --- out -------------------------------------------------------------------------------------------------------
 
     def post(self, home: Home, item: tuple[Any, ...], notify: object = None) -> Sent:
@@ -174,14 +180,15 @@ class Links:
                 if self._down.pop(home, 0) is None:
                     if not self.is_client(home):
                         self.signal(home, (RENEW,))  # Downs and exits of ours are lost, though theirs may all have come
-                    core.signals.peer_back(home)
+                    self._back(home)
+                core.remote_children.heard(home)
             case LinkLost():
                 self._lost(event)
             case Resolved(taken=taken, lost=lost):
                 core.counters.unknown -= taken + lost
                 core.counters.lost += lost
             case Refused(notify=notify, reason=reason):
-                self._undelivered(notify, _reason(reason))
+                self._undelivered(notify, read_reason(reason))
             case Room(peer=peer):
                 core.waiters.room(Home._make(peer))
             case PeerSilent(peer=peer):
@@ -278,20 +285,20 @@ class Links:
     # --- signals ---------------------------------------------------------------------------------------------------
 
     def _reply(self, home: Home, item: Any) -> None:
-        _shape(item, int, bytes)
+        read_shape(item, int, bytes)
         self.core.calls.settle_from(item[1], Replied(self.core.arrived(item[2])))
 
     def _failed(self, home: Home, item: Any) -> None:
-        _shape(item, int, bytes)
+        read_shape(item, int, bytes)
         debt = self.core.calls.debts.get(item[1])
-        self.core.calls.settle_from(item[1], Failed(_reason(item[2]), None if debt is None else debt.wait))
+        self.core.calls.settle_from(item[1], Failed(read_reason(item[2]), None if debt is None else debt.wait))
 
     def _pushed(self, home: Home, item: Any) -> None:
-        _shape(item, int)
+        read_shape(item, int)
         self.core.calls.settle_from(item[1], Pushed())
 
     def _cancel_push(self, home: Home, item: Any) -> None:
-        _shape(item, int)
+        read_shape(item, int)
         self.core.waiters.push_given_up(home, item[1])
 
     def _monitor(self, home: Home, item: Any) -> None:
@@ -303,44 +310,50 @@ class Links:
         self.core.signals.monitored_by(home, item[1], item[2], item[3])
 
     def _demonitor(self, home: Home, item: Any) -> None:
-        _shape(item, int)
+        read_shape(item, int)
         self.core.signals.unmonitored_by(home, item[1])
 
     def _down_signal(self, home: Home, item: Any) -> None:
-        _shape(item, int, int, int, bytes)
-        self.core.signals.down_from(home, item[1], item[2], item[3], _reason(item[4]))
+        read_shape(item, int, int, int, bytes)
+        self.core.signals.down_from(home, item[1], item[2], item[3], read_reason(item[4]))
 
     def _link(self, home: Home, item: Any) -> None:
-        _shape(item, int, int, int, int)
+        read_shape(item, int, int, int, int)
         self.core.signals.linked_by(home, (item[1], item[2]), (item[3], item[4]), tie=True)
 
     def _unlink(self, home: Home, item: Any) -> None:
-        _shape(item, int, int, int, int)
+        read_shape(item, int, int, int, int)
         self.core.signals.linked_by(home, (item[1], item[2]), (item[3], item[4]), tie=False)
 
     def _part(self, home: Home, item: Any) -> None:
-        _shape(item, int, int, int, int, bytes)
+        read_shape(item, int, int, int, int, bytes)
         cell = self.core.registry.local(item[3], item[4])
         if cell is not None:
-            self.core.signals.parted(cell, Address(home, item[1], item[2]), _reason(item[5]))
+            self.core.signals.parted(cell, Address(home, item[1], item[2]), read_reason(item[5]))
 
     def _renew(self, home: Home, item: Any) -> None:
-        _shape(item)
+        read_shape(item)
         self.core.calls.peer_lost(home, NoConnection())  # answers may be among what was lost: they may have run
+        self._back(home)
+
+    def _back(self, home: Home) -> None:
         self.core.signals.peer_back(home)
+        self.core.remote_children.peer_back(home)
+        self.core.guests.peer_back(home)
 
     def _watched(self, home: Home, item: Any) -> None:
-        _shape(item, int, int, int)
+        read_shape(item, int, int, int)
         self.core.signals.watched_at(home, item[1], item[2], item[3])
 
     def _exit(self, home: Home, item: Any) -> None:
-        _shape(item, int, int, int, int, bytes)
+        read_shape(item, int, int, int, int, bytes)
         cell = self.core.registry.local(item[3], item[4])
         if cell is not None:
-            self.core.signals.exit_signal(cell, Address(home, item[1], item[2]), _reason(item[5]))
+            self.core.signals.exit_signal(cell, Address(home, item[1], item[2]), read_reason(item[5]))
 
 
-def _shape(item: Any, *types: type) -> None:
+def read_shape(item: Any, *types: type) -> None:
+    """Raise Malformed for an item with other fields than `types` after its kind."""
     if len(item) != len(types) + 1 or any(type(value) is not kind for value, kind in zip(item[1:], types, strict=True)):
         raise Malformed(f"kind {item[0]} has fields {[type(value).__name__ for value in item[1:]]}")
 
@@ -356,7 +369,8 @@ def _bytes(payload: Any) -> bytes:
     return payload
 
 
-def _reason(payload: bytes) -> Reason:
+def read_reason(payload: bytes) -> Reason:
+    """The reason a signal carries; Undecodable for what is none."""
     try:
         reason = decode(payload)
     except DecodeError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from types import BuiltinFunctionType, FunctionType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from regrove.node.core.address import Address
 from regrove.node.core.errors import Misuse
@@ -12,12 +12,19 @@ from regrove.node.core.handles import Listener, Stream
 from regrove.node.core.isolate import Cell
 from regrove.node.core.vocabulary import CHILD_OPTIONS
 from regrove.supervisor.reasons import NoProcess, Reason
+from regrove.supervisor.requests import InvalidSpec
 from regrove.supervisor.spec import Child
 
 if TYPE_CHECKING:
     from regrove.node.core.core import Core
     from regrove.node.core.effects import Target
     from regrove.node.core.supervising import SupervisorNode
+
+
+GUEST: Final = (
+    "this isolate's supervisor lives on another core, and spawn starts on this one: name a supervisor of this core "
+    "with spawn(child, under=...), or call that supervisor with StartChild(child)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +66,8 @@ def spawn(core: Core, cell: Cell, child: Child, under: Target | None) -> Address
 
 def _supervisor_of(core: Core, cell: Cell, under: Target | None) -> SupervisorNode | SpawnRefused:
     if under is None:
-        assert cell.parent is not None
+        if cell.parent is None:
+            return SpawnRefused(InvalidSpec(GUEST))
         return cell.parent
     where = core.registry.resolve(under)
     if not isinstance(where, Cell):

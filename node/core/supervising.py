@@ -18,6 +18,7 @@ from regrove.node.core.isolate import ENDED, RUNNING, STARTING, STOP, Cell, Requ
 from regrove.node.core.mailbox import OK, Sent, wake
 from regrove.node.core.ports import Started, Stopped
 from regrove.node.core.reasons import Busy, Undecodable
+from regrove.node.core.remote_children import RemoteChild
 from regrove.node.core.timers import LIMIT, RETRY, START, TimerRecord
 from regrove.supervisor import actions as a
 from regrove.supervisor import events as ev
@@ -78,6 +79,7 @@ class SupervisorNode:
         "limits",
         "lives",
         "machine",
+        "places",
         "queued",
         "requests",
         "spec",
@@ -92,7 +94,8 @@ class SupervisorNode:
         self.lives = lives
         self.machine = Machine(spec, draw)
         self.inbox = Inbox(self.machine)
-        self.children: dict[int, Cell] = {}
+        self.children: dict[int, Cell | RemoteChild] = {}
+        self.places: dict[int, tuple[str, int]] = {}  # which core a retry waits for, by token
         self.limits: dict[int, TimerRecord] = {}
         self.requests: dict[Request, None] = {}  # waiting or in hand: each fails with the reason if this life ends
         self.queued = False
@@ -104,13 +107,14 @@ class SupervisorNode:
 class Supervising:
     """The supervisors of one core."""
 
-    __slots__ = ("_retries", "core", "ready", "root")
+    __slots__ = ("_guests", "_retries", "core", "ready", "root")
 
     def __init__(self, core: Core) -> None:
         self.core = core
         self.root: SupervisorNode | None = None
         self.ready: deque[SupervisorNode] = deque()
         self._retries: list[tuple[SupervisorNode, int]] = []
+        self._guests = Lives()
 
     def boot(self, spec: Supervisor) -> None:
         """Begin the core's tree."""
@@ -119,8 +123,9 @@ class Supervising:
     def stop(self, reason: Reason, budget: float | None) -> None:
         """Stop the whole tree in order, within `budget` seconds (None: each child's own limit)."""
         root = self.root
+        self.core.guests.leave(budget)
         if root is None or root.cell.state == ENDED:
-            self.core.control_out.append(Stopped(reason, asked=True))
+            self.core.guests.close(Stopped(reason, asked=True))
             return
         root.asked_to_stop = True
         self.post(root, ev.StopAsked(reason, budget))
@@ -216,8 +221,11 @@ class Supervising:
                 armed = node.limits.pop(token, None)
                 if armed is not None:
                     self.core.timers.cancel(armed)
-            case a.QueueRetry(token, delay, _):
-                if delay > 0:
+                self.core.remote_children.retry_dropped(node, token)
+            case a.QueueRetry(token, delay, place_of):
+                if place_of is not None:
+                    self.core.remote_children.await_place(node, token, place_of)
+                elif delay > 0:
                     record = TimerRecord(RETRY, int(delay * NANO), token, None, node)
                     node.limits[token] = self.core.timers.ask(record)
                 else:
@@ -243,6 +251,10 @@ class Supervising:
 
     def _start_child(self, node: SupervisorNode, key: int, spec: AnySpec, arguments: tuple[Any, ...]) -> None:
         if isinstance(spec, Child):
+            place = self.core.remote_children.place_of(spec)
+            if place is not None:
+                self.core.remote_children.start(node, key, spec, arguments, place)
+                return
             cell = self.launch(node, key, spec, arguments)
             if isinstance(cell, Reason):
                 self.post(node, ev.ChildStartFailed(key, cell))
@@ -284,31 +296,46 @@ class Supervising:
     def launch(self, node: SupervisorNode, key: int, spec: Child, arguments: tuple[Any, ...]) -> Cell | Reason:
         """Make the cell of a child; its `start` is its first turn."""
         core = self.core
-        home = core.home
-        if spec.core not in (None, home.core) or spec.node not in (None, home.node):
-            return InvalidSpec(f"child {spec.id!r} names core={spec.core!r} node={spec.node!r}: this core is {home}")
+        if core.remote_children.place_of(spec) is not None:
+            where = f"core={spec.core!r} node={spec.node!r}"
+            return InvalidSpec(f"child {spec.id!r} names {where}, and spawn starts on {core.home}: call StartChild")
         refused = self._refusal(spec)
         if refused is not None:
             return refused
+        incarnation = node.lives.born(spec.id, core.counters.spawned)
+        cell = self._make(spec, f"{node.cell.path}/{spec.id}", incarnation, arguments)
+        cell.parent = node
+        cell.key = key
+        node.children[key] = cell
+        core.lifecycle.launch(cell)
+        return cell
+
+    def launch_guest(self, spec: Child, path: str) -> Cell | Reason:
+        """Make the cell of a child whose supervisor lives on another core."""
+        refused = self._refusal(spec)
+        if refused is not None:
+            return refused
+        cell = self._make(spec, path, self._guests.born(path, self.core.counters.spawned), spec.args)
+        self.core.lifecycle.launch(cell)
+        return cell
+
+    def _make(self, spec: Child, path: str, incarnation: int, arguments: tuple[Any, ...]) -> Cell:
         capacity = getattr(spec.factory, "mailbox_capacity", 0)
         if type(capacity) is not int or capacity < 1:
             capacity = 256  # until the constructor ran: a function makes it, or its class is wrong and will be told so
-        incarnation = node.lives.born(spec.id, core.counters.spawned)
-        cell = core.lifecycle.new_cell(f"{node.cell.path}/{spec.id}", incarnation, capacity)
+        cell = self.core.lifecycle.new_cell(path, incarnation, capacity)
         cell.id = spec.id
-        cell.parent = node
-        cell.key = key
         cell.factory = (spec.factory, arguments, dict(spec.kwargs))
-        node.children[key] = cell
         if spec.name is not None:
-            core.registry.register(cell, spec.name)
-        core.lifecycle.launch(cell)
+            self.core.registry.register(cell, spec.name)
         return cell
 
     def _ask_stop(self, node: SupervisorNode, key: int, reason: Reason, budget: float | None) -> None:
         cell = node.children.get(key)
         if cell is None:
             node.inbox.bring_forward(key)
+        elif isinstance(cell, RemoteChild):
+            self.core.remote_children.ask_stop(cell, reason)
         elif cell.supervising is not None:
             self.post(cell.supervising, ev.StopAsked(reason, budget))
         else:
@@ -320,6 +347,8 @@ class Supervising:
         cell = node.children.get(key)
         if cell is None:
             node.inbox.bring_forward(key)
+        elif isinstance(cell, RemoteChild):
+            self.core.remote_children.kill(cell)
         elif cell.supervising is not None:
             self.kill(cell.supervising)
         else:
@@ -346,8 +375,10 @@ class Supervising:
                 continue
             node.killed = True
             node.inbox.clear()
-            for cell in node.children.values():
-                if cell.supervising is not None:
+            for cell in list(node.children.values()):
+                if isinstance(cell, RemoteChild):
+                    self.core.remote_children.kill(cell)
+                elif cell.supervising is not None:
                     waiting.append(cell.supervising)
                 else:
                     self.core.signals.kill(cell, Killed())
@@ -367,6 +398,7 @@ class Supervising:
         """A child is gone for good: the event for its supervisor."""
         node = cell.parent
         if node is None:
+            self.core.guests.ended(cell, reason, started)
             return
         node.children.pop(cell.key, None)
         if cell.adopted and not started:
@@ -381,6 +413,14 @@ class Supervising:
             self.post(node, ev.ChildIgnored(cell.key))
         else:
             self.post(node, ev.ChildStartFailed(cell.key, reason))
+
+    def remote_ended(self, node: SupervisorNode, key: int, event: ev.Event) -> None:
+        """A life of a child on another core is over: killed there, or as `event` says."""
+        node.children.pop(key, None)
+        if not node.killed:
+            self.post(node, event)
+        elif not node.children:
+            self._end(node, Killed())
 
     def _disarm_start(self, node: SupervisorNode, cell: Cell) -> None:
         limit = node.limits.pop(_start_limit(cell), None)
@@ -405,10 +445,12 @@ class Supervising:
         for record in node.limits.values():
             core.timers.cancel(record)
         node.limits.clear()
+        for token in list(node.places):
+            core.remote_children.retry_dropped(node, token)
         core.lifecycle.bury(cell, reason)
         parent = cell.parent
         if parent is None:
-            core.control_out.append(Stopped(reason, asked=node.asked_to_stop))
+            core.guests.close(Stopped(reason, asked=node.asked_to_stop))
             return None
         parent.children.pop(cell.key, None)
         if parent.killed:
@@ -456,6 +498,7 @@ class Supervising:
         node: SupervisorNode = record.data
         if record.kind == RETRY:
             del node.limits[record.token]
+            self.core.remote_children.retry_due(node, record.token)
             self.post(node, ev.Retry(record.token))
         elif record.kind == START:
             cell = record.cell

@@ -15,6 +15,7 @@ MESSAGE: Final = 3  # deliver `data` = (target, message) for the isolate `cell`
 LIMIT: Final = 4  # a supervisor's limit: `data` = the supervising node
 RETRY: Final = 5  # a supervisor's delayed retry: likewise
 START: Final = 6  # `cell` did not finish its start in time
+HOSTING: Final = 7  # call `data` with the record: leases of children on other cores
 
 
 class TimerRecord:
@@ -51,6 +52,13 @@ class Timers:
     def ask(self, record: TimerRecord) -> TimerRecord:
         """Have `record` armed at the end of this pass."""
         self._asked.append(record)
+        return record
+
+    def at(self, due: int, record: TimerRecord) -> TimerRecord:
+        """Arm `record` for an instant, whenever this pass ends."""
+        record.due = due
+        self._order += 1
+        heappush(self._heap, (due, self._order, record))
         return record
 
     def cancel(self, record: TimerRecord) -> bool:

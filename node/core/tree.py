@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from regrove.node.core.guests import STATES
 from regrove.node.core.isolate import BLOCKED, STATE_NAMES, Cell
 from regrove.node.core.lifecycle import text_of
+from regrove.node.core.remote_children import RemoteChild
 
 if TYPE_CHECKING:
     from regrove.node.core.core import Core
@@ -24,7 +26,7 @@ def rows(core: Core) -> tuple[dict[str, Any], ...]:
         found.append(row)
         if node is not None:
             waiting.extend(reversed(_children(core, node)))
-    return tuple(found)
+    return (*found, *_guests(core))
 
 
 def _children(core: Core, node: SupervisorNode) -> list[tuple[SupervisorNode | None, dict[str, Any]]]:
@@ -36,12 +38,32 @@ def _children(core: Core, node: SupervisorNode) -> list[tuple[SupervisorNode | N
             children.append((cell.supervising, row))
         else:
             row = {"path": f"{node.cell.path}/{child.id}", "kind": "isolate", "state": child.state}
-            if cell is not None:
+            if isinstance(cell, RemoteChild):
+                row |= {"elsewhere": _place(*cell.place)}
+            elif cell is not None:
                 row |= _isolate_row(cell)
+            elif (place := core.remote_children.place_of(child.spec)) is not None:
+                row |= {"elsewhere": _place(*place)}
             children.append((None, row))
         row["restarts"] = child.restarts
         row["last_reason"] = None if child.last_reason is None else text_of(child.last_reason, str)
     return children
+
+
+def _place(node: str, core: int) -> str:
+    return f"core {core} of {node}"
+
+
+def _guests(core: Core) -> list[dict[str, Any]]:
+    """The isolates here whose supervisors live on other cores; those have a row under their supervisor there too."""
+    found: list[dict[str, Any]] = []
+    for guest in core.guests:
+        owner = guest.owner.home
+        row: dict[str, Any] = {"path": guest.path, "kind": "isolate", "state": STATES[guest.state]}
+        if guest.cell is not None:
+            row |= _isolate_row(guest.cell)
+        found.append(row | {"guest_of": _place(owner.node, owner.core), "owner_path": guest.name, "restarts": 0})
+    return found
 
 
 def _supervisor_row(core: Core, node: SupervisorNode) -> dict[str, Any]:

@@ -1,9 +1,10 @@
 """A deterministic fake core for tests: carries a machine's actions out and keeps what it saw.
 
 Children are told what to do by id: `starts={"a": ["up", "fail"]}` is what their starts come to, one after the other
-("up", "fail", "ignore", "hang", "unplaced", or a reason to fail with; "up" when the list is used up), `stops={"a": "hang"}` what
-an asked stop comes to ("obey", "hang", or a reason to end with). Its own rules are asserted as it goes: one life a
-child, one answer a request, nothing alive at the end.
+("up", "fail", "ignore", "hang", "unplaced": its core is not there, or a reason to fail with; "up" when the list is used
+up), `stops={"a": "hang"}` what an asked stop comes to ("obey", "hang", or a reason to end with). Its own rules are
+asserted as it goes: one life a child, one answer a request,
+nothing alive at the end.
 """
 
 from __future__ import annotations

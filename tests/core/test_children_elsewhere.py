@@ -1,0 +1,450 @@
+"""Children on other cores: started, stopped, killed and restarted there; lost cores, cut links, leases."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from regrove import (
+    AlreadyStarted,
+    Call,
+    Child,
+    Crashed,
+    DeleteChild,
+    DynamicSupervisor,
+    NoConnection,
+    Replied,
+    RestartChild,
+    Shutdown,
+    StartChild,
+    StartFailed,
+    Supervisor,
+    TerminateChild,
+    WhichChildren,
+)
+from regrove.node.core import hosting
+from regrove.node.core.bounds import Bounds
+from regrove.node.core.ports import StopCore
+from regrove.node.core.reasons import Busy
+from regrove.supervisor.requests import CalledInStart, InvalidSpec
+from tests.core.bench import script
+from tests.core.elsewhere import AsksItsSupervisor, FailsToStart, Ignores, SlowStart, Stubborn, Worker
+from tests.core.pair import Host, Pair
+
+GUEST = "guests/n@h/0/root/s/w"
+LEASE = 5.5  # seconds after which an owner takes a child for lost
+ASKS = 1.0
+
+
+def elsewhere(*children: Any, **options: Any) -> Pair:
+    """Supervisor `s` of core 0 with `children`; core 1 has nothing of its own."""
+    log: list[Any] = []
+    pair = Pair([Supervisor("s", list(children), **options), caller(log)], [])
+    pair.log = log  # type: ignore[attr-defined]
+    return pair
+
+
+def caller(log: list[Any]) -> Any:
+    """An isolate that makes the calls it is told of, and keeps the answers."""
+
+    def call(self: Any, ctx: Any, message: Any) -> Any:
+        return Call(message[1], message[2], timeout=30.0)
+
+    return Child("caller", script(log, tuple=call))
+
+
+def ask(pair: Pair, request: object, seconds: float = 0.3, path: str = "root/s") -> Any:
+    """Call the supervisor `s`, and give its answer."""
+    log: list[Any] = pair.log  # type: ignore[attr-defined]
+    before = len(log)
+    pair.tell(pair.a, "root/caller", ("call", pair.a.address(path), request), seconds)
+    answers = [item for item in log[before:] if isinstance(item, Replied)]
+    assert len(answers) == 1, log[before:]
+    return answers[0].value
+
+
+def lives(host: Host, path: str = GUEST) -> bool:
+    return any(cell is not None and cell.path == path for cell in host.core.cells)
+
+
+def reports(host: Host) -> list[Any]:
+    return [fields for event, fields in host.log.lines if event == "supervisor"]
+
+
+def row_of(pair: Pair) -> Any:
+    """What the supervisor `s` knows of its one child."""
+    node = pair.a.cell("root/s").supervising
+    assert node is not None
+    (row,) = node.machine.children()
+    return row
+
+
+def worker(**options: Any) -> Child:
+    return Child("w", Worker, 7, core=1, **options)
+
+
+def test_a_child_runs_on_the_core_its_spec_names() -> None:
+    pair = elsewhere(worker(name="far"))
+    assert pair.b.isolate(GUEST).first == 7
+    (info,) = ask(pair, WhichChildren())
+    assert info.address == pair.b.address(GUEST)
+    assert pair.b.core.registry.holder("far") == info.address
+
+
+def test_it_starts_only_after_the_one_before_it_and_before_the_one_after() -> None:
+    pair = Pair([Supervisor("s", [Child("w", SlowStart, core=1), Child("after", Worker)])], [])
+    pair.run(0.5)
+    assert not lives(pair.a, "root/s/after")
+    pair.run(1.0)
+    assert lives(pair.a, "root/s/after")
+
+
+def test_its_crash_is_its_supervisors_with_the_line_of_the_users_file() -> None:
+    pair = elsewhere(worker())
+    old = pair.b.address(GUEST)
+    pair.tell(pair.b, GUEST, "crash")
+    pair.run(0.1)
+    assert pair.b.address(GUEST) != old
+    assert row_of(pair).restarts == 1
+    line = reports(pair.a)[-1]
+    assert (line["context"], line["child"], line["exception"]) == ("child_terminated", "w", "ValueError")
+    assert "elsewhere.py:" in line["site"]
+
+
+def test_intensity_counts_it_like_any_child_and_giving_up_kills_nothing_twice() -> None:
+    pair = elsewhere(worker(), intensity=1, period=5.0, restart="temporary")
+    pair.tell(pair.b, GUEST, "crash", 0.2)
+    pair.tell(pair.b, GUEST, "crash", 0.2)
+    assert not lives(pair.b)
+    assert not lives(pair.a, "root/s")
+    assert pair.a.core.remote_children.count == pair.b.core.guests.count == 0
+
+
+@pytest.mark.parametrize(("factory", "answer"), [(FailsToStart, "failed"), (Ignores, None)])
+def test_a_start_that_fails_or_ignores_is_answered_as_here(factory: Any, answer: object) -> None:
+    pair = elsewhere()
+    given = ask(pair, StartChild(Child("x", factory, core=1)))
+    if answer is None:
+        assert given is None
+    else:
+        assert isinstance(given, StartFailed)
+        assert isinstance(given.reason, Crashed)
+    assert pair.b.core.guests.count == 0
+
+
+def test_terminate_restart_and_delete_work_on_it() -> None:
+    pair = elsewhere(worker())
+    assert ask(pair, TerminateChild("w")) is True
+    assert not lives(pair.b)
+    assert ask(pair, RestartChild("w")) == pair.b.address(GUEST)
+    assert ask(pair, TerminateChild(pair.b.address(GUEST))) is True
+    assert ask(pair, DeleteChild("w")) is True
+    assert pair.b.core.guests.count == pair.a.core.remote_children.count == 0
+
+
+def test_one_that_does_not_stop_is_killed_when_its_limit_is_over() -> None:
+    pair = elsewhere(Child("w", Stubborn, core=1, shutdown=0.5))
+    assert ask(pair, TerminateChild("w"), seconds=1.0) is True
+    assert not lives(pair.b)
+
+
+def test_a_start_that_takes_too_long_is_killed_there() -> None:
+    pair = elsewhere()
+    given = ask(pair, StartChild(Child("x", SlowStart, core=1, start_timeout=0.3)), seconds=1.5)
+    assert isinstance(given, StartFailed)
+    assert type(given.reason).__name__ == "StartTimedOut"
+    assert pair.b.core.guests.count == 0
+
+
+def test_what_cannot_travel_is_refused_with_the_reason() -> None:
+    pair = elsewhere()
+    given = ask(pair, StartChild(Child("x", Worker, 1, ("a",), core=1, kwargs={})))
+    assert given == pair.b.address("guests/n@h/0/root/s/x")
+    big = ask(pair, StartChild(Child("y", Worker, 1, ("a" * 70_000,), core=1)))
+    assert isinstance(big, StartFailed)
+    assert isinstance(big.reason, InvalidSpec)
+    assert "over 65536" in big.reason.text
+
+
+def test_a_factory_that_is_no_class_cannot_be_a_child_elsewhere() -> None:
+    pair = Pair([Supervisor("s", [Child("w", script(), core=1)], restart="temporary")], [])
+    pair.run(0.1)
+    assert "cannot be sent to the core it belongs on" in str(reports(pair.a)[0]["reason"])
+
+
+def test_a_name_that_is_taken_there_is_a_failed_start() -> None:
+    log: list[Any] = []
+    pair = Pair([Supervisor("s", []), caller(log)], [Child("first", Worker, name="far")])
+    pair.log = log  # type: ignore[attr-defined]
+    given = ask(pair, StartChild(Child("w", Worker, core=1, name="far")))
+    assert given == StartFailed("w", AlreadyStarted(pair.b.address("root/first")))
+
+
+def test_children_of_every_strategy_may_live_elsewhere() -> None:
+    for strategy, restarted in (("one_for_all", True), ("rest_for_one", True), ("one_for_one", False)):
+        pair = elsewhere(Child("first", Worker), worker(), intensity=9, strategy=strategy)
+        old = pair.b.address(GUEST)
+        pair.tell(pair.a, "root/s/first", "crash", 0.3)
+        assert (pair.b.address(GUEST) != old) is restarted, strategy
+
+
+def test_a_dynamic_supervisor_has_children_elsewhere_with_its_extra_arguments_first() -> None:
+    log: list[Any] = []
+    pair = Pair([DynamicSupervisor("d", extra_arguments=(5,), max_children=2), caller(log)], [])
+    pair.log = log  # type: ignore[attr-defined]
+    child = Child("w", Worker, ("x",), core=1)
+    first = ask(pair, StartChild(child), path="root/d")
+    second = ask(pair, StartChild(child), path="root/d")
+    assert first != second
+    cells = [pair.b.core.registry.local(at.slot, at.generation) for at in (first, second)]
+    assert [(cell.isolate.first, cell.isolate.words) for cell in cells if cell] == [(5, ("x",))] * 2
+    assert ask(pair, TerminateChild(first), path="root/d") is True
+
+
+def test_a_core_that_dies_ends_its_guests_and_they_are_back_when_it_is() -> None:
+    pair = elsewhere(worker(), intensity=1)
+    pair.crash(1)
+    pair.run(2.0)
+    (info,) = ask(pair, WhichChildren())
+    assert info.address == "restarting"
+    pair.start(1)
+    pair.run(0.3)
+    (info,) = ask(pair, WhichChildren())
+    assert info.address == pair.b.address(GUEST)
+    assert len(reports(pair.a)) == 1  # one restart, however long it waited for its core
+
+
+def test_waiting_for_a_core_is_cancelled_by_terminate_and_by_the_end_of_the_supervisor() -> None:
+    pair = elsewhere(worker(), intensity=9)
+    pair.crash(1)
+    pair.run(0.2)
+    assert ask(pair, TerminateChild("w")) is True
+    pair.start(1)
+    pair.run(0.5)
+    assert not lives(pair.b)
+    assert ask(pair, RestartChild("w")) == pair.b.address(GUEST)
+    pair.crash(1)
+    pair.run(0.2)
+    pair.a.core.supervising.kill(pair.a.cell("root/s").supervising)  # type: ignore[arg-type]
+    pair.run(0.2)
+    assert not pair.a.core.remote_children._awaiting or lives(pair.a, "root/s")
+
+
+def test_when_the_core_of_the_supervisor_dies_its_children_elsewhere_die_too() -> None:
+    pair = elsewhere(worker())
+    pair.crash(0)
+    pair.run(0.1)
+    assert not lives(pair.b)
+    assert pair.b.core.guests.count == 0
+    pair.start(0)
+    pair.run(0.3)
+    assert lives(pair.b)
+
+
+def test_a_killed_supervisor_takes_its_children_elsewhere_with_it() -> None:
+    pair = elsewhere(worker(name="far"), restart="temporary")
+    pair.a.core.supervising.kill(pair.a.cell("root/s").supervising)  # type: ignore[arg-type]
+    pair.run(0.1)
+    assert not lives(pair.b)
+    assert not lives(pair.a, "root/s")
+    assert pair.b.core.guests.count == pair.a.core.remote_children.count == 0
+
+
+def test_a_supervisor_killed_while_its_child_elsewhere_starts_leaves_no_orphan() -> None:
+    pair = Pair([Supervisor("s", [Child("w", SlowStart, core=1)], restart="permanent", intensity=5)], [])
+    pair.run(0.2)
+    assert lives(pair.b)
+    pair.a.core.supervising.kill(pair.a.cell("root/s").supervising)  # type: ignore[arg-type]
+    pair.run(0.1)
+    assert pair.b.core.guests.count == sum(lives(pair.b) for _ in "x")
+
+
+def cut(pair: Pair, *ways: tuple[str, str]) -> None:
+    for source, target in ways:
+        pair.network.cut(source, target)
+
+
+@pytest.mark.parametrize("ways", ["both", "to the host", "to the owner"])
+def test_behind_a_cut_the_old_one_is_dead_before_a_new_one_may_start(ways: str) -> None:
+    pair = elsewhere(worker(), intensity=9)
+    a, b = pair.a.name, pair.b.name
+    cut(pair, *{"both": [(a, b), (b, a)], "to the host": [(a, b)], "to the owner": [(b, a)]}[ways])
+    row = row_of(pair)
+    assert row.state == "running"
+    ended_at = lost_at = None
+    for _ in range(80):
+        pair.run(0.1)
+        row = row_of(pair)
+        ended_at = pair.now if ended_at is None and not lives(pair.b) else ended_at
+        lost_at = pair.now if lost_at is None and row.state != "running" else lost_at
+    assert ended_at is not None
+    assert lost_at is not None
+    assert ended_at <= lost_at
+    assert not lives(pair.b)
+    pair.network.heal_all()
+    pair.run(12.0)
+    row = row_of(pair)
+    assert (row.state, row.address) == ("running", pair.b.address(GUEST))
+    assert pair.b.core.guests.count == 1
+
+
+def test_a_short_cut_disturbs_nobody() -> None:
+    pair = elsewhere(worker())
+    old = pair.b.address(GUEST)
+    cut(pair, (pair.a.name, pair.b.name), (pair.b.name, pair.a.name))
+    pair.run(2.5)
+    pair.network.heal_all()
+    pair.run(8.0)
+    assert pair.b.address(GUEST) == old
+    assert ask(pair, WhichChildren())[0].address == old
+
+
+def test_an_end_that_was_lost_with_the_link_is_told_again() -> None:
+    pair = elsewhere(worker(), intensity=9)
+    old = pair.b.address(GUEST)
+    cut(pair, (pair.b.name, pair.a.name))
+    pair.tell(pair.b, GUEST, "crash")
+    pair.run(1.0)
+    for connection in pair.network.connections(pair.b.name, pair.a.name):
+        pair.network.reset(connection)
+    pair.network.heal_all()
+    pair.run(4.0)
+    assert pair.b.address(GUEST) != old
+    assert ask(pair, WhichChildren())[0].address == pair.b.address(GUEST)
+
+
+def test_a_host_that_stood_still_longer_than_the_lease_runs_nothing_of_it_any_more() -> None:
+    pair = elsewhere(worker(), intensity=9)
+    guest = pair.b.isolate(GUEST)
+    assert pair.b.core.inject(pair.b.address(GUEST), "late")
+    frozen = pair.hosts.pop(1)
+    pair.run(LEASE + 0.5)
+    row = row_of(pair)
+    assert (row.state, row.last_reason) == ("restarting", NoConnection())
+    pair.hosts[1] = frozen
+    pair.run(0.3)
+    assert "late" not in guest.seen
+    assert pair.b.isolate(GUEST) is not guest
+
+
+def test_a_start_that_arrives_after_its_owner_gave_up_runs_nothing() -> None:
+    pair = elsewhere()
+    frozen = pair.hosts.pop(1)
+    given = ask(pair, StartChild(worker()), seconds=LEASE + 1.0)
+    assert given == StartFailed("w", NoConnection())
+    pair.hosts[1] = frozen
+    pair.run(0.5)
+    assert not lives(pair.b)
+    assert pair.b.core.guests.count == 0
+
+
+def test_the_first_start_on_a_core_that_is_not_there_fails_after_a_while() -> None:
+    pair = Pair([Supervisor("s", [Child("w", Worker, core=7)], restart="temporary")], [])
+    pair.run(1.0)
+    assert lives(pair.a, "root/s")
+    pair.run(6.0)
+    assert not lives(pair.a, "root/s")
+    assert reports(pair.a)[0]["reason"] == "NoConnection()"
+
+
+def test_the_first_start_waits_for_a_core_that_is_a_little_late() -> None:
+    pair = Pair([Supervisor("s", [Child("w", Worker, core=1)])], [])
+    pair.crash(1)
+    pair.crash(0)
+    pair.start(0)
+    pair.run(2.0)
+    pair.start(1)
+    pair.run(0.3)
+    assert lives(pair.b)
+
+
+def test_start_child_on_a_core_that_is_not_there_is_answered_at_once() -> None:
+    pair = elsewhere()
+    assert ask(pair, StartChild(Child("x", Worker, core=9)), 0.05) == StartFailed("x", NoConnection())
+
+
+def test_a_core_that_is_full_of_guests_refuses_the_next() -> None:
+    log: list[Any] = []
+    pair = Pair([Supervisor("s", [worker()]), caller(log)], [], bounds=Bounds(guests=1))
+    pair.log = log  # type: ignore[attr-defined]
+    assert ask(pair, StartChild(Child("x", Worker, core=1))) == StartFailed("x", Busy())
+    assert ask(pair, TerminateChild("w")) is True
+    assert ask(pair, StartChild(Child("x", Worker, core=1))) == pair.b.address("guests/n@h/0/root/s/x")
+
+
+def test_supervisors_with_too_many_children_elsewhere_are_refused_here() -> None:
+    log: list[Any] = []
+    pair = Pair([Supervisor("s", [worker()]), caller(log)], [], bounds=Bounds(remote_children=1))
+    pair.log = log  # type: ignore[attr-defined]
+    assert ask(pair, StartChild(Child("x", Worker, core=1))) == StartFailed("x", Busy())
+
+
+def test_a_core_that_stops_takes_its_guests_along_and_no_new_ones() -> None:
+    pair = elsewhere(worker(), intensity=9)
+    pair._pass(pair.b, StopCore(5.0, Shutdown()))
+    pair.run(0.2)
+    assert not lives(pair.b)
+    assert ask(pair, StartChild(Child("x", Worker, core=1))) == StartFailed("x", Shutdown())
+    assert len(reports(pair.a)) == 2  # its end, and the start that was refused: waiting counts nothing
+    assert ask(pair, WhichChildren())[0].address == "restarting"
+
+
+def test_the_core_of_the_supervisor_stops_its_children_elsewhere() -> None:
+    pair = elsewhere(worker())
+    pair._pass(pair.a, StopCore(5.0, Shutdown()))
+    pair.run(0.3)
+    assert pair.b.core.guests.count == 0
+    assert not reports(pair.a)
+
+
+def test_a_guest_that_calls_its_own_supervisor_in_its_start_gets_an_error() -> None:
+    pair = elsewhere()
+    supervisor = pair.a.address("root/s")
+    ask(pair, StartChild(Child("w", AsksItsSupervisor, supervisor, core=1)))
+    assert pair.b.isolate(GUEST).seen == [Replied(CalledInStart())]
+
+
+def test_a_guest_cannot_spawn_under_its_own_supervisor() -> None:
+    pair = elsewhere(worker())
+    pair.tell(pair.b, GUEST, ("spawn", Child("x", Worker)))
+    (_, refused) = pair.b.isolate(GUEST).seen
+    assert not refused
+    assert "lives on another core" in refused.reason.text
+
+
+def test_a_child_elsewhere_starts_and_stops_while_the_link_is_full_of_mail() -> None:
+    pair = elsewhere(worker(), intensity=9)
+    link = pair.a.core.links
+    home = pair.b.core.home
+    while link.post(home, (1, 99_999, 1, b"x" * 100)):
+        pass
+    assert ask(pair, TerminateChild("w"), 0.05) is True
+    assert ask(pair, RestartChild("w"), 0.05) == pair.b.address(GUEST)
+
+
+def test_signals_of_children_elsewhere_from_a_program_are_malformed() -> None:
+    pair = elsewhere()
+    client = pair.b.core.home._replace(node="client:1", core=-2)
+    before = pair.b.core.links.malformed
+    pair.b.core.links._items(client, 1, 1, ((hosting.HOST, 1, b""), (hosting.ASK, "x", 1)))
+    assert pair.b.core.links.malformed == before + 2
+
+
+def test_garbage_in_the_signals_of_children_elsewhere_starts_and_ends_nothing() -> None:
+    pair = elsewhere(worker())
+    old, home = pair.b.address(GUEST), pair.a.core.home
+    for item in (
+        (hosting.HOST, 77, b"\xc1"),
+        (hosting.HOST, 78, b"\x90"),
+        (hosting.LEASE, 1, 10**15, 10**15),
+        (hosting.ENDED, 1, 99, 0, 0, b""),
+        (hosting.STOP, 99, b""),
+        (hosting.KILL, 99),
+        (hosting.FORGET, 1),
+        (hosting.HOSTED, 5, 1, 1),
+    ):
+        pair.b.core.links._items(home, 1, 1, (item,))
+    pair.run(0.5)
+    assert pair.b.address(GUEST) == old
+    assert pair.b.core.guests.count == 1
