@@ -179,6 +179,11 @@ class Machine:
         """Show one child."""
         return self._slots[key].row() if key in self._slots else None
 
+    def budget(self, key: int, now_ns: int) -> tuple[int, int]:
+        """Tell how many restarts the window of a child holds, and how many more it allows now."""
+        window = self._slots[key].window or self._window
+        return window.used(now_ns), window.left(now_ns)
+
     def statistics(self, now_ns: int) -> Statistics:
         """Count what is there; the budget is that of the window that ends now."""
         states = [slot.state for slot in self._slots]
@@ -250,13 +255,13 @@ class Machine:
         slot.state = "stopped"
         cause = slot.last_reason
         allowed = counted or self._count(slot)
+        slot.restarts += allowed and not counted
         if context is not None:
             self._report(context, slot, cause)
         if not allowed:
             self._report("shutdown", slot, cause)
             self._end(Shutdown(root_cause(cause)))
             return
-        slot.restarts += not counted
         strategy = self.spec.strategy if isinstance(self.spec, Supervisor) else "one_for_one"
         plan = restart_plan(strategy, slot.key, self._slots)
         for key in plan.starts:

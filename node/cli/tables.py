@@ -56,9 +56,9 @@ def tree_lines(node: str, cores: Sequence[Mapping[str, Any]]) -> list[str]:
     lines = [node]
     for core in cores:
         lines.append(f"  core {core['core']}")
-        width = max((_indent(row["path"]) + len(_leaf(row["path"])) for row in core["rows"]), default=0)
-        for row in core["rows"]:
-            name = f"{' ' * _indent(row['path'])}{_leaf(row['path'])}"
+        names = [_row_name(row) for row in core["rows"]]
+        width = max(map(len, names), default=0)
+        for name, row in zip(names, core["rows"], strict=True):
             lines.append(f"    {name.ljust(width)}  {_row_details(row)}")
     return lines
 
@@ -85,15 +85,25 @@ def _leaf(path: str) -> str:
     return path.rpartition("/")[2]
 
 
+def _row_name(row: Mapping[str, Any]) -> str:
+    if "guest_of" in row:  # its supervisor is on another core: no part of the tree of this one
+        return f"({row['owner_path']})"
+    return f"{' ' * _indent(row['path'])}{_leaf(row['path'])}"
+
+
 def _row_details(row: Mapping[str, Any]) -> str:
     if row["kind"] == "supervisor":
         parts = [str(row["strategy"]), f"{row['running']} of {plural(row['children'], 'child')} running"]
         parts += [f"{plural(row['restarts_total'], 'restart')} of its children"] if row["restarts_total"] else []
     else:
-        parts = [str(row.get("type") or "not running"), str(row["state"])]
+        kind = row.get("type") or ("on " + row["elsewhere"] if row.get("elsewhere") else "not running")
+        parts = [str(kind), str(row["state"])]
+        parts += [f"guest of {row['guest_of']}"] if row.get("guest_of") else []
         parts += [f"waits for {row['waits_for']} at {row['blocked_at']}"] if row.get("waits_for") else []
         parts += [f"{row['handled']} handled"] if "handled" in row else []
         parts += [f"{row['mailbox']} of {row['capacity']} in its mailbox"] if row.get("mailbox") else []
-    parts += [plural(row["restarts"], "restart")] if row.get("restarts") else []
+    if row.get("restarts"):
+        left = f", {row['restarts_left']} left in its window" if "restarts_left" in row else ""
+        parts.append(f"{plural(row['restarts'], 'restart')}{left}")
     parts += [f"last ended: {row['last_reason']}"] if row.get("last_reason") else []
     return ", ".join(parts)

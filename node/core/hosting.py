@@ -18,6 +18,8 @@ killed by its own core, so that it may be started again elsewhere (supervision.m
 | STOP | life, reason | owner | ENDED |
 | KILL | life | owner | ENDED |
 
+KILL of life 0 is a probe: `ENDED` of life 0 says that a core that was lost hears us and is heard.
+
 All are idempotent, and told again when a link comes back: a lost session loses none for good.
 """
 
@@ -33,6 +35,7 @@ ENDED: Final = 33
 FORGET: Final = 34
 STOP: Final = 35
 KILL: Final = 36
+PROBE: Final = (KILL, 0)
 
 # How a life on another core ended, in ENDED.
 FAILED: Final = 0  # its start

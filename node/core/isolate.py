@@ -13,7 +13,7 @@ from regrove.supervisor.reasons import Reason
 if TYPE_CHECKING:
     from regrove.node.core.context import Context
     from regrove.node.core.signals import Watch
-    from regrove.node.core.supervising import SupervisorNode
+    from regrove.node.core.supervisor_node import SupervisorNode
     from regrove.node.core.timers import TimerRecord
     from regrove.node.core.waiters import Waiter
 

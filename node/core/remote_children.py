@@ -23,7 +23,7 @@ from regrove.supervisor.spec import Child
 
 if TYPE_CHECKING:
     from regrove.node.core.core import Core
-    from regrove.node.core.supervising import SupervisorNode
+    from regrove.node.core.supervisor_node import SupervisorNode
 
 WAITING: Final = 0  # for its core, at the first start of its supervisor
 HOSTED: Final = 1  # its core was told
@@ -88,7 +88,7 @@ class RemoteChildren:
         self.count = 0
         self._life = 0
         self._hosts: dict[Home, Host] = {}
-        self._silent: dict[Home, None] = {}  # lost, and nothing heard since
+        self._silent: dict[Home, TimerRecord] = {}  # lost, and no answer since; asked again and again
         self._waiting: dict[tuple[str, int], dict[int, RemoteChild]] = {}
         self._awaiting: dict[tuple[str, int], dict[tuple[SupervisorNode, int], None]] = {}
 
@@ -200,19 +200,10 @@ class RemoteChildren:
         place = None if row is None else self.place_of(row.spec)
         assert place is not None, "only a child of another core waits for its place"
         home = self.core.registry.home_of(*place)
-        if home is not None:  # it leaves, or was lost: who hears nothing of it tries now and then
-            delay = 2 * self.lease if home in self._silent else LEAVING_RETRY
-            node.limits[token] = self.core.timers.ask(TimerRecord(RETRY, delay, token, None, node))
+        if home is not None and home not in self._silent:  # it is about to leave, and may think better of it
+            node.limits[token] = self.core.timers.ask(TimerRecord(RETRY, LEAVING_RETRY, token, None, node))
         self._awaiting.setdefault(place, {})[node, token] = None
         node.places[token] = place
-
-    def retry_due(self, node: SupervisorNode, token: int) -> None:
-        """A try for its own sake, on a core that was lost: whatever comes of it tells whether it is there."""
-        place = node.places.get(token)
-        home = None if place is None else self.core.registry.home_of(*place)
-        if home is not None:
-            self._silent.pop(home, None)
-        self.retry_dropped(node, token)
 
     def retry_dropped(self, node: SupervisorNode, token: int) -> None:
         """Nobody waits for that place any more."""
@@ -280,7 +271,10 @@ class RemoteChildren:
             self.core.supervising.post(child.node, ev.ChildStarted(child.key, child.address))
 
     def ended(self, home: Home, life: int, how: int, at: tuple[int, int], reason: Reason) -> None:
-        """A life is over there."""
+        """A life is over there; life 0 answers a probe."""
+        if life == 0:
+            self.answered(home)
+            return
         self.heard(home)
         self.core.links.signal(home, (hosting.FORGET, life))
         host = self._hosts.get(home)
@@ -316,9 +310,24 @@ class RemoteChildren:
     # --- cores come and go -----------------------------------------------------------------------------------------
 
     def heard(self, home: Home) -> None:
-        """Something came from a core: who waited for it to be there again may go on."""
-        if self._silent.pop(home, 0) is None:
+        """Something came from a core. Whether it also hears us, a question tells."""
+        if home in self._silent:
+            self.core.links.signal(home, hosting.PROBE)
+
+    def answered(self, home: Home) -> None:
+        """A core that was lost answers: who waits for it goes on."""
+        record = self._silent.pop(home, None)
+        if record is not None:
+            self.core.timers.cancel(record)
             self._place_is_there(home)
+
+    def _probe_later(self, home: Home) -> None:
+        record = TimerRecord(HOSTING, self.lease // TELL_AGAIN, 0, None, lambda _: self._probe(home))
+        self._silent[home] = self.core.timers.ask(record)
+
+    def _probe(self, home: Home) -> None:
+        self._probe_later(home)
+        self.core.links.signal(home, hosting.PROBE)
 
     def learned(self, home: Home) -> None:
         """A core lives."""
@@ -343,7 +352,9 @@ class RemoteChildren:
 
     def peer_gone(self, home: Home, reason: Reason) -> None:
         """A core is said to be gone. `CoreDown` is certain; after anything else its lease has to run out first."""
-        self._silent.pop(home, None)
+        record = self._silent.pop(home, None)
+        if record is not None:
+            self.core.timers.cancel(record)
         host = self._hosts.get(home)
         if host is not None and isinstance(reason, CoreDown):
             self._lose(host, reason)
@@ -351,7 +362,7 @@ class RemoteChildren:
     def _lost(self, host: Host) -> None:
         """No question for a lease came for longer than one lasts: whatever ran there was killed by its own core."""
         if self.core.registry.home_of(host.home.node, host.home.core) == host.home:
-            self._silent[host.home] = None
+            self._probe_later(host.home)
         self._lose(host, NoConnection())
 
     def _lose(self, host: Host, reason: Reason) -> None:

@@ -18,7 +18,7 @@ from regrove.supervisor.spec import Child
 if TYPE_CHECKING:
     from regrove.node.core.core import Core
     from regrove.node.core.effects import Target
-    from regrove.node.core.supervising import SupervisorNode
+    from regrove.node.core.supervisor_node import SupervisorNode
 
 
 GUEST: Final = (

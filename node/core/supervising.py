@@ -7,22 +7,20 @@ start or stop of its own, only what it awaits is given to it (OTP: deaf). Nothin
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, assert_never
+from typing import TYPE_CHECKING, Any, assert_never
 
 from regrove.node.core.address import Address
 from regrove.node.core.errors import UnsendableValue
-from regrove.node.core.inbox import Inbox
 from regrove.node.core.isolate import ENDED, RUNNING, STARTING, STOP, Cell, Request
 from regrove.node.core.mailbox import OK, Sent, wake
 from regrove.node.core.ports import Started, Stopped
 from regrove.node.core.reasons import Busy, Undecodable
 from regrove.node.core.remote_children import RemoteChild
+from regrove.node.core.supervisor_node import Lives, SupervisorNode
 from regrove.node.core.timers import LIMIT, RETRY, START, TimerRecord
 from regrove.supervisor import actions as a
 from regrove.supervisor import events as ev
-from regrove.supervisor.machine import Machine
 from regrove.supervisor.reasons import Ignored, Killed, NoProcess, Normal, Reason, StartTimedOut
 from regrove.supervisor.requests import AlreadyStarted, CalledInStart, InvalidSpec
 from regrove.supervisor.spec import AnySpec, Child, DynamicSupervisor, Supervisor
@@ -31,77 +29,6 @@ if TYPE_CHECKING:
     from regrove.node.core.core import Core
 
 NANO = 1_000_000_000
-LIVES_REMEMBERED: Final = 4_096  # ids under one supervisor
-
-
-class Lives:
-    """How many lives each path under one supervisor had; kept by its parent, so that it survives the supervisor.
-
-    The LIVES_REMEMBERED newest ids are counted exactly. An id that was forgotten goes on above `births`, the number of
-    all births on the core, which no life has passed: never the same number twice for one path.
-    """
-
-    __slots__ = ("below", "count", "forgot")
-
-    def __init__(self, forgot: bool = False) -> None:
-        self.count: dict[str, int] = {}
-        self.below: dict[str, Lives] = {}
-        self.forgot = forgot  # an id that is not counted may have lived
-
-    def born(self, child: str, births: int) -> int:
-        """Count one more life of `child`."""
-        last = self.count.pop(child, births if self.forgot else 0)
-        self.count[child] = last + 1
-        if len(self.count) > LIVES_REMEMBERED:
-            self.forgot = True
-            del self.count[next(iter(self.count))]
-        return last + 1
-
-    def of(self, supervisor: str) -> Lives:
-        """The lives under a child that is a supervisor."""
-        below = self.below.pop(supervisor, None) or Lives(self.forgot)
-        self.below[supervisor] = below
-        if len(self.below) > LIVES_REMEMBERED:
-            self.forgot = True
-            del self.below[next(iter(self.below))]
-        return below
-
-
-class SupervisorNode:
-    """One life of one supervisor: its machine, its inbox, and the cells of its children by key."""
-
-    __slots__ = (
-        "asked_to_stop",
-        "cell",
-        "children",
-        "inbox",
-        "killed",
-        "limits",
-        "lives",
-        "machine",
-        "places",
-        "queued",
-        "requests",
-        "spec",
-        "up",
-    )
-
-    def __init__(
-        self, spec: Supervisor | DynamicSupervisor, cell: Cell, lives: Lives, draw: Callable[[], float]
-    ) -> None:
-        self.spec = spec
-        self.cell = cell
-        self.lives = lives
-        self.machine = Machine(spec, draw)
-        self.inbox = Inbox(self.machine)
-        self.children: dict[int, Cell | RemoteChild] = {}
-        self.places: dict[int, tuple[str, int]] = {}  # which core a retry waits for, by token
-        self.limits: dict[int, TimerRecord] = {}
-        self.requests: dict[Request, None] = {}  # waiting or in hand: each fails with the reason if this life ends
-        self.queued = False
-        self.up = False
-        self.killed = False
-        self.asked_to_stop = False
 
 
 class Supervising:
@@ -498,7 +425,7 @@ class Supervising:
         node: SupervisorNode = record.data
         if record.kind == RETRY:
             del node.limits[record.token]
-            self.core.remote_children.retry_due(node, record.token)
+            self.core.remote_children.retry_dropped(node, record.token)
             self.post(node, ev.Retry(record.token))
         elif record.kind == START:
             cell = record.cell

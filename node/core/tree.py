@@ -8,10 +8,11 @@ from regrove.node.core.guests import STATES
 from regrove.node.core.isolate import BLOCKED, STATE_NAMES, Cell
 from regrove.node.core.lifecycle import text_of
 from regrove.node.core.remote_children import RemoteChild
+from regrove.supervisor.report import describe
 
 if TYPE_CHECKING:
     from regrove.node.core.core import Core
-    from regrove.node.core.supervising import SupervisorNode
+    from regrove.node.core.supervisor_node import SupervisorNode
 
 
 def rows(core: Core) -> tuple[dict[str, Any], ...]:
@@ -46,7 +47,8 @@ def _children(core: Core, node: SupervisorNode) -> list[tuple[SupervisorNode | N
                 row |= {"elsewhere": _place(*place)}
             children.append((None, row))
         row["restarts"] = child.restarts
-        row["last_reason"] = None if child.last_reason is None else text_of(child.last_reason, str)
+        row["last_reason"] = None if child.last_reason is None else text_of(child.last_reason, describe)
+        row["restarts_used"], row["restarts_left"] = node.machine.budget(child.key, core.now)
     return children
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from regrove import DONE, IGNORE, RECEIVE, Address, Child, Crash, Done, Isolate, Replied, Shutdown, StartFailed
-from regrove.node.core.supervising import SupervisorNode
+from regrove.node.core.supervisor_node import SupervisorNode
 from regrove.supervisor.events import StopAsked
 from regrove.supervisor.reasons import Crashed
 from regrove.supervisor.requests import StartChild

@@ -170,7 +170,7 @@ def test_spawn_under_a_supervisor_that_stops_is_refused() -> None:
 
 
 def test_thousands_of_children_with_ids_of_their_own_leave_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("regrove.node.core.supervising.LIVES_REMEMBERED", 50)
+    monkeypatch.setattr("regrove.node.core.supervisor_node.LIVES_REMEMBERED", 50)
     lives: list[Any] = []
 
     def born(self: Any, ctx: Any, _: Any) -> Any:
@@ -195,7 +195,7 @@ def test_thousands_of_children_with_ids_of_their_own_leave_nothing_behind(monkey
 def test_supervisors_that_come_and_go_leave_nothing_behind_and_no_life_has_a_number_twice(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("regrove.node.core.supervising.LIVES_REMEMBERED", 5)
+    monkeypatch.setattr("regrove.node.core.supervisor_node.LIVES_REMEMBERED", 5)
     Born.lives.clear()
     lives = Born.lives
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from regrove import RECEIVE, Child, Failed, Isolate, Killed, Shutdown, Sleep, StartChild, Supervisor
-from regrove.node.core.supervising import SupervisorNode
+from regrove.node.core.supervisor_node import SupervisorNode
 from regrove.supervisor.events import StopAsked
 from tests.core.bench import Bench, script
 
