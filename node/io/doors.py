@@ -7,6 +7,7 @@ import socket
 from regrove.node.core.effects import Connect, Listen
 from regrove.node.core.reasons import OsError
 from regrove.node.io.board import Board
+from regrove.node.io.keeping import Keeper
 from regrove.node.io.listeners import endpoint_text, open_listener
 from regrove.node.io.names import Resolver
 from regrove.node.io.poller import Poller
@@ -69,10 +70,13 @@ class Dialler:
 class Doorman:
     """Serves Listen."""
 
-    __slots__ = ("_backlog", "_board", "_listeners_max", "_resolver", "_table")
+    __slots__ = ("_backlog", "_board", "_keeper", "_listeners_max", "_resolver", "_table")
 
-    def __init__(self, board: Board, table: HandleTable, resolver: Resolver, listeners_max: int, backlog: int) -> None:
+    def __init__(
+        self, board: Board, table: HandleTable, resolver: Resolver, keeper: Keeper, listeners_max: int, backlog: int
+    ) -> None:
         self._board = board
+        self._keeper = keeper
         self._table = table
         self._resolver = resolver
         self._listeners_max = listeners_max
@@ -88,11 +92,14 @@ class Doorman:
             text = f"listen on {where}: bound listeners = {self._listeners_max} of this core is reached"
             self._board.end(token, OsError("EMFILE", text))
             return
-        sock = open_listener(where, address, wait.shared, self._backlog)
+        sock: socket.socket | OsError | None = self._keeper.take(wait.host, wait.port, wait.shared)
+        if sock is None:
+            sock = open_listener(where, address, wait.shared, self._backlog)
         if isinstance(sock, OsError):
             self._board.end(token, sock)
             return
         host, port = sock.getsockname()[:2]
         number = self._table.add_listener(sock, self._backlog)
+        self._keeper.kept(number, wait.host, wait.port, wait.shared, sock)
         self._board.opened[token] = number
         self._board.end(token, (number, host, port))

@@ -36,6 +36,7 @@ from regrove.node.io.crew import Crew, Wake
 from regrove.node.io.doors import Dialler, Doorman
 from regrove.node.io.files import Files
 from regrove.node.io.folder import DataFolder
+from regrove.node.io.keeping import Keeper, NoKeeper
 from regrove.node.io.names import Resolver
 from regrove.node.io.offload import ThreadOffload
 from regrove.node.io.poller import Poller
@@ -88,7 +89,8 @@ class EdgeStatistics:
 class Edge:
     """Serves `IoCommand`s. Files live under `data_folder`, made with mode 0700 when first needed.
 
-    `other_folders` are ones the operator has named: absolute paths below them are served too.
+    `other_folders` are ones the operator has named: absolute paths below them are served too. `keeper` holds listening
+    sockets beyond the life of this process (none: they end with it).
     """
 
     __slots__ = (
@@ -113,12 +115,14 @@ class Edge:
         data_folder: Path | str,
         limits: EdgeLimits | None = None,
         other_folders: Sequence[Path | str] = (),
+        keeper: Keeper | None = None,
     ) -> None:
+        keeper = keeper or NoKeeper()
         limits = limits or EdgeLimits()
         self._poller = poller
         self._board = board = Board()
         self._wake = Wake(poller)
-        self._table = HandleTable(board, poller, limits.streams)
+        self._table = HandleTable(board, poller, keeper, limits.streams)
         self._streams = self._table.streams
         self._thread_crew = Crew("offload", limits.offload_threads, self._wake)
         self._threads = ThreadOffload(board, self._thread_crew, limits.offload_queue)
@@ -128,7 +132,7 @@ class Edge:
         self._files = Files(board, self._file_crew, self._table, folder, limits.file_queue)
         resolver = Resolver(board, self._threads)
         self._dialler = Dialler(board, poller, self._table, resolver)
-        self._doorman = Doorman(board, self._table, resolver, limits.listeners, limits.accept_backlog)
+        self._doorman = Doorman(board, self._table, resolver, keeper, limits.listeners, limits.accept_backlog)
         self._serve: dict[type[IoWait], Callable[[IoRequest, Any], None]] = {
             Read: self._refuse,
             Write: self._refuse,

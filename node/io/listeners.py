@@ -16,8 +16,9 @@ from regrove.node.io.sharing import stranger_on
 from regrove.node.io.streams import SocketAddress, prepare_stream
 
 LISTENER_EVENTS: Final = EPOLLIN | EPOLLET
-RETRY_NS: Final = 100_000_000  # out of descriptors or kernel memory: nothing announces that there are some again
-EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+RETRY_NS: Final = 100_000_000  # out of descriptors or kernel memory, or shut: nothing announces that it is over
+# EINVAL: the manager has shut the socket down while this core was stalled, and lets it listen again.
+EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EINVAL})
 # Errors of the connection that accept(2) would have returned: that one is gone, the next may be fine.
 PASSING: Final = frozenset(
     {

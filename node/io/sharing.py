@@ -21,8 +21,9 @@ def stranger_on(sock: socket.socket) -> str | None:
     inodes = _other_listeners(sock)
     if not inodes:
         return None
+    own = (str(os.getpid()), str(os.getppid()))  # the manager keeps duplicates of what its cores listen on
     for process in _processes():
-        if process.name == str(os.getpid()) or _parent(process) == os.getppid():
+        if process.name in own or _parent(process) == os.getppid():
             continue
         if not inodes.isdisjoint(_sockets(process)):
             return f"process {process.name} ({_command(process)})"

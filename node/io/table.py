@@ -12,6 +12,7 @@ from typing import TypeAlias
 from regrove.node.core.reasons import OsError
 from regrove.node.io.board import Board
 from regrove.node.io.files import FileStream
+from regrove.node.io.keeping import Keeper
 from regrove.node.io.listeners import TcpListener
 from regrove.node.io.poller import Poller
 from regrove.node.io.streams import STREAM_EVENTS, TcpStream
@@ -22,9 +23,10 @@ AnyStream: TypeAlias = TcpStream | FileStream
 class HandleTable:
     """Open streams and listeners by handle; handles count up and are never reused."""
 
-    __slots__ = ("_board", "_last", "_pauses", "_poller", "_streams_max", "listeners", "places", "streams")
+    __slots__ = ("_board", "_keeper", "_last", "_pauses", "_poller", "_streams_max", "listeners", "places", "streams")
 
-    def __init__(self, board: Board, poller: Poller, streams_max: int) -> None:
+    def __init__(self, board: Board, poller: Poller, keeper: Keeper, streams_max: int) -> None:
+        self._keeper = keeper
         self.streams: dict[int, AnyStream] = {}
         self.listeners: dict[int, TcpListener] = {}
         self.places = 0
@@ -93,6 +95,7 @@ class HandleTable:
         listener = self.listeners.pop(number, None)
         if listener is not None:
             self._pauses += listener.paused
+            self._keeper.closed(number)
             listener.close(token)
             return True
         stream = self.streams.pop(number, None)

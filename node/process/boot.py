@@ -34,6 +34,7 @@ class BootParameters:
     advertise: str = ""
     public_key: str = ""
     secret_key: str = ""
+    offers: int = 0  # listening sockets of the life before that lie in the core's hands
 
     @property
     def home(self) -> Home:

@@ -30,9 +30,10 @@ from regrove.node.process import guard
 from regrove.node.process.boot import EXIT_FAILED, EXIT_ORPHANED, EXIT_REFUSED, BootParameters
 from regrove.node.process.children import NODE_SIGNALS, PR_SET_PDEATHSIG, prctl
 from regrove.node.process.core_loop import CoreLoop, LogLevel
-from regrove.node.process.descriptors import Hands, close_all
+from regrove.node.process.descriptors import Hands
 from regrove.node.process.fork import reseed
 from regrove.node.process.framing import pack, read_frame
+from regrove.node.process.keeping import CoreKeeper, read_offers
 from regrove.node.process.keyring import shared
 from regrove.node.process.loading import load_application
 from regrove.node.process.logs import Line, core_logger
@@ -155,7 +156,8 @@ def _drive(
         advertise=endpoints,
         key=parameters.public_key,
     )
-    edge = Edge(poller, config.data_dir, edge_limits(bounds), config.named_folders)
+    keeper = CoreKeeper(read_offers(passing, parameters.offers))
+    edge = Edge(poller, config.data_dir, edge_limits(bounds), config.named_folders, keeper)
     level = LogLevel(config.log_level)
     lines = _Lines()
     logger = core_logger(
@@ -169,7 +171,8 @@ def _drive(
     core = Core(core_settings(parameters, bounds, seed), tree, links, logger)
     loop = CoreLoop(core, edge, transport, links, poller, level)
     pipe = Pipe(connection, poller, loop.on_frame, loop.on_manager_gone)
-    hands = Hands(passing, poller, _unasked, _nothing)
+    hands = Hands(passing, poller, keeper.heard, _nothing)
+    keeper.attach(hands)
     lines.pipe = pipe
     loop.attach(pipe)
     pipe.send(["bound", parameters.endpoint, remote, parameters.public_key, application.name, application.version])
@@ -177,11 +180,8 @@ def _drive(
         return loop.run()
     finally:
         hands.close()
+        keeper.close()
         edge.close()
-
-
-def _unasked(_message: Any, given: list[int]) -> None:
-    close_all(given)
 
 
 def _nothing() -> None:

@@ -14,7 +14,8 @@ from regrove.node.io.poller import Poller
 from regrove.node.process.boot import BootParameters
 from regrove.node.process.children import Child, Children
 from regrove.node.process.configuration import NodeConfig
-from regrove.node.process.descriptors import Hands, close_all, pair
+from regrove.node.process.descriptors import Hands, pair
+from regrove.node.process.listeners_kept import ListenerKeeper
 from regrove.node.process.manager_events import Event, ForkFailed, SpawnKind
 from regrove.node.process.pipe import Pipe
 from regrove.node.process.status import Vitals
@@ -91,6 +92,7 @@ class CoreCrew:
         self._on_event = on_event
         self._births: dict[int, _Birth] = {}  # being forked
         self._hands: dict[int, Hands] = {}
+        self.listeners = ListenerKeeper(poller)
         self._pipes: dict[int, Pipe] = {}
         self._sockets: dict[int, str] = {}
         self.vitals: dict[int, Vitals] = {}
@@ -141,17 +143,15 @@ class CoreCrew:
 
     def _born(self, birth: _Birth, child: Child) -> None:
         core, incarnation = birth.core, birth.incarnation
-        parameters = self._parameters(core, incarnation)
-        self._sockets[core] = parameters.endpoint.removeprefix("ipc://")
-        self.vitals[core] = Vitals(child.pid)
         birth.let_go()
         self._hands[core] = Hands(birth.hands, self._poller, lambda m, fds: self._handed(core, m, fds), _nothing)
+        offers = self.listeners.hand_over(core, self._hands[core])
+        parameters = self._parameters(core, incarnation, offers)
+        self._sockets[core] = parameters.endpoint.removeprefix("ipc://")
+        self.vitals[core] = Vitals(child.pid)
         pipe = Pipe(birth.pipe, self._poller, lambda frame: self._on_frame(core, incarnation, frame), _let_pass)
         self._pipes[core] = pipe
         pipe.send(["boot", parameters.plain()])
-
-    def _handed(self, core: int, message: Any, descriptors: list[int]) -> None:
-        close_all(descriptors)
 
     def send(self, core: int, frame: list[Any]) -> None:
         """Send to a core; to one that is gone: nothing."""
@@ -166,10 +166,19 @@ class CoreCrew:
 
     def drain(self, core: int) -> None:
         """Take what a core that has ended had still written, and forget its sockets."""
+        hands = self._hands.get(core)
+        if hands is not None:
+            hands.drain()
         pipe = self._pipes.get(core)
         if pipe is not None:
             pipe.drain()
         self._bury(core)
+
+    def started(self, core: int) -> None:
+        """The core's tree has started."""
+        hands = self._hands.get(core)
+        if hands is not None:
+            self.listeners.started(core, hands)
 
     def beat(self, core: int, beat: dict[str, Any]) -> None:
         """Counters of a core."""
@@ -184,6 +193,7 @@ class CoreCrew:
             self._bury(core)
         while self._births:
             self._births.popitem()[1].close()
+        self.listeners.close_all()
 
     def _bury(self, core: int) -> None:
         pipe = self._pipes.pop(core, None)
@@ -197,7 +207,11 @@ class CoreCrew:
             with contextlib.suppress(OSError):
                 os.unlink(path)
 
-    def _parameters(self, core: int, incarnation: int) -> BootParameters:
+    def _handed(self, core: int, message: Any, descriptors: list[int]) -> None:
+        if not self.listeners.take(core, message, descriptors):
+            self._children.kill(core)  # nonsense
+
+    def _parameters(self, core: int, incarnation: int, offers: int) -> BootParameters:
         config, keys = self._settings.config, self._settings.keys
         listen = advertise = ""
         if config.listen:
@@ -216,6 +230,7 @@ class CoreCrew:
             advertise=advertise,
             public_key=keys.public if keys is not None else "",
             secret_key=keys.secret if keys is not None else "",
+            offers=offers,
         )
 
     def _endpoint(self, core: int, incarnation: int) -> str:

@@ -29,6 +29,7 @@ from regrove.node.process.logs import LEVELS, Line, LogWriter, Tracebacks
 from regrove.node.process.manager_events import (
     Action,
     Begin,
+    CloseListeners,
     CoreBound,
     CoreEnded,
     CoreNamed,
@@ -152,6 +153,7 @@ class Manager:
                 self.application = application
                 self.put(CoreBound(core, incarnation, endpoint, remote, key))
             case ["started"]:
+                self.crew.started(core)
                 self.put(CoreStarted(core, incarnation))
             case ["reported", kind, text]:
                 self.put(CoreReported(core, incarnation, kind, text))
@@ -269,6 +271,8 @@ class Manager:
                 self.crew.send(core, input_frame(item))
             case Go(core, peers):
                 self.crew.send(core, ["go", peers])
+            case CloseListeners(core):
+                self.crew.listeners.close(core)
             case Kill(core):
                 self.crew.kill(core)
             case Share(node, item):

@@ -214,6 +214,13 @@ class Kill:
 
 
 @dataclass(frozen=True, slots=True)
+class CloseListeners:
+    """Give up the listening sockets kept of the core's last life: nobody takes them over."""
+
+    core: int
+
+
+@dataclass(frozen=True, slots=True)
 class Share:
     """Tell the manager of `node` (None: all linked ones)."""
 
@@ -250,4 +257,6 @@ class Finish:
     why: str
 
 
-Action: TypeAlias = Spawn | SpawnZygote | KillZygote | Tell | Go | Kill | Share | Dial | Note | Ready | Finish
+Action: TypeAlias = (
+    Spawn | SpawnZygote | KillZygote | Tell | Go | Kill | CloseListeners | Share | Dial | Note | Ready | Finish
+)

@@ -26,6 +26,7 @@ from regrove.node.process.core_slot import CoreSlot, ManagerSettings, NodeState,
 from regrove.node.process.manager_events import (
     Action,
     Begin,
+    CloseListeners,
     CoreBound,
     CoreEnded,
     CoreNamed,
@@ -288,6 +289,7 @@ class ManagerState:
             self._announce_end(slot, home, out)
         if self.stopping:
             level: Literal["info", "warning"] = "info" if orderly and slot.kill_reason is None else "warning"
+            out.append(CloseListeners(slot.core))
             out.append(Note(level, "core ended", {"core": slot.core, "reason": slot.last_exit}))
             self._check_stopped(out)
         else:
@@ -316,6 +318,7 @@ class ManagerState:
         slot.strikes += 1
         delay = quarantine_delay(slot.strikes, self.settings.draw(slot.core, slot.strikes))
         slot.state = "quarantined"
+        out.append(CloseListeners(slot.core))
         slot.deadline = now + delay
         fields["retry_s"] = round(delay / SECOND, 3)
         out.append(Note("error", "core quarantined", fields))

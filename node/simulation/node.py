@@ -165,6 +165,8 @@ class SimulatedNode:
                 self.kill_core(self.cores[core], "killed by its manager")
             case me.Share(node, item):
                 self._share(node, item)
+            case me.CloseListeners():
+                pass  # a simulated core's listeners end with it
             case me.Dial():
                 pass  # every two managers of a world that live are linked
             case me.Note(level, event, fields):
