@@ -92,8 +92,8 @@ class End:
         return time.perf_counter() - begin
 
 
-class FarIsolate(Isolate):
-    """Counts what is sent, and answers calls: a number with itself, `count` with what was counted."""
+class Sink(Isolate):
+    """Counts what is sent; answers `count` with what was counted."""
 
     mailbox_capacity = 8192
 
@@ -105,10 +105,23 @@ class FarIsolate(Isolate):
         return RECEIVE
 
     def handle(self, ctx: Context, message: Any) -> Effect:
-        if ctx.caller is not None:
-            return Reply(self.count if message == "count" else message, RECEIVE)
+        if message == "count":
+            return Reply(self.count, RECEIVE)
         self.count += 1
         return RECEIVE
+
+
+class Echo(Isolate):
+    """Answers calls with what they ask."""
+
+    mailbox_capacity = 8192
+
+    def start(self, ctx: Context) -> Effect:
+        self.me = ctx.self
+        return RECEIVE
+
+    def handle(self, ctx: Context, message: Any) -> Effect:
+        return Reply(message, RECEIVE)
 
 
 class Streamer(Isolate):
@@ -186,7 +199,7 @@ def near(children: list[Child], folder: str) -> End:
 
 
 def ours(workload: str, size: int, length: int, folder: str, slot: str) -> dict[str, float]:
-    number, generation = map(int, slot.split("."))
+    number, generation = map(int, slot.split()[workload != "one_way"].split("."))
     to = Address(FAR, number, generation)
     payload: Any = b"x" * length if length else 1
     if workload == "one_way":
@@ -218,11 +231,11 @@ def tell(end: End, message: str) -> None:
 
 
 def serve_ours(folder: str) -> None:
-    end = End(FAR, [Child("far", FarIsolate)], f"ipc://{folder}/far")
+    end = End(FAR, [Child("sink", Sink), Child("echo", Echo)], f"ipc://{folder}/far")
     end.boot()
-    address = end.isolate("root/far").me
+    places = [end.isolate(f"root/{name}").me for name in ("sink", "echo")]
     end.core.learn_peer(NEAR, f"ipc://{folder}/near", "")
-    print(f"{address.slot}.{address.generation}", flush=True)
+    print(*(f"{address.slot}.{address.generation}" for address in places), flush=True)
     parent = os.getppid()
     while os.getppid() == parent:
         end.one_pass(0.5)

@@ -26,7 +26,7 @@ from regrove.transport.greeting import Admit, admit_all
 from regrove.transport.handshake import STAND_IN_PREFIX, Identity, read_reason, show
 from regrove.transport.lifecycle import Draw
 from regrove.transport.link import Link, LinkSettings, Session, State
-from regrove.transport.session import Incoming
+from regrove.transport.session import Incoming, Outgoing
 from regrove.transport.wire import (
     BATCH,
     BULK,
@@ -123,18 +123,36 @@ class LinkTable(BulkSessions):
             if left >= 0:  # the fast path: see `Outgoing`
                 out.left = left
                 waiting = out.waiting
+                packed = self._encoder.item(item)
                 if notify is not None:
                     out.tokens.append((out.next + len(waiting), notify))
-                waiting.append(item)
+                waiting.append(packed)
                 if len(waiting) >= out.cut_at:
-                    out.filled()
+                    self.filled(link, out)
                 return _OK
         else:
             out = self._begin(link)
             if out is None:
                 return Verdict.UNREACHABLE
         self._mark(link)
-        return out.post(item, notify)
+        verdict = out.post(item, notify)
+        if out.fresh:
+            self._leave(link, out)
+        return verdict
+
+    def link(self, peer: Peer) -> Link | None:
+        """The record of a peer, for one who posts to it often: while it has an `out` the peer takes posts."""
+        return self._links.get(peer)
+
+    def head(self, fields: Item) -> bytes:
+        """The bytes of every user item that begins with `fields` and has its payload next: see `wire.joined`."""
+        return self._encoder.head(fields)
+
+    def filled(self, link: Link, out: Outgoing) -> None:
+        """The batch is full or the credit used up: what is full leaves now, so that the peer need not wait for it."""
+        out.filled()
+        if out.fresh:
+            self._leave(link, out)
 
     def signal(self, peer: Peer, item: Item) -> bool:
         """Put a signal behind what was posted. False: unreachable, or `answer` would say that it is too much."""
@@ -154,7 +172,10 @@ class LinkTable(BulkSessions):
             if out is None:
                 return Verdict.UNREACHABLE
         self._mark(link)
-        return out.signal(item)
+        taken = out.signal(item)
+        if out.fresh:
+            self._leave(link, out)
+        return taken
 
     def refuse(self, peer: Peer, session: int, sequence: int, reason: bytes) -> None:
         """Tell the sender that an item it got acknowledged was not taken; counted. Nothing if the session is over."""
@@ -180,6 +201,8 @@ class LinkTable(BulkSessions):
                 self._opened(number, content, now)
             elif session is not None:
                 self._ended(session, content, now)
+        for session in self._granting:
+            self._credit(session)
         self._fire(now)
         events, self._events = self._events, []
         return events
@@ -343,6 +366,17 @@ class LinkTable(BulkSessions):
         out.write(session.number, self._transport.try_send)
         if out.bulk is not None and out.bulk.transfers:
             self._write_pieces(link, out, now)
+
+    def _leave(self, link: Link, out: Outgoing) -> None:
+        """A frame is full in the middle of a pass."""
+        if link.state is State.UP and link.session is not None:
+            out.write(link.session.number, self._transport.try_send)
+
+    def _credit(self, session: Session) -> None:
+        """Credit that is due leaves before what arrived is handled, so that the sender goes on meanwhile."""
+        into = session.into
+        if into is not None and into.due and into.plain:
+            self._transport.try_send(session.number, self._encoder.frame(GRANT, session.nonce, 0, into.credit_body()))
 
     def _grant(self, session: Session) -> None:
         if session.main is not None and session.main.into is not None:

@@ -82,10 +82,11 @@ class Ended:
 class Outgoing:
     """The sending half: credit, batches, and what is under way.
 
-    Posting is the hottest line of a link, so the common case is two subtractions in `LinkTable.post`: while `left`
-    bytes remain of batch and credit together and `waiting` is shorter than `cut_at`, an item is appended and nothing
-    else is touched. The rest is counted when somebody looks (`_fold`) and allowed anew by `_arm`. Disarmed, `left` is
-    negative and every post takes the slow way; so it is after a flush, which is how the table hears of the first one.
+    Posting is the hottest line of a link, so the common case is two subtractions in its caller (`LinkTable.post`, a
+    core's `send`): while `left` bytes remain of batch and credit together and `waiting` is shorter than `cut_at`, an
+    item is appended and nothing else is touched. The rest is counted when somebody looks (`_fold`) and allowed anew by
+    `_arm`. Disarmed, `left` is negative and every post takes the slow way; so it is after a flush, which is how the
+    table hears of the first one.
     """
 
     __slots__ = (
@@ -104,6 +105,7 @@ class Outgoing:
         "bulk",
         "credit",
         "cut_at",
+        "fresh",
         "left",
         "next",
         "nonce",
@@ -124,7 +126,8 @@ class Outgoing:
         self.credit = SendCredit(limit)  # without what the fast path took since the last `_fold`
         self.left = -1  # bytes, overhead included, that may be posted the fast way
         self.cut_at = 0  # items in `waiting` at which `filled` must be called
-        self.waiting: list[Item] = []  # the batch that grows
+        self.waiting: list[bytes] = []  # the batch that grows, each item as it will stand in the frame
+        self.fresh = False  # a frame was cut since the last `write`
         self.tokens: deque[tuple[int, object]] = deque()  # (sequence, token) of what is not acknowledged
         self.next = 1  # the sequence of the first item that waits
         self.taken = 0  # the last sequence acknowledged
@@ -191,9 +194,10 @@ class Outgoing:
         if not self.credit.take(cost):
             self.room_wanted = True
             return _LINK_FULL
+        packed = self._encoder.item(row)
         if notify is not None:
             self.tokens.append((self.next + len(self.waiting), notify))
-        self._append(row, cost)
+        self._append(packed, cost)
         self._arm()
         return _OK
 
@@ -222,7 +226,7 @@ class Outgoing:
         if self.waiting and self._waiting_size + cost > BATCH_BYTES_MAX:
             self.cut()
         self.signals += 1
-        self._append(self._row(item), cost)
+        self._append(self._encoder.item(self._row(item)), cost)
         return _OK
 
     def _signal_big(self, item: Item, length: int) -> Verdict:
@@ -256,9 +260,10 @@ class Outgoing:
         """Keep the place of a big message in the sequence; its bytes follow in pieces."""
         source = bulk.order.source(item)
         bulk.add(self.next + len(self.waiting), item[-1], source, user, notify)
-        self._append((source, len(item[-1]), (*item[:-1], b"")), OVERHEAD_BYTES)
+        place = (source, len(item[-1]), (*item[:-1], b""))
+        self._append(self._encoder.item(place), OVERHEAD_BYTES)
 
-    def _append(self, item: Item, cost: int) -> None:
+    def _append(self, item: bytes, cost: int) -> None:
         self.waiting.append(item)
         self._folded += 1
         self._waiting_size += cost
@@ -308,10 +313,12 @@ class Outgoing:
             self._unsent.append((frame, self.next - 1, self.credit.messages))
             items.clear()
             self._folded = self._waiting_size = 0
+            self.fresh = True
         self._ordered = False
 
     def write(self, session: int, try_send: Callable[[int, bytes], bool]) -> bool:
         """Give the cut frames to the transport; False when it did not take them all."""
+        self.fresh = False
         unsent = self._unsent
         while unsent:
             frame, last, users = unsent[0]
@@ -392,7 +399,7 @@ class Outgoing:
 class Incoming(ReceiveCredit):
     """The receiving half: checks the sequence, counts what was taken, gathers the next grant."""
 
-    __slots__ = ("_owed", "assembly", "expected", "grant_at", "nonce", "refusals", "signals")
+    __slots__ = ("_mixed", "_owed", "_told", "assembly", "expected", "grant_at", "nonce", "refusals", "signals")
 
     def __init__(self, nonce: int, window: Window, opening: Window, assembly: Assembly) -> None:
         super().__init__(window, opening)
@@ -403,6 +410,8 @@ class Incoming(ReceiveCredit):
         self.refusals: list[tuple[int, bytes]] = []
         self.grant_at: int | None = None  # when the quiet grant is due, None when nothing is owed
         self._owed = False
+        self._told = 0  # the last sequence acknowledged
+        self._mixed = False  # rows or pieces arrived since then
 
     @property
     def taken(self) -> int:
@@ -441,6 +450,7 @@ class Incoming(ReceiveCredit):
     def accept_ordered(self, peer: Peer, first: int, rows: tuple[Item, ...], order: Order) -> list[tuple[int, Item]]:
         """Take the rows of one ORDERED; those to be handed over now, as (sequence, item). Raises as `accept` does."""
         self.accept(first, tuple([row[2] for row in rows]))
+        self._mixed = True
         ready = self.assembly.rows(peer, first, rows, order)
         self.assembly.check(self.expected)
         self.held_messages, self.held_size = self.assembly.held
@@ -448,11 +458,21 @@ class Incoming(ReceiveCredit):
 
     def accept_piece(self, sequence: int, offset: int, length: int, data: bytes) -> list[tuple[int, Item]]:
         """Take a part of a big message; what is to be handed over because of it. Raises WireError and CreditError."""
+        self._mixed = True
         ready = self.assembly.piece(self.expected, sequence, offset, length, data)
         if ready:
             self.held_messages, self.held_size = self.assembly.held
             self._owed = True
         return ready
+
+    @property
+    def plain(self) -> bool:
+        """Whether nothing but batches is under way: what a GRANT says of big messages cannot be said in advance."""
+        return self.assembly.idle and not self._mixed
+
+    def credit_body(self) -> list[object]:
+        """The body of a GRANT of credit alone: nothing is acknowledged before it is known whether it is refused."""
+        return [self._told, *self.grant(), []]
 
     def grant_body(self) -> list[object]:
         """The body of the next GRANT; with many refusals more than one is owed, so that none outgrows a frame."""
@@ -461,6 +481,8 @@ class Incoming(ReceiveCredit):
         if not self.assembly.idle:
             body.append(self.assembly.unfinished())
         del self.refusals[:BATCH_ITEMS_MAX]
+        self._told = self.taken
+        self._mixed = False
         self.grant_at = None
         self._owed = bool(self.refusals)
         return body

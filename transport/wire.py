@@ -15,7 +15,7 @@ memory is spent on what it bounds; whatever is wrong with received bytes is a Wi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from gc import get_referents
 from operator import itemgetter
@@ -72,6 +72,8 @@ MAP_ITEMS_MAX: Final = 1024
 Item: TypeAlias = tuple[Any, ...]
 
 _TIMELESS: Final = frozenset((HELLO, WELCOME, REFUSED, BYE))  # understood whatever version they are written in
+_ARRAYS: Final = (*(bytes((0x90 | count,)) for count in range(16)), *(b"\xdc\0%c" % count for count in range(16, 65)))
+BINS: Final = tuple(b"\xc4%c" % length for length in range(256))  # before bytes of msgpack, by their length
 _TUPLE: Final = frozenset((tuple,))
 _INT: Final = frozenset((int,))
 _BYTES: Final = frozenset((bytes,))
@@ -106,27 +108,31 @@ class WireLimits:
 
 
 class Encoder:
-    """Writes frames; owns one reused msgpack Packer, so it belongs to one thread."""
+    """Writes frames; owns one reused msgpack Packer, so it belongs to one thread.
 
-    __slots__ = ("_pack",)
+    `item(fields)` are the bytes of one item; raises as `frame` does.
+    """
+
+    __slots__ = ("item",)
 
     def __init__(self) -> None:
-        self._pack = msgpack.Packer(use_bin_type=True, autoreset=True).pack
+        self.item: Callable[[Item], bytes] = msgpack.Packer(use_bin_type=True, autoreset=True).pack
 
     def frame(self, type_: int, nonce: int, first: int, body: Any, version: int = VERSION) -> bytes:
         """One frame as bytes. Raises TypeError, ValueError or OverflowError for a body that is not plain data."""
-        packed: bytes = self._pack(body)
-        return HEADER.pack(MAGIC, version, type_, nonce, first) + packed
+        return HEADER.pack(MAGIC, version, type_, nonce, first) + self.item(body)
 
-    def batch(self, nonce: int, first: int, items: list[Item]) -> bytes:
-        """A BATCH of items whose sequences begin at `first`."""
-        packed: bytes = self._pack(items)
-        return HEADER.pack(MAGIC, VERSION, BATCH, nonce, first) + packed
+    def batch(self, nonce: int, first: int, items: list[bytes]) -> bytes:
+        """A BATCH of items, each as `item` wrote it, whose sequences begin at `first`."""
+        return b"".join((HEADER.pack(MAGIC, VERSION, BATCH, nonce, first), _ARRAYS[len(items)], *items))
 
-    def ordered(self, nonce: int, first: int, rows: list[Item]) -> bytes:
-        """An ORDERED batch of rows (source, length, item)."""
-        packed: bytes = self._pack(rows)
-        return HEADER.pack(MAGIC, VERSION, ORDERED, nonce, first) + packed
+    def ordered(self, nonce: int, first: int, rows: list[bytes]) -> bytes:
+        """An ORDERED batch of rows (source, length, item), each as `item` wrote it."""
+        return b"".join((HEADER.pack(MAGIC, VERSION, ORDERED, nonce, first), _ARRAYS[len(rows)], *rows))
+
+    def head(self, fields: Item) -> bytes:
+        """What all user items that begin with these fields have in common: `joined` adds the payload."""
+        return self.item((*fields, b""))[:-2]
 
 
 class Decoder:
@@ -195,10 +201,17 @@ def _check_batch(items: Any) -> None:
     # each line below runs at C speed over the whole batch: a loop in Python would cost five times as much
     if frozenset(map(type, items)) != _TUPLE:
         raise WireError("an item of a BATCH is an array that begins with its kind")
-    kinds = next(zip(*items, strict=False), ())  # the first of each item; nothing when one is empty
-    if frozenset(map(type, kinds)) != _INT:
+    if not all(items) or frozenset(map(type, map(_FIRST, items))) != _INT:
         raise WireError("an item of a BATCH begins with its kind, an int")
     _check_depth(items, "BATCH")
+
+
+def joined(head: bytes, payload: bytes) -> bytes:
+    """A user item as `Encoder.item` would write it, in a third of the time. The payload has less than 64 KiB."""
+    length = len(payload)
+    if length < 256:
+        return head + BINS[length] + payload
+    return head + b"\xc5" + length.to_bytes(2, "big") + payload
 
 
 def payloads(items: tuple[Item, ...]) -> list[bytes]:

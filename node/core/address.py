@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from regrove.node.core.isolate import Cell
+    from regrove.node.core.remote import Route
 
 
 class Home(NamedTuple):
@@ -25,15 +26,19 @@ class Home(NamedTuple):
 
 
 class Address:
-    """One life of one isolate. Equal and hashed by value; `cell` is the owning core's short cut and no part of it."""
+    """One life of one isolate. Equal and hashed by value; `cell` and `route` are a core's short cuts and no part of it.
 
-    __slots__ = ("cell", "generation", "home", "slot")
+    `cell` is set by the core that owns the isolate, `route` by one that sends to it over a link.
+    """
+
+    __slots__ = ("cell", "generation", "home", "route", "slot")
 
     def __init__(self, home: Home, slot: int, generation: int) -> None:
         self.home = home
         self.slot = slot
         self.generation = generation
         self.cell: Cell | None = None
+        self.route: Route | None = None
 
     @property
     def node(self) -> str:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import enum
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import msgpack
@@ -35,8 +35,9 @@ _unpack: Final = msgpack.unpackb
 
 def encode(value: object) -> bytes:
     """Give the bytes of `value`. Raises UnsendableValue, naming the place, for what does not travel."""
+    cls = type(value)
     try:
-        data: bytes = _pack(lower(value, 0))
+        data: bytes = _pack(value if cls in SCALARS else lower(value, 0))
     except (Refused, OverflowError, UnicodeEncodeError, RecursionError):
         raise explain(value) from None
     return data
@@ -102,6 +103,22 @@ def decode(data: bytes) -> Any:
         raise DecodeError(_root(wire) + "".join(reversed(broken.path)), broken.problem) from None
     except (ValueError, TypeError, OverflowError, RecursionError, MemoryError) as error:
         raise DecodeError(_root(wire), f"not msgpack of ours: {type(error).__name__}: {error}") from None
+
+
+def decode_all(batch: Sequence[bytes]) -> list[Any] | None:
+    """Give the values of many messages in one go; None when one is broken: `decode` then says which, and why.
+
+    They are read as the items of one array. A peer that cuts its messages across each other could pass them off as
+    others of its own, sent to the same isolates, which it might have sent in the first place.
+    """
+    data = b"\xdd" + len(batch).to_bytes(4, "big") + b"".join(batch)
+    try:
+        wires: list[Any] = _unpack(data, strict_map_key=False, max_array_len=ITEMS_LIMIT + 1, max_map_len=ITEMS_LIMIT)
+        if SCALARS.issuperset(map(type, wires)):
+            return wires
+        return [raise_value(wire, 0) for wire in wires]
+    except (Broken, ValueError, TypeError, OverflowError, RecursionError, MemoryError):
+        return None
 
 
 def _root(wire: Any) -> str:

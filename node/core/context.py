@@ -68,6 +68,11 @@ class Context:
                         cell.parked = 0
                         core.ready.append(cell)
                     return OK
+            route = to.route
+            if route is not None and notify is None:
+                sent = route.send(core, self._cell, message)
+                if sent is not None:
+                    return sent
         return core.send(self._cell, to, message, notify)
 
     def publish(self, group: str, message: Any) -> int:

@@ -106,6 +106,7 @@ class Core:
         self.user_timers = 0
         self.counters = Counters()
         # Immutable classes of constant charge skip `prepare` on the hot path; in strict mode nothing does.
+        self.strict = settings.strict
         self.fixed: Mapping[type, int] = {} if settings.strict else messages.FIXED
         self.control_out: list[ControlOutput] = []
         self._token = 0
@@ -293,6 +294,8 @@ class Core:
             payload = self._encoded(cell, message)
             notice = None if notify is None else remote.Notice(cell, to, notify)
             sent = self.links.post(where[0], (remote.SEND, where[1], where[2], payload), notice)
+            if sent is OK and type(to) is Address:
+                self.links.remember(to)
         else:
             sent = where
         if sent is OK:

@@ -7,10 +7,11 @@ function call is a fifth of its cost (performance.md).
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
 
-from regrove.node.core.isolate import ACTIVE, ENDED, IDLE, SYSTEM, Cell, Request
+from regrove.node.core.isolate import ACTIVE, ENDED, IDLE, SYSTEM, Cell, Entry, Request
 from regrove.node.core.reasons import LinkFull, MailboxFull, PoolExhausted, TooLarge, Unreachable
 from regrove.supervisor.reasons import NoProcess, Reason
 
@@ -138,6 +139,20 @@ def put(core: Core, cell: Cell, message: Any, charge: int, tag: Request | None, 
     if mailbox is None:
         mailbox = cell.mailbox = deque()
     mailbox.append((message, charge, tag, cause))
+    if cell.parked == IDLE:
+        cell.parked = ACTIVE
+        core.ready.append(cell)
+
+
+def put_all(core: Core, cell: Cell, entries: Iterable[Entry], count: int, charge: int) -> None:
+    """Append `count` user messages of `charge` bytes together, all of which were admitted."""
+    core.pool_messages += count
+    core.pool_bytes += charge
+    cell.queued += count
+    mailbox = cell.mailbox
+    if mailbox is None:
+        mailbox = cell.mailbox = deque()
+    mailbox.extend(entries)
     if cell.parked == IDLE:
         cell.parked = ACTIVE
         core.ready.append(cell)

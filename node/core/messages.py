@@ -13,7 +13,7 @@ import typing
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NoReturn, TypeVar, dataclass_transform, overload
 
-from regrove.node.core.codec import decode, encode
+from regrove.node.core.codec import decode, decode_all, encode
 from regrove.node.core.copying import prepare, take
 from regrove.node.core.errors import Misuse
 from regrove.node.core.inspection import callers_in, check, digest, schema_digest
@@ -26,6 +26,7 @@ __all__ = [
     "callers_in",
     "check",
     "decode",
+    "decode_all",
     "digest",
     "encode",
     "is_message",

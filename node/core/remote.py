@@ -22,17 +22,19 @@ Kinds from 29 on are of children on other cores: `hosting.py`.
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import repeat
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, assert_never
 
 from regrove.node.core.address import Address, Caller, Home
 from regrove.node.core.errors import DecodeError
 from regrove.node.core.isolate import Cell, Request
-from regrove.node.core.mailbox import LINK_FULL, OK, TOO_LARGE, UNREACHABLE, Sent, deliver_system, offer
-from regrove.node.core.messages import decode, encode
+from regrove.node.core.mailbox import LINK_FULL, OK, TOO_LARGE, UNREACHABLE, Sent, deliver_system, offer, put_all
+from regrove.node.core.messages import check, decode, decode_all, encode
 from regrove.node.core.ordering import MailOrder
 from regrove.node.core.outcomes import Failed, Pushed, Replied, Undelivered
 from regrove.node.core.reasons import Undecodable, Unknown, Unreachable
 from regrove.supervisor.reasons import Crashed, NoConnection, NoProcess, Reason, Shutdown
+from regrove.transport.credit import OVERHEAD_BYTES
 from regrove.transport.events import (
     DialRefused,
     Items,
@@ -45,7 +47,9 @@ from regrove.transport.events import (
     Room,
     Verdict,
 )
+from regrove.transport.link import Link
 from regrove.transport.links import LinkTable
+from regrove.transport.wire import BINS, joined
 
 if TYPE_CHECKING:
     from regrove.node.core.core import Core
@@ -69,6 +73,7 @@ WATCHED: Final = 28
 
 REASON_BYTES_MAX: Final = 65_536  # of a reason on the wire: signals take no credit, so none may be big
 CLIENT_PREFIX: Final = "client:"
+_FOUR: Final = frozenset((4,))
 _VERDICTS: Final = {Verdict.LINK_FULL: LINK_FULL, Verdict.UNREACHABLE: UNREACHABLE, Verdict.TOO_LARGE: TOO_LARGE}
 
 
@@ -78,6 +83,51 @@ class Notice(NamedTuple):
     cell: Cell
     to: object
     token: object
+
+
+class Route:
+    """The way to one isolate of another core, kept on its address: sending along it looks nothing up."""
+
+    __slots__ = ("core", "generation", "head", "home", "link", "slot")
+
+    def __init__(self, core: Core, link: Link, head: bytes, to: Address) -> None:
+        self.core = core
+        self.link = link
+        self.head = head  # the bytes of a SEND to it before its payload
+        self.home = to.home
+        self.slot = to.slot
+        self.generation = to.generation
+
+    def send(self, core: Core, cell: Cell, message: Any) -> Sent | None:
+        """Do what `Core.send` does for an isolate of another core; None when its way is the one to take.
+
+        A link that has an `out` is one to a known life of a peer: to forget the peer, or to lose it, takes it away.
+        """
+        out = self.link.out
+        waiters = core.waiters
+        if out is None or self.core is not core or waiters.lines or waiters.big_lines:
+            return None
+        if core.strict:
+            check(message)
+        payload = encode(message)
+        if cell.request is not None or cell.kept:
+            core.forwarding(cell, message)
+        length = len(payload)
+        left = out.left - length - OVERHEAD_BYTES
+        if left < 0:
+            sent = core.links.post_now(self.home, (SEND, self.slot, self.generation, payload))
+            if sent is not OK:
+                core.counters.rejected += 1
+                return sent
+        else:
+            out.left = left
+            waiting = out.waiting
+            # `joined`, once more: a call is a tenth of a send
+            waiting.append(self.head + BINS[length] + payload if length < 256 else joined(self.head, payload))
+            if len(waiting) >= out.cut_at:
+                core.links.table.filled(self.link, out)
+        core.counters.sent += 1
+        return OK
 
 
 class Malformed(Exception):
@@ -125,6 +175,13 @@ class Links:
         if self.core.waiters.waits_for(home, item):
             return LINK_FULL
         return self.post_now(home, item, notify)
+
+    def remember(self, to: Address) -> None:
+        """A send to `to` was OK: the next ones take the short way."""
+        link = self.table.link(to.home)
+        route = to.route
+        if link is not None and (route is None or route.link is not link or route.core is not self.core):
+            to.route = Route(self.core, link, self.table.head((SEND, to.slot, to.generation)), to)
 
     def post_now(self, home: Home, item: tuple[Any, ...], notify: object = None) -> Sent:
         """Put user mail on a link whose turn it is."""
@@ -226,6 +283,8 @@ class Links:
         kinds = self._kinds
         if core.tracing:
             core.event = core.tracer.frame(core.now, home, items)
+        if len(items) > 1 and self._sends(items):
+            return
         for sequence, item in enumerate(items, first):
             handler = kinds.get(item[0])
             if handler is None:
@@ -252,6 +311,37 @@ class Links:
         return self.core.registry.local(item[1], item[2])
 
     # --- mail ------------------------------------------------------------------------------------------------------
+
+    def _sends(self, items: tuple[Any, ...]) -> bool:
+        """Deliver a batch of nothing but sends to one isolate that has room for all; False: nothing was done.
+
+        That is what a busy link carries; it costs a quarter of looking at each item. Every other batch, and whatever
+        is to be refused, goes item by item.
+        """
+        if not _FOUR.issuperset(map(len, items)):
+            return False
+        kinds, slots, generations, payloads = zip(*items, strict=True)
+        slot, generation, count = slots[0], generations[0], len(items)
+        if kinds.count(SEND) != count or slots.count(slot) != count or generations.count(generation) != count:
+            return False
+        if type(slot) is not int or type(generation) is not int:
+            return False
+        core = self.core
+        cell = core.registry.local(slot, generation)
+        if cell is None or cell.supervising is not None or cell.waiters or cell.queued + count > cell.capacity:
+            return False
+        charges = [64 + length for length in map(len, payloads)]
+        charge = sum(charges)
+        if core.pool_messages + count > core.bounds.pool_messages or not core.pool_has_room(charge):
+            return False
+        values = decode_all(payloads)
+        if values is None:
+            return False
+        if core.strict:
+            for value in values:
+                check(value)
+        put_all(core, cell, zip(values, charges, repeat(None), repeat(core.event)), count, charge)
+        return True
 
     def _send(self, home: Home, item: Any) -> Reason | None:
         cell = self._target(item, 4)

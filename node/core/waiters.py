@@ -46,12 +46,14 @@ class Waiter:
 class Waiters:
     """The pushes of one core, and those of others to it."""
 
-    __slots__ = ("_bulk", "_links", "_remote", "core")
+    __slots__ = ("_remote", "big_lines", "core", "lines")
 
     def __init__(self, core: Core) -> None:
         self.core = core
-        self._links: dict[Home, dict[Waiter, None]] = {}  # pushes that wait for credit
-        self._bulk: dict[Home, dict[Waiter, None]] = {}  # big ones, which wait for the budget of such: by themselves
+        self.lines: dict[Home, dict[Waiter, None]] = {}  # pushes that wait for credit
+        self.big_lines: dict[
+            Home, dict[Waiter, None]
+        ] = {}  # big ones, which wait for the budget of such: by themselves
         self._remote: dict[tuple[Home, int], Waiter] = {}
 
     # --- pushes of this core ---------------------------------------------------------------------------------------
@@ -100,7 +102,7 @@ class Waiters:
             core.counters.sent += 1
             core.calls.at_peer(debt, home)
         elif sent is LINK_FULL:
-            lines = self._bulk if len(item[-1]) > INLINE_BYTES_MAX else self._links
+            lines = self.big_lines if len(item[-1]) > INLINE_BYTES_MAX else self.lines
             waiter = debt.waiter = Waiter(debt.token, lines.setdefault(home, {}), core.event)
             waiter.item = item
             core.calls.at_peer(debt, home)
@@ -113,11 +115,11 @@ class Waiters:
 
         A big push holds up big mail, and small mail of its own sender only.
         """
-        if not self._links and not self._bulk:
+        if not self.lines and not self.big_lines:
             return False
-        if self._links.get(home):
+        if self.lines.get(home):
             return True
-        big = self._bulk.get(home)
+        big = self.big_lines.get(home)
         if not big:
             return False
         if len(item[-1]) > INLINE_BYTES_MAX:
@@ -128,8 +130,8 @@ class Waiters:
 
     def room(self, home: Home) -> None:
         """Credit or budget came back on a link: let its waiters through, in order."""
-        self._let_through(home, self._links)
-        self._let_through(home, self._bulk)
+        self._let_through(home, self.lines)
+        self._let_through(home, self.big_lines)
 
     def _let_through(self, home: Home, lines: dict[Home, dict[Waiter, None]]) -> None:
         core = self.core
@@ -160,8 +162,8 @@ class Waiters:
 
     def peer_lost(self, home: Home) -> None:
         """The link is gone; those who waited for it were told."""
-        self._links.pop(home, None)
-        self._bulk.pop(home, None)
+        self.lines.pop(home, None)
+        self.big_lines.pop(home, None)
 
     # --- into mailboxes --------------------------------------------------------------------------------------------
 

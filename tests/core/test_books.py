@@ -107,4 +107,4 @@ def test_sent_is_handled_abandoned_refused_or_still_queued(script: list[Any], po
     assert owed == []
     if core.pool_messages == 0:
         assert core.pool_bytes == 0
-    assert core.waiters._links == {}
+    assert core.waiters.lines == {}

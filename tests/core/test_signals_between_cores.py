@@ -164,7 +164,7 @@ def test_cores_that_come_and_go_leave_nothing_behind() -> None:
     assert len(core.calls.peers) <= 1
     for table in (core.signals._outward, core.signals._foreign, core.signals._linked):
         assert len(table) <= 1
-    assert core.waiters._links == {}
+    assert core.waiters.lines == {}
 
 
 def test_a_reason_too_big_for_a_signal_still_tells_of_the_end() -> None:

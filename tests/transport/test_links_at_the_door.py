@@ -194,8 +194,8 @@ def test_a_second_hello_and_frames_before_any_are_told_off(world: SimulatedWorld
     encoder = Encoder()
     hello = encoder.frame(wire.HELLO, 5, 0, hello_body(Hello(Identity("test", ("v", 1, 0, 1)), 1)))
     grant = encoder.frame(wire.GRANT, 5, 0, [0, 1, 1, []])
-    batch = encoder.batch(5, 1, [(1, b"x")])
-    other = encoder.batch(6, 1, [(1, b"x")])
+    batch = encoder.batch(5, 1, [encoder.item((1, b"x"))])
+    other = encoder.batch(6, 1, [encoder.item((1, b"x"))])
     welcome = encoder.frame(wire.WELCOME, 5, 0, {})
     refused = encoder.frame(wire.REFUSED, 5, 0, {"reason": "no"})
     cases = [

@@ -43,7 +43,7 @@ def client_frames(random: Random) -> list[bytes]:
     identity = Identity("test", ("client:v", 1, 0, 0), role="client")
     grants = [[random.randrange(6), 9_000, 1 << 24, [[1, b"no"]] if random.random() < 0.3 else []] for _ in range(3)]
     frames = [encoder.frame(wire.HELLO, NONCE, 0, hello_body(Hello(identity, 1, duplex=True, grant=(99, 1 << 20))))]
-    frames += [encoder.batch(NONCE, 1 + at, [(1, at, b"item")]) for at in range(random.randrange(4))]
+    frames += [encoder.batch(NONCE, 1 + at, [encoder.item((1, at, b"item"))]) for at in range(random.randrange(4))]
     frames += [encoder.frame(wire.GRANT, NONCE, 0, grant) for grant in grants]
     frames += [encoder.frame(wire.BYE, NONCE, 0, {"reason": "done"})]
     return frames

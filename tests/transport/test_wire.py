@@ -86,6 +86,11 @@ def written(name: str) -> bytes:
     return Encoder().frame(type_, NONCE, first, body)
 
 
+def batch(items: list[tuple[Any, ...]], first: int = 1) -> bytes:
+    encoder = Encoder()
+    return encoder.batch(NONCE, first, [encoder.item(item) for item in items])
+
+
 def decode(data: bytes) -> Frame:
     frame = Decoder(LIMITS).frame(data)
     assert frame is not None
@@ -161,9 +166,21 @@ def depth(value: object) -> int:
 
 @given(st.lists(user_items | signals, min_size=1, max_size=wire.BATCH_ITEMS_MAX), st.integers(1, 2**62))
 def test_items_come_back_as_they_were(items: list[tuple[Any, ...]], first: int) -> None:
-    frame = decode(Encoder().batch(NONCE, first, items))
+    frame = decode(batch(items, first))
     assert tuple(frame) == (wire.VERSION, wire.BATCH, NONCE, first, tuple(items))
     assert wire.payloads(frame.body) == [item[-1] for item in items if item[0] < wire.SIGNAL]
+
+
+@given(st.lists(user_items | signals, min_size=1, max_size=wire.BATCH_ITEMS_MAX), st.integers(1, 2**62))
+def test_a_batch_of_written_items_is_the_batch_written_at_once(items: list[tuple[Any, ...]], first: int) -> None:
+    assert batch(items, first) == Encoder().frame(wire.BATCH, NONCE, first, items)
+
+
+@pytest.mark.parametrize("length", [0, 1, 255, 256, 65_535])
+def test_a_head_and_a_payload_are_the_item(length: int) -> None:
+    encoder = Encoder()
+    payload = bytes(length)
+    assert wire.joined(encoder.head((1, 70_000, 3)), payload) == encoder.item((1, 70_000, 3, payload))
 
 
 @given(st.binary(max_size=200))
@@ -326,8 +343,8 @@ def test_a_frame_over_the_limit_is_refused_by_its_size_alone() -> None:
 
 def test_a_payload_over_the_limit_is_refused() -> None:
     with pytest.raises(WireError, match="not plain msgpack"):
-        decode(Encoder().batch(NONCE, 1, [(1, bytes(LIMITS.message_max + 1))]))
-    assert decode(Encoder().batch(NONCE, 1, [(1, bytes(LIMITS.message_max))]))
+        decode(batch([(1, bytes(LIMITS.message_max + 1))]))
+    assert decode(batch([(1, bytes(LIMITS.message_max))]))
 
 
 def test_pickles_and_timestamps_are_not_plain() -> None:
