@@ -26,6 +26,7 @@ from regrove.node.core.isolate import Cell
 from regrove.node.core.lifecycle import Lifecycle, text_of
 from regrove.node.core.mailbox import OK, Counters, Sent, deliver_system, offer
 from regrove.node.core.outcomes import Slept
+from regrove.node.core.page import Words, own_words
 from regrove.node.core.ports import (
     AskTree,
     ControlInput,
@@ -59,7 +60,10 @@ NANO = 1_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class CoreSettings:
-    """Who this core is. `strict` (simulation): each message crosses the codec, checked; `seed` feeds `ctx.random`."""
+    """Who this core is. `strict` (simulation): each message crosses the codec, checked; `seed` feeds `ctx.random`.
+
+    `words`: where it writes that it goes on (`page.py`).
+    """
 
     home: Home
     cores: int = 1
@@ -70,6 +74,7 @@ class CoreSettings:
     strict: bool = False
     buggify: Callable[[str, str], bool] | None = None
     sometimes: Callable[[str, bool], None] | None = None
+    words: Words = field(default_factory=own_words)
 
     @property
     def place(self) -> Place:
@@ -88,6 +93,7 @@ class Core:
         self.place = settings.place
         self.bounds = settings.bounds
         self.turn_budget = settings.bounds.turn_budget
+        self.words = settings.words
         self.tree = tree
         self.logger = logger
         self.tracing = tracer is not None

@@ -25,6 +25,7 @@ from regrove.node.core.isolate import (
     Cell,
 )
 from regrove.node.core.lifecycle import site_of, text_of
+from regrove.node.core.page import GRAIN, SERVED, TURN
 from regrove.supervisor.reasons import Killed, Shutdown
 
 if TYPE_CHECKING:
@@ -37,13 +38,20 @@ def run_ready(core: Core, budget: int) -> None:
     supervising = core.supervising
     inboxes = supervising.ready
     limit = core.turn_budget
+    words = core.words
     callbacks = 0
+    mark = min(GRAIN, budget)
     while True:
         if inboxes and budget > callbacks:
             supervising.serve()
             budget -= 1
-        if callbacks >= budget:
-            break
+            mark = min(mark, budget)
+            words[SERVED] = budget
+        if callbacks >= mark:
+            if callbacks >= budget:
+                break
+            words[TURN] = callbacks
+            mark = min(callbacks + GRAIN, budget)
         if not ready:
             if inboxes:
                 continue

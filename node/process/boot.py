@@ -20,6 +20,7 @@ EXIT_REFUSED = 64  # the application cannot be loaded or is invalid (EX_USAGE)
 class BootParameters:
     """Who this core is, where it binds, and the keys of the node (Z85; empty: no encryption).
 
+    `pages` and `dumps` are descriptors of the manager: the shared pages, and where this core's stacks go (-1: none).
     `endpoint` is its ipc endpoint; `listen` the tcp endpoint to bind or empty; `advertise` the host others dial, or
     empty for the one bound.
     """
@@ -35,6 +36,8 @@ class BootParameters:
     public_key: str = ""
     secret_key: str = ""
     offers: int = 0  # listening sockets of the life before that lie in the core's hands
+    pages: int = -1
+    dumps: int = -1
 
     @property
     def home(self) -> Home:

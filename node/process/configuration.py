@@ -25,8 +25,11 @@ from typing import Any, Final
 
 from regrove.node.core.errors import Misuse
 from regrove.node.process import folders, machine, values
-from regrove.node.process.budget import RestartBudget
+from regrove.node.process.budget import SECOND, RestartBudget
+from regrove.node.process.core_slot import Policy
 
+STALL_KILL: Final = 5.0  # seconds without progress until a core is replaced
+START_KILL: Final = 60.0  # seconds from spawn to up
 DRAIN_LIMIT: Final = 20.0  # seconds; Kubernetes' 30 s of grace leave room for the rest of a stop
 
 
@@ -48,6 +51,7 @@ class NodeConfig:
     """Everything a manager is started with. Times in seconds, sizes in bytes; texts empty when not given.
 
     `data_ports` is a range of tcp ports or None (the kernel chooses); `memory` is the limit of one core or None;
+    `stall_kill` and `start_kill` of 0 kill nothing; `pin` is `auto`, `off` or CPU numbers such as `0-3,8`;
     `keys` is the file with the key pair of the cluster's tcp links beyond loopback; `import_path` are folders put first
     on the import path of the cores (empty: the working folder).
     """
@@ -71,6 +75,10 @@ class NodeConfig:
     log_level: str = "info"
     keys: str = ""
     memory: int | None = None
+    stall_kill: float = STALL_KILL
+    start_kill: float = START_KILL
+    quarantine: str = "retry"
+    pin: str = "auto"
     debug: bool = False
     insecure: bool = False
     import_path: tuple[str, ...] = ()
@@ -79,6 +87,25 @@ class NodeConfig:
     def budget(self) -> RestartBudget:
         """`core_restarts` as numbers."""
         return RestartBudget.parse(self.core_restarts)
+
+    @property
+    def stall_limit(self) -> int | None:
+        """`stall_kill` in ns; None when nothing is killed for standing still."""
+        return None if self.debug or not self.stall_kill else int(self.stall_kill * SECOND)
+
+    @property
+    def start_limit(self) -> int | None:
+        """`start_kill` in ns; None when a start may take for ever."""
+        return None if self.debug or not self.start_kill else int(self.start_kill * SECOND)
+
+    @property
+    def policy(self) -> Policy:
+        """`quarantine` as the manager takes it."""
+        match self.quarantine:
+            case "stay" | "exit" as policy:
+                return policy
+            case _:
+                return "retry"
 
     def role_of(self, core: int) -> str:
         """The role of a core: the first role's count from core 0 on, then the next; the rest have none."""
@@ -145,6 +172,10 @@ READERS: Final[Mapping[str, Callable[[object], Any]]] = MappingProxyType(
         "log_level": values.choice("debug", "info", "warning", "error"),
         "keys": values.text,
         "memory": values.size,
+        "stall_kill": values.seconds,
+        "start_kill": values.seconds,
+        "quarantine": values.choice("retry", "stay", "exit"),
+        "pin": values.pin,
         "debug": values.flag,
         "insecure": values.flag,
         "import_path": values.texts,
@@ -288,6 +319,8 @@ def _check_together(config: NodeConfig, origins: Mapping[str, str]) -> None:
     beyond = config.listen and not (is_loopback(config.listen) and all(map(is_loopback, config.join)))
     if beyond and not config.keys and not config.insecure:
         refuse("listen", "links beyond loopback need keys", "give --keys FILE, or --insecure to go without")
+    if config.pin not in ("auto", "off") and len(values.cpu_numbers(config.pin)) < config.cores:
+        refuse("pin", f"each of the {config.cores} cores needs a CPU of its own", "name as many CPUs, or write auto")
     if sum(count for _, count in config.roles) > config.cores:
         refuse("roles", f"there are only {config.cores} cores", "raise --cores or lower the counts")
     if config.data_ports is not None and config.data_ports[1] - config.data_ports[0] + 1 < config.cores:

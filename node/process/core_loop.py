@@ -14,6 +14,7 @@ import traceback
 from typing import Any, Final, assert_never
 
 from regrove.node.core.core import Core
+from regrove.node.core.page import PASS_AT
 from regrove.node.core.ports import (
     ControlInput,
     ControlOutput,
@@ -54,6 +55,7 @@ class CoreLoop:
         self._links = links
         self._poller = poller
         self._level = level
+        self._words = core.words
         self._pipe: Pipe | None = None
         self._control: list[ControlInput] = []
         self._collector = Collector()
@@ -107,6 +109,7 @@ class CoreLoop:
     def _pass(self) -> tuple[int | None, bool]:
         control, self._control = self._control, []
         now = time.monotonic_ns()
+        self._words[PASS_AT] = now
         self._core.step(now, Inputs(control, self._edge.collect(), time.time_ns()))
         for item in control:
             self._warm(item)
@@ -131,6 +134,7 @@ class CoreLoop:
         now = time.monotonic_ns()
         times = [deadline, self._going[1] if self._going is not None else None, self._beat_due()]
         due = min((at for at in times if at is not None), default=None)
+        self._words[PASS_AT] = 0
         self._poller.wait(None if due is None else max(0, due - now))
 
     def _try_to_go(self, now: int) -> None:

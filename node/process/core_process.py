@@ -22,11 +22,12 @@ from regrove.node.core.bounds import Bounds
 from regrove.node.core.core import Core, CoreSettings
 from regrove.node.core.errors import Misuse
 from regrove.node.core.messages import schema_digest
+from regrove.node.core.page import Words, own_words
 from regrove.node.core.randomness import key_of, mix
 from regrove.node.core.tables import TABLES
 from regrove.node.io.edge import Edge, EdgeLimits
 from regrove.node.io.poller import Poller
-from regrove.node.process import guard
+from regrove.node.process import guard, stacks
 from regrove.node.process.boot import EXIT_FAILED, EXIT_ORPHANED, EXIT_REFUSED, BootParameters
 from regrove.node.process.children import NODE_SIGNALS, PR_SET_PDEATHSIG, prctl
 from regrove.node.process.core_loop import CoreLoop, LogLevel
@@ -37,6 +38,7 @@ from regrove.node.process.keeping import CoreKeeper, read_offers
 from regrove.node.process.keyring import shared
 from regrove.node.process.loading import load_application
 from regrove.node.process.logs import Line, core_logger
+from regrove.node.process.page import open_page
 from regrove.node.process.pipe import Pipe
 from regrove.supervisor.spec import Supervisor
 from regrove.transport.base import TransportError
@@ -70,6 +72,7 @@ def main(descriptor: int, hands: int) -> int:
     if parameters is None or os.getppid() != parameters.manager_pid:
         return EXIT_ORPHANED
     guard.claim(f"core {parameters.core} of {parameters.config.name}")
+    words = _let_be_watched(parameters)
     try:
         application, tree = _load(parameters)
     except Misuse as problem:
@@ -80,7 +83,7 @@ def main(descriptor: int, hands: int) -> int:
         connection.sendall(pack(["reported", "refused", text]))
         return EXIT_REFUSED
     try:
-        return _drive(parameters, application, tree, connection, passing)
+        return _drive(parameters, application, tree, connection, passing, words)
     except TransportError as problem:
         connection.setblocking(True)
         connection.sendall(pack(["reported", "failed", str(problem)]))
@@ -104,16 +107,25 @@ def _read_boot(connection: socket.socket) -> BootParameters | None:
     return None if frame is None else BootParameters.from_plain(frame[1])
 
 
+def _let_be_watched(parameters: BootParameters) -> Words:
+    """Answer the manager's watchdog: a page it sees, and stacks when it asks. Without /proc it sees nothing."""
+    try:
+        stacks.arm(parameters.manager_pid, parameters.dumps)
+        return open_page(parameters.manager_pid, parameters.pages, parameters.core)
+    except OSError:
+        return own_words()
+
+
 def _load(parameters: BootParameters) -> tuple[Application, Supervisor]:
     """The application and its tree on this core; raises Misuse, or whatever its own code raises."""
     config = parameters.config
     application = load_application(config.app, config.import_path)
-    settings = core_settings(parameters, application.bounds, 0)
+    settings = core_settings(parameters, application.bounds, 0, own_words())
     application.bounds.check_memory(config.cores - 1, config.memory)
     return application, application.build(settings.place)
 
 
-def core_settings(parameters: BootParameters, bounds: Bounds, seed: int) -> CoreSettings:
+def core_settings(parameters: BootParameters, bounds: Bounds, seed: int, words: Words) -> CoreSettings:
     """Who this core is."""
     config = parameters.config
     return CoreSettings(
@@ -123,6 +135,7 @@ def core_settings(parameters: BootParameters, bounds: Bounds, seed: int) -> Core
         settings=MappingProxyType(dict(config.settings)),
         bounds=bounds,
         seed=seed,
+        words=words,
     )
 
 
@@ -132,6 +145,7 @@ def _drive(
     tree: Supervisor,
     connection: socket.socket,
     passing: socket.socket,
+    words: Words,
 ) -> int:
     config, bounds = parameters.config, application.bounds
     poller = Poller()
@@ -168,7 +182,7 @@ def _drive(
         core=parameters.core,
         life=parameters.incarnation,
     )
-    core = Core(core_settings(parameters, bounds, seed), tree, links, logger)
+    core = Core(core_settings(parameters, bounds, seed, words), tree, links, logger)
     loop = CoreLoop(core, edge, transport, links, poller, level)
     pipe = Pipe(connection, poller, loop.on_frame, loop.on_manager_gone)
     hands = Hands(passing, poller, keeper.heard, _nothing)

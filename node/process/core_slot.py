@@ -9,7 +9,8 @@ from typing import Final, Literal, TypeAlias
 from regrove.node.process.budget import SECOND, RestartBudget
 from regrove.node.process.manager_events import CoreEnded
 
-BIND_LIMIT: Final = 60 * SECOND  # from spawn to bound: the import of the application is part of it
+START_LIMIT: Final = 60 * SECOND  # from spawn to up: the import of the application is part of it
+Policy: TypeAlias = Literal["retry", "stay", "exit"]
 
 CoreState: TypeAlias = Literal["spawning", "waiting", "starting", "up", "quarantined", "stopping", "ended"]
 NodeState: TypeAlias = Literal["starting", "up", "degraded", "stopping", "stopped"]
@@ -29,10 +30,24 @@ class ManagerSettings:
     cores: int
     budget: RestartBudget = field(default_factory=RestartBudget)
     drain_limit: int = 20 * SECOND
-    bind_limit: int | None = BIND_LIMIT  # None: no limit
+    start_limit: int | None = (
+        START_LIMIT  # ns a core may take to be up, without its wait for the others; None: no limit
+    )
+    quarantine: Policy = "retry"
     address: str = ""
     draw: Callable[[int, int], int] = no_jitter
     zygote: bool = False  # cores are forked from one
+
+
+@dataclass(slots=True)
+class Troubles:
+    """What the watchdog says of a core's life."""
+
+    stalled_at: str = ""  # where it stands still; empty: it goes on
+    stalled_since: int = 0
+    starved: float = 0.0  # share of the last second it waited for a CPU; 0: it does not starve
+    halted: bool = False  # its process is stopped
+    slow: int = 0  # times a handler held it for 50 ms
 
 
 @dataclass(slots=True)
@@ -49,7 +64,9 @@ class CoreSlot:
     report: str | None = None  # what the core itself said about its end, better than an exit status
     kill_reason: str | None = None  # why the manager killed it
     started_at: int = 0
+    start_left: int | None = None  # ns of its start limit that are left when it waits for the others
     restarts: list[int] = field(default_factory=list)  # times of the replacements that still count
+    troubles: Troubles = field(default_factory=Troubles)
     strikes: int = 0  # quarantines in a row; a life longer than the budget's period ends the row
     deadline: int | None = None
     owed: bool = False  # it waits for the zygote's first start; no process yet

@@ -17,6 +17,7 @@ from regrove.node.process.configuration import NodeConfig
 from regrove.node.process.descriptors import Hands, pair
 from regrove.node.process.listeners_kept import ListenerKeeper
 from regrove.node.process.manager_events import Event, ForkFailed, SpawnKind
+from regrove.node.process.page import Pages
 from regrove.node.process.pipe import Pipe
 from regrove.node.process.status import Vitals
 from regrove.node.process.zygote_client import ZygoteClient
@@ -33,6 +34,7 @@ class CrewSettings:
     short_folder: Path | None
     node_incarnation: int
     keys: KeyPair | None
+    pages: Pages
 
 
 class _Birth:
@@ -100,6 +102,7 @@ class CoreCrew:
     def spawn(self, core: int, incarnation: int, kind: SpawnKind) -> None:
         """Start a life of a core; a failure to start is told as its end, one to fork by itself."""
         self._bury(core)
+        self._settings.pages.clear(core)
         try:
             birth = _Birth(core, incarnation)
         except OSError as problem:
@@ -231,6 +234,8 @@ class CoreCrew:
             public_key=keys.public if keys is not None else "",
             secret_key=keys.secret if keys is not None else "",
             offers=offers,
+            pages=self._settings.pages.fd,
+            dumps=self._settings.pages.dumps[core],
         )
 
     def _endpoint(self, core: int, incarnation: int) -> str:

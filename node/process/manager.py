@@ -22,7 +22,7 @@ from regrove.node.process.children import Children
 from regrove.node.process.commands import Commands
 from regrove.node.process.configuration import Resolved
 from regrove.node.process.control_server import ControlServer
-from regrove.node.process.core_slot import BIND_LIMIT, ManagerSettings
+from regrove.node.process.core_slot import ManagerSettings
 from regrove.node.process.crew import CoreCrew
 from regrove.node.process.folders import NodeFolder
 from regrove.node.process.logs import LEVELS, Line, LogWriter, Tracebacks
@@ -52,9 +52,11 @@ from regrove.node.process.manager_events import (
     Tick,
 )
 from regrove.node.process.manager_state import ManagerState
+from regrove.node.process.page import Pages
 from regrove.node.process.peering import Peering
 from regrove.node.process.signals import Signals, has_terminal
 from regrove.node.process.status import call_info, resident_bytes
+from regrove.node.process.watching import Watchdog
 from regrove.node.process.zygote_client import Started, ZygoteClient
 
 EVENTS_PER_PASS: Final = 10_000  # a bound on what one wake decides before links and signals are looked at again
@@ -89,7 +91,8 @@ class Manager:
             cores=config.cores,
             budget=config.budget,
             drain_limit=int(config.drain_limit * SECOND),
-            bind_limit=None if config.debug else BIND_LIMIT,
+            start_limit=config.start_limit,
+            quarantine=config.policy,
             address=address,
             draw=lambda core, strikes: key_of(seed, core, strikes),
             zygote=True,
@@ -99,6 +102,8 @@ class Manager:
         self.log_level = config.log_level
         self._children = Children(poller, self._child_ended)
         self.zygote = ZygoteClient(poller, self._children, config.app, config.import_path, self.put, early)
+        self.pages = Pages(config.cores)
+        self._watchdog = Watchdog(self.pages, poller, self.put, config.stall_limit)
         self._crew: CoreCrew | None = None
         self._peering: Peering | None = None
         self._commands = Commands(self)
@@ -151,6 +156,7 @@ class Manager:
                 self._weigh(core, incarnation)
             case ["bound", endpoint, remote, key, application, _version]:
                 self.application = application
+                self._watch(core)
                 self.put(CoreBound(core, incarnation, endpoint, remote, key))
             case ["started"]:
                 self.crew.started(core)
@@ -164,6 +170,11 @@ class Manager:
             case _:
                 self.note(Note("error", "core spoke nonsense", {"core": core, "frame": repr(frame)[:200]}))
                 self._children.kill(core)
+
+    def _watch(self, core: int) -> None:
+        child = self._children.get(core)
+        if child is not None:
+            self._watchdog.watch(child)
 
     def _weigh(self, core: int, incarnation: int) -> None:
         """A core that beats has worked, so it may have grown."""
@@ -194,7 +205,7 @@ class Manager:
 
     def _child_ended(self, core: int, incarnation: int, how: str) -> None:
         self.crew.drain(core)  # what it said last explains its end
-        self.put(CoreEnded(core, incarnation, how))
+        self.put(CoreEnded(core, incarnation, self._watchdog.forget(core, how)))
 
     def _signal(self, number: int) -> None:
         if number == signal.SIGCHLD:
@@ -292,6 +303,7 @@ class Manager:
 
     def _close(self) -> None:
         self.zygote.close()
+        self._watchdog.close()
         self._children.kill_all()
         if self._peering is not None:
             self._peering.close(time.monotonic_ns())

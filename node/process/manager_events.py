@@ -81,6 +81,62 @@ class CoreOutgrew:
 
 
 @dataclass(frozen=True, slots=True)
+class CoreSlow:
+    """The watchdog saw one handler hold the core for `held` ns; `at` is where it stands, `stack` all of it."""
+
+    core: int
+    incarnation: int
+    held: int
+    at: str
+    stack: str = ""
+    isolate: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CoreStalled:
+    """The core stands still: for so long that it is shown (`fatal` False), or for `stall_kill` (True)."""
+
+    core: int
+    incarnation: int
+    held: int
+    at: str
+    stack: str = ""
+    fatal: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CoreResumed:
+    """The core goes on after it was slow; `held` ns in all."""
+
+    core: int
+    incarnation: int
+    held: int
+
+
+@dataclass(frozen=True, slots=True)
+class CoreStarved:
+    """The core's thread waited for a CPU for `share` (0 to 1) of the last second; 0: it gets its CPU again."""
+
+    core: int
+    incarnation: int
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
+class CoreHalted:
+    """The core's process is stopped (state T), or goes on (`halted` False); `long`: for 30 s, by no debugger."""
+
+    core: int
+    incarnation: int
+    halted: bool = True
+    traced: bool = False
+    long: bool = False
+
+
+Trouble: TypeAlias = CoreSlow | CoreStalled | CoreResumed | CoreStarved | CoreHalted
+
+
+@dataclass(frozen=True, slots=True)
 class PeerTold:
     """The manager of another node said this over its control link."""
 
@@ -142,6 +198,13 @@ class ForkFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class ReviveAsked:
+    """Give the quarantined core, or all that are (None), a new life at once and a clean sheet."""
+
+    core: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Tick:
     """`deadline()` has come."""
 
@@ -154,6 +217,7 @@ Event: TypeAlias = (
     | CoreEnded
     | CoreNamed
     | CoreOutgrew
+    | Trouble
     | PeerTold
     | PeerLost
     | StopAsked
@@ -162,6 +226,7 @@ Event: TypeAlias = (
     | ZygoteEnded
     | ZygoteAnswered
     | ForkFailed
+    | ReviveAsked
     | Tick
 )
 

@@ -125,7 +125,9 @@ def _manage(
         if parent is not None:
             lifeline = Pipe(parent.dup(), poller, _ignore, manager.lifeline_cut)
             manager.on_ready = lambda: lifeline.send({"ready": {"incarnation": incarnation, "listen": address}})
-        settings = CrewSettings(config, runtime.folder.path, short_folder(runtime.folder.path), incarnation, keys)
+        settings = CrewSettings(
+            config, runtime.folder.path, short_folder(runtime.folder.path), incarnation, keys, manager.pages
+        )
         crew = CoreCrew(
             settings, manager.children, manager.zygote, poller, manager.core_said, manager.core_failed, manager.put
         )

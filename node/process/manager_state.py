@@ -4,7 +4,10 @@ One core's way:
 
     spawning --CoreBound--> waiting --Go--> starting --CoreStarted--> up
        any --CoreEnded--> spawning            within the budget `core_restarts`, at once
-       any --CoreEnded--> quarantined         beyond it; retried after a while that doubles
+       any --CoreEnded--> quarantined         beyond it; `quarantine`: retry after a while that doubles, stay, or
+                                              exit: the node stops in order and ends with 70
+    spawning, starting, for longer than `start_limit` in all: killed, then as above
+        up --CoreStalled--> killed            stood still for `stall_kill` (troubles.py), then as above
         up --CoreOutgrew--> stopping          drained like a stop, then replaced as above
        any --StopAsked--> stopping --CoreEnded--> ended
 
@@ -22,17 +25,22 @@ from regrove.node.cluster.names import NameTable
 from regrove.node.cluster.views import CoreNames, CoreView, NodeView
 from regrove.node.core.ports import NamesChanged, PeerCore, PeerGone, StopCore
 from regrove.node.process.budget import SECOND, quarantine_delay
-from regrove.node.process.core_slot import CoreSlot, ManagerSettings, NodeState, exit_text
+from regrove.node.process.core_slot import CoreSlot, ManagerSettings, NodeState, Troubles, exit_text
 from regrove.node.process.manager_events import (
     Action,
     Begin,
     CloseListeners,
     CoreBound,
     CoreEnded,
+    CoreHalted,
     CoreNamed,
     CoreOutgrew,
     CoreReported,
+    CoreResumed,
+    CoreSlow,
+    CoreStalled,
     CoreStarted,
+    CoreStarved,
     Dial,
     Event,
     Finish,
@@ -43,6 +51,7 @@ from regrove.node.process.manager_events import (
     PeerLost,
     PeerTold,
     Ready,
+    ReviveAsked,
     Share,
     Spawn,
     StopAsked,
@@ -53,6 +62,7 @@ from regrove.node.process.manager_events import (
     ZygoteRefused,
     ZygoteUp,
 )
+from regrove.node.process.troubles import Reporter
 from regrove.node.process.zygote_slot import ZygoteEvent, ZygoteSlot
 from regrove.supervisor.reasons import CoreDown, NoConnection, Shutdown
 
@@ -72,13 +82,15 @@ class ManagerState:
         self.cores = [CoreSlot(core) for core in range(settings.cores)]
         self.members = Membership(settings.node, settings.incarnation, settings.address)
         self.names = NameTable()
-        self.zygote = ZygoteSlot(settings.zygote, settings.bind_limit)
+        self.zygote = ZygoteSlot(settings.zygote, settings.start_limit)
         self.opened = False  # the first Go was given
         self.ready = False
         self.stopping = False
         self.finished: Finish | None = None
+        self._reporter = Reporter()
         self._stop_deadline: int | None = None
         self._stop_why = ""
+        self._stop_code = EXIT_OK
 
     @property
     def state(self) -> NodeState:
@@ -108,12 +120,18 @@ class ManagerState:
                     self._core_event(slot, now, event, out)
             case ZygoteUp() | ZygoteRefused() | ZygoteEnded() | ZygoteAnswered() | ForkFailed():
                 self._zygote_event(now, event, out)
+            case CoreSlow() | CoreStalled() | CoreResumed() | CoreStarved() | CoreHalted():
+                slot = self.cores[event.core]
+                if slot.incarnation == event.incarnation and slot.alive:
+                    self._reporter.take(slot, now, event, out)
             case PeerTold():
                 self._peer_told(event, out)
             case PeerLost():
                 self._peer_lost(event, out)
             case StopAsked():
                 self._stop_asked(event, now, out)
+            case ReviveAsked():
+                self._revive(event, now, out)
             case Tick():
                 self._tick(now, out)
             case _:
@@ -154,7 +172,7 @@ class ManagerState:
     ) -> None:
         match event:
             case CoreBound():
-                self._core_bound(slot, event, out)
+                self._core_bound(slot, event, now, out)
             case CoreStarted():
                 self._core_started(slot, out)
             case CoreReported():
@@ -173,6 +191,7 @@ class ManagerState:
         slot.state = "spawning"
         slot.endpoint = slot.remote = slot.key = ""
         slot.report = slot.kill_reason = None
+        slot.troubles = Troubles()
         slot.owed = self.zygote.awaited
         if not slot.owed:
             self._start_process(slot, now, out)
@@ -180,7 +199,7 @@ class ManagerState:
     def _start_process(self, slot: CoreSlot, now: int, out: list[Action]) -> None:
         slot.owed = False
         slot.started_at = now
-        limit = self.settings.bind_limit
+        limit = self.settings.start_limit
         slot.deadline = None if limit is None else now + limit
         out.append(Spawn(slot.core, slot.incarnation, self.zygote.kind))
 
@@ -200,10 +219,11 @@ class ManagerState:
                 out.append(Note("warning", "fork failed, core is started as a fresh process", fields))
                 out.append(Spawn(slot.core, slot.incarnation, "fresh"))
 
-    def _core_bound(self, slot: CoreSlot, event: CoreBound, out: list[Action]) -> None:
+    def _core_bound(self, slot: CoreSlot, event: CoreBound, now: int, out: list[Action]) -> None:
         if slot.state != "spawning":
             return
         slot.state = "waiting"
+        slot.start_left = None if slot.deadline is None else max(slot.deadline - now, 0)
         slot.deadline = None
         slot.endpoint, slot.remote, slot.key = event.endpoint, event.remote, event.key
         for other in self._bound_but(slot):
@@ -212,7 +232,7 @@ class ManagerState:
         self._tell_of_the_cluster(slot, out)
         if slot.remote:
             out.append(Share(None, self.view()))
-        self._open(out)
+        self._open(now, out)
 
     def _tell_of_the_cluster(self, slot: CoreSlot, out: list[Action]) -> None:
         for member in self.members.others():
@@ -221,7 +241,7 @@ class ManagerState:
         for row in self.names.rows():
             out.append(Tell(slot.core, _names_changed(row)))
 
-    def _open(self, out: list[Action]) -> None:
+    def _open(self, now: int, out: list[Action]) -> None:
         """Let trees start: all waiting cores, once none is still on its way for the first time."""
         if not self.opened and any(slot.state == "spawning" for slot in self.cores):
             return
@@ -229,6 +249,7 @@ class ManagerState:
         for slot in self.cores:
             if slot.state == "waiting":
                 slot.state = "starting"
+                slot.deadline = None if slot.start_left is None else now + slot.start_left
                 out.append(Go(slot.core, tuple(other.core for other in self._bound_but(slot))))
         self._check_ready(out)
 
@@ -236,6 +257,7 @@ class ManagerState:
         if slot.state != "starting":
             return
         slot.state = "up"
+        slot.deadline = None
         fields: dict[str, object] = {"core": slot.core, "incarnation": slot.incarnation}
         if slot.last_exit is not None:
             fields["after"] = slot.last_exit
@@ -316,16 +338,36 @@ class ManagerState:
             self._spawn(slot, now, out)
             return
         slot.strikes += 1
-        delay = quarantine_delay(slot.strikes, self.settings.draw(slot.core, slot.strikes))
+        self._quarantine(slot, now, fields, out)
+
+    def _quarantine(self, slot: CoreSlot, now: int, fields: dict[str, object], out: list[Action]) -> None:
         slot.state = "quarantined"
         out.append(CloseListeners(slot.core))
-        slot.deadline = now + delay
-        fields["retry_s"] = round(delay / SECOND, 3)
+        policy = self.settings.quarantine
+        if policy == "retry":
+            delay = quarantine_delay(slot.strikes, self.settings.draw(slot.core, slot.strikes))
+            slot.deadline = now + delay
+            fields["retry_s"] = round(delay / SECOND, 3)
+        else:
+            fields["policy"] = policy
         out.append(Note("error", "core quarantined", fields))
         if all(other.state == "quarantined" for other in self.cores):
             self._finish(Finish(EXIT_QUARANTINED, f"every core is quarantined; core {slot.core} {slot.last_exit}"), out)
+        elif policy == "exit":
+            self._stop_code = EXIT_QUARANTINED
+            self._stop_asked(StopAsked(f"core {slot.core} is quarantined: it {slot.last_exit}"), now, out)
+            self._check_stopped(out)
         else:
-            self._open(out)
+            self._open(now, out)
+
+    def _revive(self, event: ReviveAsked, now: int, out: list[Action]) -> None:
+        for slot in self.cores:
+            if slot.state != "quarantined" or event.core not in (None, slot.core):
+                continue
+            slot.strikes = 0
+            slot.restarts = []
+            out.append(Note("info", "core revived", {"core": slot.core}))
+            self._spawn(slot, now, out)
 
     # -- other nodes ------------------------------------------------------------------------------------------------
 
@@ -440,7 +482,7 @@ class ManagerState:
 
     def _check_stopped(self, out: list[Action]) -> None:
         if all(slot.state == "ended" for slot in self.cores):
-            self._finish(Finish(EXIT_OK, f"stopped: {self._stop_why}"), out)
+            self._finish(Finish(self._stop_code, f"stopped: {self._stop_why}"), out)
 
     def _tick(self, now: int, out: list[Action]) -> None:
         self.zygote.tick(now, out)
@@ -451,8 +493,8 @@ class ManagerState:
             if slot.state == "quarantined":
                 out.append(Note("info", "core retried", {"core": slot.core, "strikes": slot.strikes}))
                 self._spawn(slot, now, out)
-            elif slot.state == "spawning":
-                slot.kill_reason = "was killed: its sockets were not bound within the limit of its start"
+            elif slot.state in ("spawning", "starting"):
+                slot.kill_reason = self._too_slow(slot)
                 out.append(Kill(slot.core))
             elif slot.state == "stopping":
                 out.append(Kill(slot.core))
@@ -462,6 +504,11 @@ class ManagerState:
                 if slot.alive:
                     slot.kill_reason = "was killed: it had not stopped within the drain limit"
                     out.append(Kill(slot.core))
+
+    def _too_slow(self, slot: CoreSlot) -> str:
+        limit = (self.settings.start_limit or 0) / SECOND
+        doing = "it was still loading the application" if slot.state == "spawning" else "its tree was still starting"
+        return f"was killed: it was not up within start_kill = {limit:g} s, {doing}"
 
     def _finish(self, finish: Finish, out: list[Action]) -> None:
         self.finished = finish

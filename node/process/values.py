@@ -18,6 +18,7 @@ _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h)?")
 _SIZE: Final = re.compile(r"(\d+)\s*(|K|M|G|KIB|MIB|GIB|B)", re.IGNORECASE)
 _SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _BYTES: Final = {"": 1, "B": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+CPUS_MAX: Final = 8192  # the kernel's own limit
 _TRUE: Final = ("1", "true", "yes", "on")
 _FALSE: Final = ("0", "false", "no", "off", "")
 
@@ -101,6 +102,30 @@ def address(raw: object) -> str:
     if ":" in host and not (host.startswith("[") and host.endswith("]")):
         raise BadValue("an IPv6 host stands in brackets", "write for example [::1]:7400")
     return f"{host}:{int(port)}"
+
+
+def pin(raw: object) -> str:
+    """`auto`, `off`, or CPU numbers such as `0-3,8`; kept as text."""
+    if raw in ("auto", "off"):
+        return str(raw)
+    shown = str(raw) if isinstance(raw, int) and not isinstance(raw, bool) else raw
+    if not isinstance(shown, str) or not cpu_numbers(shown):
+        raise BadValue("it is auto, off, or different CPU numbers such as 0-3,8", "write auto")
+    return shown
+
+
+def cpu_numbers(raw: str) -> tuple[int, ...]:
+    """The CPUs of a list such as `0-3,8`, in its order; empty when it is no such list or names one twice."""
+    found: list[int] = []
+    for part in raw.split(","):
+        first, dash, last = part.strip().partition("-")
+        if not first.isdigit() or (dash and not last.isdigit()):
+            return ()
+        low, high = int(first), int(last) if dash else int(first)
+        if high - low >= CPUS_MAX or high >= CPUS_MAX or high < low:
+            return ()
+        found.extend(range(low, high + 1))
+    return tuple(found) if len(set(found)) == len(found) else ()
 
 
 def addresses(raw: object) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from regrove.node.core.ports import PeerCore, PeerGone, StopCore
 from regrove.node.process.budget import RETRY_FIRST, RETRY_LAST, SECOND, quarantine_delay
-from regrove.node.process.core_slot import BIND_LIMIT, ManagerSettings
+from regrove.node.process.core_slot import START_LIMIT, ManagerSettings
 from regrove.node.process.manager_events import (
     Begin,
     CoreEnded,
@@ -166,10 +166,10 @@ def test_an_application_refused_later_is_a_failed_life() -> None:
 def test_a_core_that_does_not_bind_in_time_is_killed_and_counts_as_ended() -> None:
     state = manager(1)
     state.decide(0, Begin())
-    assert state.deadline() == BIND_LIMIT
-    assert of(state.decide(BIND_LIMIT, Tick()), Kill) == [Kill(0)]
-    state.decide(BIND_LIMIT, CoreEnded(0, 1, "killed by SIGKILL"))
-    assert "not bound within the limit" in str(state.cores[0].last_exit)
+    assert state.deadline() == START_LIMIT
+    assert of(state.decide(START_LIMIT, Tick()), Kill) == [Kill(0)]
+    state.decide(START_LIMIT, CoreEnded(0, 1, "killed by SIGKILL"))
+    assert "not up within start_kill = 60 s" in str(state.cores[0].last_exit)
 
 
 def test_a_stop_asks_every_core_and_ends_with_0_when_all_are_gone() -> None:
@@ -254,7 +254,7 @@ def test_in_any_history_a_core_is_spawned_only_when_none_runs_and_told_only_whil
 
 
 def test_a_node_that_is_debugged_waits_for_a_core_for_ever() -> None:
-    state = ManagerState(ManagerSettings(NODE, 7, 1, bind_limit=None))
+    state = ManagerState(ManagerSettings(NODE, 7, 1, start_limit=None))
     state.decide(0, Begin())
     assert state.deadline() is None
 
@@ -284,14 +284,31 @@ def test_the_report_of_one_life_does_not_explain_the_end_of_the_next() -> None:
     assert state.cores[0].last_exit == "killed by SIGKILL"
 
 
-def test_the_limit_of_a_start_ends_when_the_core_is_bound() -> None:
+def test_the_limit_of_a_start_stands_still_while_a_core_waits_for_the_others() -> None:
     state = manager(2)
     state.decide(0, Begin())
-    state.decide(1, bound(0))
-    assert of(state.decide(BIND_LIMIT, Tick()), Kill) == [Kill(1)]
-    state.decide(BIND_LIMIT, CoreEnded(1, 1, "killed by SIGKILL"))
-    state.decide(BIND_LIMIT + 1, bound(1, 2))
-    assert state.deadline() is None
+    state.decide(SECOND, bound(0))
+    assert of(state.decide(START_LIMIT, Tick()), Kill) == [Kill(1)]
+    state.decide(START_LIMIT, CoreEnded(1, 1, "killed by SIGKILL"))
+    state.decide(START_LIMIT + SECOND, bound(1, 2))
+    assert state.deadline() == START_LIMIT + SECOND + START_LIMIT - SECOND
+
+
+def test_a_tree_that_is_not_up_within_the_limit_is_killed_and_counts_as_ended() -> None:
+    state = manager(1)
+    state.decide(0, Begin())
+    state.decide(SECOND, bound(0))
+    assert of(state.decide(START_LIMIT, Tick()), Kill) == [Kill(0)]
+    state.decide(START_LIMIT, CoreEnded(0, 1, "killed by SIGKILL"))
+    assert "its tree was still starting" in str(state.cores[0].last_exit)
+
+
+def test_a_slow_start_within_the_limit_kills_nothing() -> None:
+    state = manager(1)
+    state.decide(0, Begin())
+    state.decide(START_LIMIT - 2, bound(0))
+    assert of(state.decide(START_LIMIT - 1, CoreStarted(0, 1)), Kill) == []
+    assert (state.deadline(), seen(state)) == (None, "up")
 
 
 def test_a_short_life_after_a_late_retry_is_quarantined_again() -> None:
