@@ -41,7 +41,6 @@ from regrove.node.process.manager_events import (
     CoreStalled,
     CoreStarted,
     CoreStarved,
-    Dial,
     Event,
     Finish,
     ForkFailed,
@@ -62,9 +61,10 @@ from regrove.node.process.manager_events import (
     ZygoteRefused,
     ZygoteUp,
 )
+from regrove.node.process.peers import Peers, names_changed, peer_core
 from regrove.node.process.troubles import Reporter
 from regrove.node.process.zygote_slot import ZygoteEvent, ZygoteSlot
-from regrove.supervisor.reasons import CoreDown, NoConnection, Shutdown
+from regrove.supervisor.reasons import CoreDown, Shutdown
 
 EXIT_OK: Final = 0
 EXIT_FAILED: Final = 1
@@ -88,6 +88,7 @@ class ManagerState:
         self.stopping = False
         self.finished: Finish | None = None
         self._reporter = Reporter()
+        self._peers = Peers(self)
         self._stop_deadline: int | None = None
         self._stop_why = ""
         self._stop_code = EXIT_OK
@@ -125,9 +126,9 @@ class ManagerState:
                 if slot.incarnation == event.incarnation and slot.alive:
                     self._reporter.take(slot, now, event, out)
             case PeerTold():
-                self._peer_told(event, out)
+                self._peers.told(event, out)
             case PeerLost():
-                self._peer_lost(event, out)
+                self._peers.lost(event, out)
             case StopAsked():
                 self._stop_asked(event, now, out)
             case ReviveAsked():
@@ -237,9 +238,9 @@ class ManagerState:
     def _tell_of_the_cluster(self, slot: CoreSlot, out: list[Action]) -> None:
         for member in self.members.others():
             for core in member.cores:
-                out.append(Tell(slot.core, _peer_core(member.name, member.incarnation, core)))
+                out.append(Tell(slot.core, peer_core(member.name, member.incarnation, core)))
         for row in self.names.rows():
-            out.append(Tell(slot.core, _names_changed(row)))
+            out.append(Tell(slot.core, names_changed(row)))
 
     def _open(self, now: int, out: list[Action]) -> None:
         """Let trees start: all waiting cores, once none is still on its way for the first time."""
@@ -286,7 +287,7 @@ class ManagerState:
         entry = CoreNames(node, self.settings.incarnation, slot.core, slot.incarnation, event.names, event.groups)
         if not self.names.put(entry):
             return
-        change = _names_changed(entry)
+        change = names_changed(entry)
         out.extend(Tell(other.core, change) for other in self._bound_but(slot))
         out.append(Share(None, entry))
         out.append(Note("debug", "names changed", {"core": slot.core}))
@@ -368,70 +369,6 @@ class ManagerState:
             slot.restarts = []
             out.append(Note("info", "core revived", {"core": slot.core}))
             self._spawn(slot, now, out)
-
-    # -- other nodes ------------------------------------------------------------------------------------------------
-
-    def _peer_told(self, event: PeerTold, out: list[Action]) -> None:
-        match event.item:
-            case NodeView():
-                self._peer_view(event.item, out)
-            case CoreNames():
-                self._peer_names(event.item, out)
-            case _:
-                assert_never(event.item)
-
-    def _peer_view(self, view: NodeView, out: list[Action]) -> None:
-        change = self.members.apply(view)
-        if change is None:
-            return
-        before, after = change.before, change.after
-        met = before is None or before.incarnation != after.incarnation or before.state in ("down", "left")
-        if before is not None and before.incarnation != after.incarnation:
-            self._drop_names(after.name, out)
-        for core in change.gone:
-            old = before.incarnation if before is not None else after.incarnation
-            self._tell_all(PeerGone((after.name, old, core.core, core.incarnation), _core_gone(after.name, core)), out)
-            if self.names.drop_core(after.name, core.core):
-                self._tell_all(NamesChanged(after.name, core.core, ()), out)
-        for core in change.come:
-            self._tell_all(_peer_core(after.name, after.incarnation, core), out)
-        for stranger in change.strangers:
-            out.append(Dial(stranger.address))
-        if met:
-            out.append(Note("info", "node joined", {"peer": after.name, "peer_incarnation": after.incarnation}))
-            self._greet(after.name, out)
-        elif before is not None and before.state != after.state and after.state == "leaving":
-            out.append(Note("info", "node leaving", {"peer": after.name}))
-
-    def _greet(self, node: str, out: list[Action]) -> None:
-        """A met node is told all of this one, cores before names; the others hear of it, so that they can dial it."""
-        out.append(Share(None, self.view()))
-        out.extend(Share(node, row) for row in self.names.rows(self.settings.node))
-
-    def _peer_names(self, entry: CoreNames, out: list[Action]) -> None:
-        member = self.members.get(entry.node)
-        if member is None or member.incarnation != entry.node_incarnation or entry.node == self.settings.node:
-            return
-        if self.names.put(entry):
-            self._tell_all(_names_changed(entry), out)
-            out.append(Note("debug", "names changed", {"peer": entry.node, "core": entry.core}))
-
-    def _peer_lost(self, event: PeerLost, out: list[Action]) -> None:
-        before = self.members.lost(event.node, event.incarnation, event.why)
-        if before is None:
-            return
-        self._drop_names(event.node, out)
-        left = before.state == "leaving"
-        if left:
-            for core in before.cores:
-                home = (before.name, before.incarnation, core.core, core.incarnation)
-                self._tell_all(PeerGone(home, NoConnection()), out)
-        fields: dict[str, object] = {"peer": before.name, "peer_incarnation": before.incarnation, "reason": event.why}
-        out.append(Note("info", "node left", fields) if left else Note("warning", "node down", fields))
-
-    def _drop_names(self, node: str, out: list[Action]) -> None:
-        for core in self.names.drop_node(node):
-            self._tell_all(NamesChanged(node, core, ()), out)
 
     # -- the end ----------------------------------------------------------------------------------------------------
 
@@ -519,17 +456,6 @@ class ManagerState:
     def _bound_but(self, slot: CoreSlot) -> list[CoreSlot]:
         return [other for other in self.cores if other is not slot and other.bound]
 
-    def _tell_all(self, item: PeerCore | PeerGone | NamesChanged, out: list[Action]) -> None:
+    def tell_all(self, item: PeerCore | PeerGone | NamesChanged, out: list[Action]) -> None:
+        """Hand a control input to every core that is bound."""
         out.extend(Tell(slot.core, item) for slot in self.cores if slot.bound)
-
-
-def _peer_core(node: str, incarnation: int, core: CoreView) -> PeerCore:
-    return PeerCore((node, incarnation, core.core, core.incarnation), core.endpoint, core.key)
-
-
-def _core_gone(node: str, core: CoreView) -> CoreDown:
-    return CoreDown(f"core {core.core} of {node} ended, says its manager")
-
-
-def _names_changed(entry: CoreNames) -> NamesChanged:
-    return NamesChanged(entry.node, entry.core, entry.names, entry.groups)
