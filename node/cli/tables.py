@@ -101,6 +101,7 @@ def _row_details(row: Mapping[str, Any]) -> str:
         parts += [f"guest of {row['guest_of']}"] if row.get("guest_of") else []
         parts += [f"waits for {row['waits_for']} at {row['blocked_at']}"] if row.get("waits_for") else []
         parts += [f"{row['handled']} handled"] if "handled" in row else []
+        parts += [f"{row['refused']} refused"] if row.get("refused") else []
         parts += [f"{row['mailbox']} of {row['capacity']} in its mailbox"] if row.get("mailbox") else []
     if row.get("restarts"):
         left = f", {row['restarts_left']} left in its window" if "restarts_left" in row else ""

@@ -111,6 +111,7 @@ class Cell:
         "path",
         "queued",
         "random",
+        "refused",
         "request",
         "state",
         "stop_reason",
@@ -133,6 +134,7 @@ class Cell:
         self.flags = 0
         self.cause = 0
         self.handled = 0
+        self.refused = 0  # what found the mailbox full, whether its sender heard at once or by a refusal
         self.mailbox: deque[Entry] | None = None
         self.isolate: Any = None
         self.handle: Callable[[Any, Any], Any] | None = None

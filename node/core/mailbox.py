@@ -122,6 +122,7 @@ def offer(core: Core, cell: Cell, message: Any, charge: int, tag: Request | None
             return STALE
         if cell.supervising is not None:
             return core.supervising.ask(cell.supervising, message, tag)
+        cell.refused += 1
         return MAILBOX_FULL  # full, or others already wait for room: they come first
     if core.pool_messages >= core.bounds.pool_messages or core.pool_bytes + charge > core.bounds.pool_bytes:
         core.counters.bounds_reached += 1

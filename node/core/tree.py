@@ -95,6 +95,7 @@ def _isolate_row(cell: Cell) -> dict[str, Any]:
         "mailbox": cell.queued,
         "capacity": cell.capacity,
         "handled": cell.handled,
+        "refused": cell.refused,
         "blocked_at": None if blocked is None else blocked.site,
         "waits_for": None if blocked is None else type(blocked).__name__,
     }

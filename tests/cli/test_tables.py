@@ -99,6 +99,7 @@ def test_the_tree_shows_supervisors_isolates_waits_and_why_a_child_ended() -> No
         "mailbox": 3,
         "capacity": 256,
         "handled": 12,
+        "refused": 7,
         "blocked_at": "shop.py:12",
         "waits_for": "Call",
         "restarts": 2,
@@ -109,7 +110,7 @@ def test_the_tree_shows_supervisors_isolates_waits_and_why_a_child_ended() -> No
         "shop@here",
         "  core 0",
         "    root       one_for_one, 1 of 2 children running, 2 restarts of its children",
-        "      counter  Counter, blocked, waits for Call at shop.py:12, 12 handled, 3 of 256 in its mailbox, "
-        "2 restarts, last ended: Crashed: boom",
+        "      counter  Counter, blocked, waits for Call at shop.py:12, 12 handled, 7 refused, "
+        "3 of 256 in its mailbox, 2 restarts, last ended: Crashed: boom",
         "      b        not running, stopped",
     ]
