@@ -95,6 +95,7 @@ from regrove.node.core.reasons import Undecodable as Undecodable
 from regrove.node.core.reasons import Unknown as Unknown
 from regrove.node.core.reasons import Unreachable as Unreachable
 from regrove.node.core.spawning import SpawnRefused as SpawnRefused
+from regrove.supervisor.backoff import Backoff as Backoff
 from regrove.supervisor.reasons import CoreDown as CoreDown
 from regrove.supervisor.reasons import Crashed as Crashed
 from regrove.supervisor.reasons import Ignored as Ignored
@@ -184,6 +185,7 @@ __all__ = [
     "Application",
     "AsyncCluster",
     "Await",
+    "Backoff",
     "BoundReached",
     "Bounds",
     "Busy",

@@ -8,10 +8,11 @@ the supervisor, `child_restarts` those of the offender; the budget is of the win
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from regrove.supervisor.reasons import Crashed, Reason, Shutdown, StartFailed
 
+REPORT_EVENT: Final = "supervisor"  # the event of a report in logs and event streams
 Context: TypeAlias = Literal["start_error", "child_terminated", "shutdown_error", "shutdown", "auto_shutdown"]
 
 

@@ -51,7 +51,7 @@ from regrove.node.core.trace import Tracer
 from regrove.node.core.tree import rows
 from regrove.node.core.waiters import Waiters
 from regrove.supervisor.reasons import CoreDown, Reason
-from regrove.supervisor.report import SupervisorReport, describe
+from regrove.supervisor.report import REPORT_EVENT, SupervisorReport, describe
 from regrove.supervisor.spec import Supervisor
 from regrove.transport.links import LinkTable
 
@@ -413,7 +413,7 @@ class Core:
         self.trace(report.context, cell, type(report.reason).__name__)
         exception, site = report.fingerprint
         self.logger.warning(
-            "supervisor",
+            REPORT_EVENT,
             path=cell.path,
             context=report.context,
             child=report.offender,

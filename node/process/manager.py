@@ -58,6 +58,7 @@ from regrove.node.process.signals import Signals, has_terminal
 from regrove.node.process.status import call_info, resident_bytes
 from regrove.node.process.watching import Watchdog
 from regrove.node.process.zygote_client import Started, ZygoteClient
+from regrove.supervisor.report import REPORT_EVENT
 
 EVENTS_PER_PASS: Final = 10_000  # a bound on what one wake decides before links and signals are looked at again
 
@@ -151,6 +152,8 @@ class Manager:
         match frame:
             case ["log", dict(line)]:
                 self._log.put(self._tracebacks.fold(line))
+                if line.get("event") == REPORT_EVENT:
+                    self._control.publish(line)
             case ["beat", dict(beat)]:
                 self.crew.beat(core, beat)
                 self._weigh(core, incarnation)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.process.conftest import RunningNode, StartNode
+from tests.process.conftest import DEADLINE, RunningNode, StartNode
 
 pytestmark = pytest.mark.processes
 
@@ -99,6 +99,16 @@ def test_kill_9_of_a_node_and_its_child_elsewhere_comes_back_with_the_node(start
     port = address.rpartition(":")[2]
     again = start_node("one@localhost", app="elsewhere:app", cores=1, listen=f"127.0.0.1:{port}")
     again.wait_line("worker up", on="one@localhost")
+
+
+def test_the_events_of_a_node_tell_each_decision_of_a_supervisor(start_node: StartNode) -> None:
+    node = start_node(app="elsewhere:app", settings={"loops": "yes"})
+    node.wait_line("node up")
+    with node.control() as control:
+        for event in control.events(DEADLINE):
+            if event["event"] == "supervisor":
+                break
+    assert (event["child"], event["path"], event["exception"]) == ("loops", "root/looping", "ValueError")
 
 
 def test_the_cause_of_a_crash_loop_is_in_one_line_of_the_log_and_one_of_the_tree(start_node: StartNode) -> None:
