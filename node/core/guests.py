@@ -246,8 +246,12 @@ class Guests:
         if not line:
             self._by_path.pop(guest.path, None)
         for other in list(line):
-            if other.state == ASKED and other.owner.deadline > self.core.now:  # else it has to ask again first
+            if other.state != ASKED:
+                continue
+            if other.owner.deadline > self.core.now:
                 self._admit(other)
+            else:
+                self._tell(other)  # its lease went by while it waited: it asks for another
 
     def _remove(self, guest: Guest) -> None:
         owner = guest.owner
@@ -296,14 +300,16 @@ class Guests:
                 self._tell(guest)
 
     def _tell(self, guest: Guest) -> None:
-        """Tell the owner how it stands with a life; an end is told until it is forgotten."""
+        """Tell the owner how it stands with a life: once a session, which loses nothing while it lasts."""
         home, life, cell = guest.owner.home, guest.life, guest.cell
+        guest.told = False
         if guest.state == ASKED:
-            self._signal(home, (hosting.ASK, life, self.core.now))
+            guest.told = self._signal(home, (hosting.ASK, life, self.core.now))
         elif guest.state == GONE:
             how, reason = guest.end
-            guest.told = False
-            self._signal(home, (hosting.ENDED, life, how, guest.slot, guest.generation, self.core.links.packed(reason)))
+            guest.told = self._signal(
+                home, (hosting.ENDED, life, how, guest.slot, guest.generation, self.core.links.packed(reason))
+            )
         elif cell is not None and cell.state != STARTING:
             at = cell.address
             guest.told = self._signal(home, (hosting.HOSTED, life, at.slot, at.generation))

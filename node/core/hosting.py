@@ -13,7 +13,7 @@ killed by its own core, so that it may be started again elsewhere (supervision.m
 | ASK | life (0: all that run), time | host | LEASE, KILL |
 | LEASE | life, time, ns | owner | |
 | HOSTED | life, slot, generation: its start has succeeded | host | |
-| ENDED | life, how, slot, generation, reason; told again until | host | FORGET |
+| ENDED | life, how, slot, generation, reason; kept until | host | FORGET |
 | FORGET | life | owner | |
 | STOP | life, reason | owner | ENDED |
 | KILL | life | owner | ENDED |

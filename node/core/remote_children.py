@@ -47,6 +47,7 @@ class RemoteChild:
         "state",
         "stop_reason",
         "timer",
+        "told",
     )
     supervising = None  # only workers live on other cores
     flags = 0
@@ -62,6 +63,7 @@ class RemoteChild:
         self.address: Address | None = None
         self.stop_reason: Reason | None = None
         self.killed = False
+        self.told = False  # the present session has, or will, tell its core all there is to tell
         self.timer: TimerRecord | None = None
 
 
@@ -88,7 +90,7 @@ class RemoteChildren:
         self.count = 0
         self._life = 0
         self._hosts: dict[Home, Host] = {}
-        self._silent: dict[Home, TimerRecord] = {}  # lost, and no answer since; asked again and again
+        self._silent: dict[Home, bool] = {}  # lost, and no answer since; True: the present session carries a question
         self._waiting: dict[tuple[str, int], dict[int, RemoteChild]] = {}
         self._awaiting: dict[tuple[str, int], dict[tuple[SupervisorNode, int], None]] = {}
 
@@ -183,7 +185,7 @@ class RemoteChildren:
             self._unwait(child)
             self._end(child, ev.ChildStartFailed(child.key, reason))
         else:
-            self._signal(child, (hosting.STOP, child.life, self.core.links.packed(reason)))
+            child.told &= self._signal(child, (hosting.STOP, child.life, self.core.links.packed(reason)))
 
     def kill(self, child: RemoteChild) -> None:
         """End it without a callback."""
@@ -192,7 +194,7 @@ class RemoteChildren:
             self._unwait(child)
             self._end(child, ev.ChildStartFailed(child.key, Killed()))
         else:
-            self._signal(child, (hosting.KILL, child.life))
+            child.told &= self._signal(child, (hosting.KILL, child.life))
 
     def await_place(self, node: SupervisorNode, token: int, key: int) -> None:
         """Post `Retry(token)` when the core that child `key` belongs on is there."""
@@ -216,18 +218,19 @@ class RemoteChildren:
 
     # --- what is told to the host ----------------------------------------------------------------------------------
 
-    def _signal(self, child: RemoteChild, item: tuple[Any, ...]) -> None:
+    def _signal(self, child: RemoteChild, item: tuple[Any, ...]) -> bool:
         assert child.home is not None
-        self.core.links.signal(child.home, item)
+        return self.core.links.signal(child.home, item)
 
     def _tell(self, child: RemoteChild) -> None:
-        """Tell all that its core has to know of it and may not."""
+        """Tell all that its core has to know of it and may not: once a session, which loses nothing while it lasts."""
+        child.told = True
         if child.state == HOSTED:
-            self._signal(child, (hosting.HOST, child.life, child.payload))
+            child.told &= self._signal(child, (hosting.HOST, child.life, child.payload))
         if child.stop_reason is not None:
-            self._signal(child, (hosting.STOP, child.life, self.core.links.packed(child.stop_reason)))
+            child.told &= self._signal(child, (hosting.STOP, child.life, self.core.links.packed(child.stop_reason)))
         if child.killed:
-            self._signal(child, (hosting.KILL, child.life))
+            child.told &= self._signal(child, (hosting.KILL, child.life))
 
     def _tell_again_later(self, host: Host) -> None:
         record = TimerRecord(HOSTING, self.lease // TELL_AGAIN, 0, None, lambda _: self._tell_again(host))
@@ -236,7 +239,8 @@ class RemoteChildren:
     def _tell_again(self, host: Host) -> None:
         self._tell_again_later(host)
         for child in host.children.values():
-            self._tell(child)
+            if not child.told:
+                self._tell(child)
 
     def _renew(self, host: Host) -> None:
         """The lease counts from the end of this pass, when what was signalled has left."""
@@ -311,23 +315,13 @@ class RemoteChildren:
 
     def heard(self, home: Home) -> None:
         """Something came from a core. Whether it also hears us, a question tells."""
-        if home in self._silent:
-            self.core.links.signal(home, hosting.PROBE)
+        if self._silent.get(home) is False:
+            self._silent[home] = self.core.links.signal(home, hosting.PROBE)
 
     def answered(self, home: Home) -> None:
         """A core that was lost answers: who waits for it goes on."""
-        record = self._silent.pop(home, None)
-        if record is not None:
-            self.core.timers.cancel(record)
+        if self._silent.pop(home, None) is not None:
             self._place_is_there(home)
-
-    def _probe_later(self, home: Home) -> None:
-        record = TimerRecord(HOSTING, self.lease // TELL_AGAIN, 0, None, lambda _: self._probe(home))
-        self._silent[home] = self.core.timers.ask(record)
-
-    def _probe(self, home: Home) -> None:
-        self._probe_later(home)
-        self.core.links.signal(home, hosting.PROBE)
 
     def learned(self, home: Home) -> None:
         """A core lives."""
@@ -346,15 +340,16 @@ class RemoteChildren:
 
     def peer_back(self, home: Home) -> None:
         """A new session: what was under way may be lost."""
+        if home in self._silent:
+            self._silent[home] = False
+            self.heard(home)
         host = self._hosts.get(home)
         for child in () if host is None else host.children.values():
             self._tell(child)
 
     def peer_gone(self, home: Home, reason: Reason) -> None:
         """A core is said to be gone. `CoreDown` is certain; after anything else its lease has to run out first."""
-        record = self._silent.pop(home, None)
-        if record is not None:
-            self.core.timers.cancel(record)
+        self._silent.pop(home, None)
         host = self._hosts.get(home)
         if host is not None and isinstance(reason, CoreDown):
             self._lose(host, reason)
@@ -362,7 +357,8 @@ class RemoteChildren:
     def _lost(self, host: Host) -> None:
         """No question for a lease came for longer than one lasts: whatever ran there was killed by its own core."""
         if self.core.registry.home_of(host.home.node, host.home.core) == host.home:
-            self._probe_later(host.home)
+            self._silent[host.home] = False
+            self.heard(host.home)
         self._lose(host, NoConnection())
 
     def _lose(self, host: Host, reason: Reason) -> None:

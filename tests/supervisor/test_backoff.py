@@ -6,6 +6,8 @@ from functools import partial
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from regrove.supervisor.backoff import Backoff
 from regrove.supervisor.machine import Machine
@@ -21,6 +23,7 @@ from regrove.supervisor.requests import (
 from regrove.supervisor.rules import SpecError
 from regrove.supervisor.spec import Child, DynamicSupervisor, Supervisor
 from tests.supervisor.playbook import BAD_START, BOOM, SECOND, Playbook, Worker
+from tests.supervisor.test_histories import IDS, SHUTDOWNS, Checked, ids, make_move, moves, wind_up
 
 SLOW = Backoff(first=1.0, factor=2.0, limit=4.0, jitter=0.0)
 
@@ -295,3 +298,54 @@ def test_later_siblings_wait_with_a_child_that_waits_for_its_core() -> None:
     assert book.crash("a") == ["ask c", "ask b", "start a", "start b"]
     assert book.place_is_there() == ["ask a", "start a", "start b", "start c"]
     assert book.now == 1_000 * SECOND
+
+
+# --- whatever happens ---
+
+
+@st.composite
+def supervisors_of_ours(draw: Any) -> Supervisor:
+    strategy = draw(st.sampled_from(["one_for_one", "rest_for_one", "one_for_all"]))
+    children = [
+        child(
+            id,
+            restart=draw(st.sampled_from(["permanent", "transient"])),
+            shutdown=draw(st.sampled_from([0, 1.0, "infinity", "brutal_kill"])),
+            backoff=draw(st.sampled_from([None, SLOW])),
+            own_intensity=draw(st.sampled_from([None, None, 0, 2])),
+            core=1,
+        )
+        for id in IDS
+    ]
+    together = strategy == "one_for_one" and draw(st.booleans())
+    return supervisor(*children, strategy=strategy, intensity=draw(st.integers(0, 6)), stop_together=together)
+
+
+OUTCOMES = st.lists(st.sampled_from(["hang", "up", "up", "fail", "ignore", "unplaced"]), max_size=8)
+MOVES = st.tuples(st.sampled_from(["place", "wait"]), st.integers(0, 1_000), ids)
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    supervisors_of_ours(),
+    st.dictionaries(ids, OUTCOMES),
+    SHUTDOWNS,
+    st.lists(st.one_of(moves, MOVES), max_size=40),
+    st.sampled_from([None, 0.0, 2.0]),
+)
+def test_with_every_addition_no_child_lives_twice_and_a_stop_always_ends(
+    spec: Supervisor, starts: Any, stops: Any, script: list[tuple[str, int, str]], budget: float | None
+) -> None:
+    book = Checked(spec, starts, stops)
+    for move, choice, id in script:
+        if book.finished is not None:
+            break
+        if move == "place":
+            book.place_is_there()
+        elif move == "wait":
+            book.wait(choice / 200)
+        else:
+            make_move(book, move, choice, id)
+    wind_up(book, budget)
+    assert book.finished is not None
+    assert (book.lives, book.retries, book.machine.state) == ({}, {}, "finished")
