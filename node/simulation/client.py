@@ -137,7 +137,7 @@ class SimulatedClient:
     @property
     def unsettled(self) -> int:
         """Messages it has sent that no core has acknowledged yet."""
-        return sum(row.in_flight + row.waiting for row in self._links.statistics())
+        return sum(row.in_flight + row.waiting + bool(row.bulk_bytes) for row in self._links.statistics())
 
     def refresh(self) -> None:
         """Read the directory of the lowest node that lives."""
