@@ -114,7 +114,9 @@ class BulkSessions(Greeting):
             return
         if main.bulk is not None:
             if self._under_way(main):
-                raise WireError("a second BULK came while big messages were under way")
+                problem = "a second BULK came while big messages were under way"
+                self._drop(main, problem, now)
+                raise WireError(problem)
             self._cut_bulk(main)
         self._tie(session, main)
         if main.link is not None:
