@@ -17,7 +17,6 @@ from regrove.node.core.messages import check, encode
 from regrove.node.core.outcomes import Pushed
 from regrove.node.core.reasons import PoolExhausted, SelfCall, Undecodable
 from regrove.supervisor.reasons import Reason
-from regrove.transport.wire import INLINE_BYTES_MAX
 
 if TYPE_CHECKING:
     from regrove.node.core.calls import Debt
@@ -102,7 +101,7 @@ class Waiters:
             core.counters.sent += 1
             core.calls.at_peer(debt, home)
         elif sent is LINK_FULL:
-            lines = self.big_lines if len(item[-1]) > INLINE_BYTES_MAX else self.lines
+            lines = self.big_lines if len(item[-1]) > core.links.table.settings.inline else self.lines
             waiter = debt.waiter = Waiter(debt.token, lines.setdefault(home, {}), core.event)
             waiter.item = item
             core.calls.at_peer(debt, home)
@@ -122,9 +121,10 @@ class Waiters:
         big = self.big_lines.get(home)
         if not big:
             return False
-        if len(item[-1]) > INLINE_BYTES_MAX:
+        links = self.core.links
+        if len(item[-1]) > links.table.settings.inline:
             return True
-        source = self.core.links.order.source
+        source = links.order.source
         mine = source(item)
         return any(source(waiter.item) == mine for waiter in big)
 

@@ -193,6 +193,8 @@ def test_a_place_without_pieces_ends_the_session_after_ten_seconds() -> None:
     begin = world.now()
     stage.until(lambda: not b.table._inbound, "the end", limit=20_000 * MS)
     assert 9_900 * MS <= world.now() - begin < 10_100 * MS
+    for _ in range(3):
+        stage.turn()
     vandal.end.poll()
     assert b"for 10000 ms no piece of one came" in vandal.heard.frames[-1][1]
 
