@@ -52,7 +52,7 @@ class Vandal:
 
     def place(self, first: int, *lengths: int) -> None:
         rows = [(1, length, (1, first, b"")) for length in lengths]
-        self.end.try_send(self.main, self.encoder.ordered(NONCE, first, rows))
+        self.end.try_send(self.main, self.encoder.ordered(NONCE, first, [self.encoder.item(row) for row in rows]))
         for _ in range(3):
             self.stage.turn()
 
@@ -209,7 +209,9 @@ def test_what_waits_behind_a_big_message_takes_no_more_than_the_window() -> None
     first = 2
     while first < 10_000 and b.table._inbound:
         rows = [(1, 0, (1, at, b"")) for at in range(64)]
-        vandal.end.try_send(vandal.main, vandal.encoder.ordered(NONCE, first, rows))
+        vandal.end.try_send(
+            vandal.main, vandal.encoder.ordered(NONCE, first, [vandal.encoder.item(row) for row in rows])
+        )
         first += 64
         for _ in range(3):
             stage.turn()
@@ -280,7 +282,7 @@ def test_a_core_survives_whatever_comes_on_a_bulk_session(block: int) -> None:
         vandal.open_bulk(NONCE if random.random() < 0.9 else 5)
         encoder = Encoder()
         rows = [(random.randrange(3), random.choice([0, 1_500]), (random.choice([1, 17]), at, b"")) for at in range(5)]
-        said = [(vandal.main, encoder.ordered(NONCE, 1, rows))]
+        said = [(vandal.main, encoder.ordered(NONCE, 1, [encoder.item(row) for row in rows]))]
         for sequence, (_, length, _) in enumerate(rows, 1):
             for offset in range(0, length, 1_000):
                 body = [offset, length, bytes(min(1_000, length - offset))]
