@@ -32,6 +32,7 @@ from regrove.node.process.manager_events import Finish
 from regrove.node.process.manager_state import EXIT_FAILED, EXIT_USAGE
 from regrove.node.process.peering import Peering
 from regrove.node.process.pipe import Pipe
+from regrove.node.process.zygote_client import Started, fork_zygote
 from regrove.transport.base import TransportError
 from regrove.transport.credit import Window
 from regrove.transport.handshake import Identity
@@ -79,17 +80,20 @@ def _run(
     """The whole life of a node; whatever stops it from starting becomes a Finish."""
     config = resolved.config
     mark: guard.Claim | None = None
+    zygote = None if guard.running() else fork_zygote(config.app, config.import_path, [parent] if parent else [])
     log = LogWriter(stream, config.log_format)
     runtime = RuntimeFolder(Path(config.runtime_dir), config.name)
     try:
         mark = guard.claim(f"the manager of {config.name}", depth=2)
         runtime.claim()
-        finish = _manage(resolved, runtime, log, parent, on_up)
+        finish = _manage(resolved, runtime, log, parent, on_up, zygote)
     except ConfigError as problem:
         finish = Finish(EXIT_USAGE, str(problem))
     except (RegroveError, TransportError, OSError) as problem:
         finish = Finish(EXIT_FAILED, str(problem))
     finally:
+        if zygote is not None:
+            zygote.end()
         runtime.release()
         if mark is not None:
             mark.release()
@@ -110,6 +114,7 @@ def _manage(
     log: LogWriter,
     parent: socket.socket | None,
     on_up: Callable[[str, str], None] | None,
+    zygote: Started | None,
 ) -> Finish:
     config = resolved.config
     private_folder(Path(config.state_dir), "state folder")
@@ -119,7 +124,7 @@ def _manage(
     poller = Poller()
     try:
         address = plane.address if plane is not None else ""
-        manager = Manager(resolved, runtime.folder, incarnation, address, poller, log)
+        manager = Manager(resolved, runtime.folder, incarnation, address, poller, log, zygote)
         if on_up is not None:
             manager.on_ready = lambda: on_up(config.name, address)
         if parent is not None:

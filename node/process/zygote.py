@@ -20,7 +20,7 @@ import signal
 import socket
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, NoReturn
 
 from regrove.node.process import descriptors
@@ -34,8 +34,7 @@ Serve = Callable[[int, list[int]], int]  # (the manager's pid, descriptors) -> e
 
 def main(descriptor: int) -> int:
     """Import, then serve forks until the manager is gone; returns the exit code."""
-    for number in NODE_SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
+    _ignore_signals()
     signal.pthread_sigmask(signal.SIG_UNBLOCK, NODE_SIGNALS)
     connection = socket.socket(fileno=descriptor)
     connection.set_inheritable(False)
@@ -43,6 +42,32 @@ def main(descriptor: int) -> int:
     if found is None:
         return EXIT_OK
     _, application, import_path, manager = found[0]
+    return _run(connection, application, import_path, manager)
+
+
+def fork_from_manager(
+    connection: socket.socket, application: str, import_path: Sequence[str], manager: int
+) -> NoReturn:
+    """Become the zygote in a process that the manager has just forked from itself; never returns."""
+    code = 1
+    try:
+        _ignore_signals()
+        null = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(null, 0)
+        os.close(null)
+        code = _run(connection, application, import_path, manager)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        _end(code)
+
+
+def _ignore_signals() -> None:
+    for number in NODE_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+
+
+def _run(connection: socket.socket, application: str, import_path: Sequence[str], manager: int) -> int:
     from regrove.node.process import core_process, fork
 
     if not fork.tie_to(manager):
@@ -55,7 +80,7 @@ def main(descriptor: int) -> int:
     return _serve(connection, manager, core_process.serve_forked)
 
 
-def _prepare(application: str, import_path: list[str]) -> str | None:
+def _prepare(application: str, import_path: Sequence[str]) -> str | None:
     """Import all that a core needs; returns why the application cannot be used, or None."""
     from regrove.node.core.errors import Misuse
     from regrove.node.process.loading import load_application

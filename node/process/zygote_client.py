@@ -12,6 +12,7 @@ import os
 import select
 import signal
 import socket
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from regrove.node.io.poller import Poller
 from regrove.node.process.children import Children, exit_text, start_python
 from regrove.node.process.descriptors import Hands, close_all, pair, send
 from regrove.node.process.manager_events import Event, ZygoteAnswered, ZygoteEnded, ZygoteRefused, ZygoteUp
+from regrove.node.process.zygote import fork_from_manager
 
 ZYGOTE_MODULE: Final = "regrove.node.process.zygote"
 LOOK_NS: Final = 200_000_000  # a fork takes milliseconds, a fresh Python 0.3 s and more
@@ -30,12 +32,22 @@ Forked = Callable[[int, int], None]  # (pid, pidfd): the pidfd belongs to the ca
 Failed = Callable[[str, bool], None]  # (why, whether there was no answer at all)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Started:
-    """A zygote's process: its pid and our end of its connection."""
+    """A zygote's process: its pid and our end of its connection, until a `ZygoteClient` has taken it over."""
 
     pid: int
     connection: socket.socket
+    taken: bool = False
+
+    def end(self) -> None:
+        """Kill it and wait for its end, unless it was taken over."""
+        if self.taken:
+            return
+        self.taken = True
+        self.connection.close()
+        os.kill(self.pid, signal.SIGKILL)  # ours, and not reaped
+        os.waitpid(self.pid, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +66,31 @@ def start_zygote(application: str, import_path: Sequence[str]) -> Started:
         except OSError:
             ours.close()
             raise
+    return Started(pid, ours)
+
+
+def fork_zygote(application: str, import_path: Sequence[str], others: Sequence[socket.socket]) -> Started | None:
+    """Fork it from this process, which has imported most of what a core needs already: half a boot's time.
+
+    Only before there are threads and ZeroMQ Contexts: None when it is too late, or the machine refuses. `others` are
+    sockets of this process that are no business of a core.
+    """
+    if threading.active_count() > 1:
+        return None
+    manager = os.getpid()
+    ours, theirs = pair()
+    try:
+        pid = os.fork()
+    except OSError:
+        ours.close()
+        theirs.close()
+        return None
+    if pid == 0:
+        ours.close()
+        for other in others:
+            other.close()
+        fork_from_manager(theirs, application, import_path, manager)
+    theirs.close()
     return Started(pid, ours)
 
 
@@ -90,6 +127,7 @@ class ZygoteClient:
         except OSError as problem:
             self._on_event(ZygoteEnded(f"could not be started: {problem.strerror}"))
             return
+        started.taken = True
         self.pid = started.pid
         self._children.others.add(started.pid)
         self._pidfd = os.pidfd_open(started.pid)
@@ -122,7 +160,7 @@ class ZygoteClient:
     def close(self) -> None:
         """Kill it and wait for its end: the last act of a manager."""
         if self._early is not None:
-            self._early.connection.close()
+            self._early.end()
         if self._pidfd < 0:
             return
         self.kill()
