@@ -13,7 +13,7 @@ from regrove.node.core.address import Caller, Home
 from regrove.node.core.effects import Await, Call, CallAll, IoWait, Push, Sleep, Wait
 from regrove.node.core.handles import Ticket
 from regrove.node.core.isolate import OUTCOME, STARTING, SYSTEM, Cell, Request
-from regrove.node.core.mailbox import OK, deliver_system, offer, wake
+from regrove.node.core.mailbox import OK, deliver_system, mail_of, offer, wake
 from regrove.node.core.messages import check, encode
 from regrove.node.core.outcomes import Failed, Gathered, Outcome, Replied
 from regrove.node.core.reasons import Cancelled, SelfCall, Timeout
@@ -161,6 +161,7 @@ class Calls:
             if entry[1] == SYSTEM and (not tokens or entry[2] in tokens):
                 assert cell.mailbox is not None
                 del cell.mailbox[index]
+                cell.owed -= 1
                 _taken(cell, entry[2])
                 self.settle(debt.token, entry[0])
                 return
@@ -308,16 +309,18 @@ class Calls:
 
     def _abandon(self, cell: Cell, owed: list[Request]) -> None:
         core = self.core
-        for _message, charge, tag, _cause in cell.mailbox or ():
+        if cell.mailbox is None and not cell.charge:
+            return
+        for _message, charge, tag, _cause in mail_of(cell):
             if charge == SYSTEM:
                 continue
-            core.pool_messages -= 1
+            core.left += 1
             core.pool_bytes -= charge
             core.counters.abandoned += 1
             if tag is not None:
                 owed.append(tag)
-        cell.queued = 0
         cell.mailbox = None
+        cell.owed = 0
 
     # --- the world ends of peers -----------------------------------------------------------------------------------
 

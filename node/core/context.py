@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections import deque
 from typing import TYPE_CHECKING, Any, NoReturn, overload
 
 from regrove.node.core.address import Address, Caller, Name
 from regrove.node.core.effects import Await, Call, Offload, Target, Wait
 from regrove.node.core.errors import BoundReached, Misuse, NotInHandler
 from regrove.node.core.handles import Listener, Stream, Ticket, Timer
-from regrove.node.core.isolate import IDLE, Cell
-from regrove.node.core.mailbox import OK, Sent
+from regrove.node.core.isolate import ACTIVE, IDLE, Cell
+from regrove.node.core.mailbox import OK, Sent, mail_of
 from regrove.node.core.spawning import SpawnRefused, spawn
 from regrove.supervisor.reasons import Reason
 from regrove.supervisor.spec import Child
@@ -24,10 +23,9 @@ if TYPE_CHECKING:
 class Context:
     """What a handler may do; each method raises NotInHandler outside the callback it was handed to."""
 
-    __slots__ = ("_cell", "_core", "_log")
+    __slots__ = ("_cell", "_log")
 
-    def __init__(self, core: Core, cell: Cell) -> None:
-        self._core = core
+    def __init__(self, cell: Cell) -> None:
         self._cell = cell
         self._log: Any = None
 
@@ -45,42 +43,50 @@ class Context:
         `notify`: for another core or node, the token of the `Undelivered` that tells of a later refusal or loss.
         Raises UnsendableValue for what does not travel, Misuse for what is no target.
         """
-        core = self._core
-        if core.current is not self._cell:
+        own = self._cell
+        core = own.core
+        if core.current is not own:
             self._misplaced()
         if type(to) is Address:
+            # `Core.send` once more, for plain mail to a live isolate of this core (performance.md: what a call costs).
             cell = to.cell
-            if cell is not None and cell.queued < cell.capacity and not cell.waiters and cell.address.home is core.home:
+            if cell is not None and cell.core is core and not cell.waiters:
                 charge = core.fixed.get(type(message))
                 if charge is None:
-                    message, charge = core.prepare(self._cell, message)
-                bounds = core.bounds
-                if core.pool_messages < bounds.pool_messages and core.pool_bytes + charge <= bounds.pool_bytes:
-                    core.pool_messages += 1
-                    core.pool_bytes += charge
-                    core.counters.sent += 1
-                    cell.queued += 1
-                    mailbox = cell.mailbox
-                    if mailbox is None:
-                        mailbox = cell.mailbox = deque()
-                    mailbox.append((message, charge, None, core.event))
-                    if cell.parked == IDLE:
-                        cell.parked = 0
-                        core.ready.append(cell)
-                    return OK
+                    message, charge = core.prepare(own, message)
+                weight = core.pool_bytes + charge
+                if weight <= core.pool_sure:
+                    if cell.parked is IDLE:
+                        if core.letters:
+                            cell.parked = ACTIVE
+                            cell.letter = message
+                            cell.charge = charge
+                            core.ready.append(cell)
+                            core.entered += 1
+                            core.pool_bytes = weight
+                            return OK
+                    elif cell is not own:
+                        mailbox = cell.mailbox
+                        if mailbox is None or cell.charge:
+                            mailbox = mail_of(cell)
+                        if len(mailbox) - cell.owed < cell.capacity:
+                            mailbox.append((message, charge, None, core.event))
+                            core.entered += 1
+                            core.pool_bytes = weight
+                            return OK
             route = to.route
             if route is not None and notify is None:
-                sent = route.send(core, self._cell, message)
+                sent = route.send(core, own, message)
                 if sent is not None:
                     return sent
-        return core.send(self._cell, to, message, notify)
+        return core.send(own, to, message, notify)
 
     def publish(self, group: str, message: Any) -> int:
         """Send to every member of a group; answers how many sends were OK."""
         return self._here().publish(self._cell, group, message)
 
     def _here(self) -> Core:
-        core = self._core
+        core = self._cell.core
         if core.current is not self._cell:
             self._misplaced()
         return core
@@ -247,7 +253,7 @@ class Context:
     @property
     def place(self) -> Place:
         """The node, core, number of cores, role and settings."""
-        return self._core.place
+        return self._cell.core.place
 
     @property
     def random(self) -> Random:
@@ -259,7 +265,7 @@ class Context:
         """A structlog logger bound to node, core, path and incarnation."""
         if self._log is None:
             cell = self._cell
-            self._log = self._core.logger.bind(path=cell.path, incarnation=cell.incarnation)
+            self._log = self._cell.core.logger.bind(path=cell.path, incarnation=cell.incarnation)
         return self._log
 
     def buggify(self, point: str) -> bool:

@@ -6,7 +6,7 @@ Same settings, tree and inputs at the same times: same execution. It reads no cl
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, assert_never
@@ -22,9 +22,9 @@ from regrove.node.core.guests import Guests
 from regrove.node.core.handles import Timer
 from regrove.node.core.interpreter import AnyEffect
 from regrove.node.core.iowaits import Io
-from regrove.node.core.isolate import Cell
+from regrove.node.core.isolate import Cell, Entry
 from regrove.node.core.lifecycle import Lifecycle, text_of
-from regrove.node.core.mailbox import OK, Counters, Sent, deliver_system, offer
+from regrove.node.core.mailbox import OK, Counters, Sent, deliver_system, offer, settle
 from regrove.node.core.outcomes import Slept
 from regrove.node.core.page import Words, own_words
 from regrove.node.core.ports import (
@@ -46,6 +46,7 @@ from regrove.node.core.requests import Requests
 from regrove.node.core.scheduler import run_ready
 from regrove.node.core.signals import Signals
 from regrove.node.core.supervising import Supervising
+from regrove.node.core.tables import MESSAGE_CHARGE
 from regrove.node.core.timers import DEADLINE, HOSTING, LIMIT, MESSAGE, RETRY, SLEPT, START, TimerRecord, Timers
 from regrove.node.core.trace import Tracer
 from regrove.node.core.tree import rows
@@ -85,6 +86,18 @@ class CoreSettings:
 class Core:
     """One life of one core. Drivers call `boot` once, then `step` and `finish` for each pass."""
 
+    # Slots, because each of these is read or written several times a message.
+    # fmt: off
+    __slots__ = (
+        "_token", "_tracer", "batch", "batch_done", "batch_rest", "bounds", "buggify", "calls", "cells",
+        "control_out", "counters", "current", "entered", "event", "fixed", "guests", "home", "io", "left", "letters",
+        "lifecycle", "links", "logger", "now", "place", "pool_bytes", "pool_bytes_limit", "pool_limit", "pool_sure",
+        "puts", "ready", "registry", "remote_children", "requests", "settings", "signals", "sometimes", "stalled",
+        "strict", "supervising", "timers", "tracing", "tree", "turn_budget", "user_timers", "waiters", "wall",
+        "words",
+    )
+    # fmt: on
+
     def __init__(
         self, settings: CoreSettings, tree: Supervisor, links: LinkTable, logger: Any, tracer: Tracer | None = None
     ) -> None:
@@ -96,7 +109,12 @@ class Core:
         self.words = settings.words
         self.tree = tree
         self.logger = logger
+        self.pool_limit = settings.bounds.pool_messages
+        self.pool_bytes_limit = settings.bounds.pool_bytes
+        # Up to here no count is needed: a message is charged MESSAGE_CHARGE at least.
+        self.pool_sure = min(self.pool_bytes_limit, self.pool_limit * MESSAGE_CHARGE)
         self.tracing = tracer is not None
+        self.letters = tracer is None  # a letter has no cause
         self._tracer = tracer
         self.buggify = settings.buggify
         self.sometimes = settings.sometimes
@@ -106,8 +124,15 @@ class Core:
         self.cells: list[Cell | None] = []
         self.ready: deque[Cell] = deque()
         self.current: Cell | None = None
-        self.pool_messages = 0
+        # The pool's books. During a batch (`scheduler.drain_batches`) `left` and `pool_bytes` are behind by what was
+        # read of it: the pool looks fuller than it is. Who needs it exact calls `settle` first.
+        self.entered = 0  # queued messages, ever; `puts` of them by `mailbox.put`, the others by `Context.send`
+        self.puts = 0
+        self.left = 0
         self.pool_bytes = 0
+        self.batch: list[Entry] = []
+        self.batch_rest: Iterator[Entry] = iter(())
+        self.batch_done = 0
         self.stalled: dict[Cell, None] = {}  # mailboxes whose waiting pushes found no room in the pool
         self.user_timers = 0
         self.counters = Counters()
@@ -243,9 +268,16 @@ class Core:
         if self.tracing:
             self.tracer.event(self.now, cell, kind, detail, self.event)
 
+    @property
+    def pool_messages(self) -> int:
+        """How many messages are queued, or wait here for room having been charged already."""
+        return self.entered - self.left
+
     def pool_has_room(self, charge: int) -> bool:
         """Tell whether one more queued message fits the pool."""
-        return self.pool_messages < self.bounds.pool_messages and self.pool_bytes + charge <= self.bounds.pool_bytes
+        if self.batch:
+            settle(self)
+        return self.pool_messages < self.pool_limit and self.pool_bytes + charge <= self.pool_bytes_limit
 
     def prepare(self, cell: Cell | None, value: Any) -> tuple[Any, int]:
         """Make a value ready for another isolate of this core, with its charge. Raises UnsendableValue."""

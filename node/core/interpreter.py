@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from typing import TYPE_CHECKING, Any, assert_never
 
 from regrove.node.core.effects import (
@@ -33,6 +32,7 @@ from regrove.node.core.effects import (
 )
 from regrove.node.core.isolate import CONTINUE, STARTING, SYSTEM, Cell
 from regrove.node.core.lifecycle import site_of, text_of
+from regrove.node.core.mailbox import mail_of
 from regrove.supervisor.reasons import Normal, Reason
 
 if TYPE_CHECKING:
@@ -107,9 +107,8 @@ def carry_out(core: Core, cell: Cell, effect: AnyEffect) -> None:
 
 def _continue(core: Core, cell: Cell, message: Any) -> None:
     if cell.flags & CONTINUE:  # `stop` came between: what it interrupted is handled after this one
-        if cell.mailbox is None:
-            cell.mailbox = deque()
-        cell.mailbox.appendleft((cell.continued, SYSTEM, 0, cell.cause))
+        mail_of(cell).appendleft((cell.continued, SYSTEM, 0, cell.cause))
+        cell.owed += 1
     cell.continued = message
     cell.flags |= CONTINUE
     cell.cause = core.event

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from regrove.node.core.address import Address, Caller, Home
@@ -12,6 +12,7 @@ from regrove.supervisor.reasons import Reason
 
 if TYPE_CHECKING:
     from regrove.node.core.context import Context
+    from regrove.node.core.core import Core
     from regrove.node.core.signals import Watch
     from regrove.node.core.supervisor_node import SupervisorNode
     from regrove.node.core.timers import TimerRecord
@@ -55,9 +56,9 @@ STOPPING: Final = 2
 ENDED: Final = 3
 STATE_NAMES: Final = ("starting", "running", "stopping", "ended")
 
-# Why a cell is not in the ready queue, in `Cell.parked`.
-ACTIVE: Final = 0
-IDLE: Final = 1
+# Why a cell is not in the ready queue, in `Cell.parked`. IDLE is 0: it is what every send asks.
+IDLE: Final = 0
+ACTIVE: Final = 1
 BLOCKED: Final = 2
 
 SYSTEM: Final = -1  # the charge of an entry outside capacity and pool
@@ -77,83 +78,31 @@ class Request:
         self.forwarded = False
 
 
-class Cell:
-    """One life of one isolate (or supervisor) on its core. `mailbox` is made at the first message."""
+class Rare:
+    """What most lives never have; made when first needed, read and written through the properties of `Cell`."""
 
     __slots__ = (
-        "address",
-        "adopted",
-        "blocked_since",
-        "capacity",
-        "cause",
-        "context",
         "continued",
         "debts",
         "end_reason",
-        "factory",
-        "flags",
         "groups",
-        "handle",
-        "handled",
         "handles",
-        "id",
-        "incarnation",
-        "isolate",
         "kept",
-        "key",
         "links",
-        "mailbox",
         "monitors",
         "names",
-        "outcome",
-        "parent",
-        "parked",
         "path",
-        "queued",
         "random",
         "refused",
-        "request",
-        "state",
         "stop_reason",
-        "supervising",
         "timers",
-        "wait",
-        "wait_token",
-        "waiters",
         "watchers",
     )
 
-    def __init__(self, address: Address, path: str, incarnation: int, capacity: int) -> None:
-        self.address = address
-        self.path = path
-        self.incarnation = incarnation
-        self.capacity = capacity
-        self.queued = 0
-        self.parked = BLOCKED
-        self.state = STARTING
-        self.flags = 0
-        self.cause = 0
-        self.handled = 0
-        self.refused = 0  # what found the mailbox full, whether its sender heard at once or by a refusal
-        self.mailbox: deque[Entry] | None = None
-        self.isolate: Any = None
-        self.handle: Callable[[Any, Any], Any] | None = None
-        self.context: Any = None
-        self.factory: tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]] | None = None
-        self.id = ""
-        self.adopted = False  # made by ctx.spawn: its supervisor counts it as running from the first turn
-        self.parent: SupervisorNode | None = None
-        self.key = 0
-        self.supervising: SupervisorNode | None = None  # set when this cell is a supervisor's address
-        self.wait: Wait | None = None
-        self.wait_token = 0
-        self.blocked_since = 0
-        self.outcome: Any = None
+    def __init__(self) -> None:
         self.continued: Any = None
-        self.request: Request | None = None
         self.stop_reason: Reason | None = None
         self.end_reason: Reason | None = None
-        # Tables below are made when first needed: most isolates never do.
         self.kept: dict[tuple[Home, int], Request] | None = None  # by caller: each core counts its own tokens
         self.debts: dict[int, None] | None = None
         self.timers: dict[int, TimerRecord] | None = None
@@ -163,8 +112,224 @@ class Cell:
         self.names: list[str] | None = None
         self.groups: list[str] | None = None
         self.handles: dict[int, None] | None = None
-        self.waiters: dict[Waiter, None] | None = None
         self.random: Any = None
+        self.refused = 0
+        self.path = ""  # of a child whose supervisor lives on another core
+
+
+class Cell:
+    """One life of one isolate (or supervisor) on its core.
+
+    Mail is in `mailbox`, made when a second message waits; until then it is in `letter`, with its charge in `charge`
+    (0: there is none). A letter is a plain user message to an idle isolate nobody waits to push to: while there is one
+    `mailbox` and `waiters` are empty and the cell is in the ready queue.
+    """
+
+    __slots__ = (
+        "address",
+        "adopted",
+        "blocked_since",
+        "capacity",
+        "cause",
+        "charge",
+        "context",
+        "core",
+        "factory",
+        "flags",
+        "handle",
+        "handled",
+        "id",
+        "incarnation",
+        "isolate",
+        "key",
+        "letter",
+        "mailbox",
+        "outcome",
+        "owed",
+        "parent",
+        "parked",
+        "rare",
+        "request",
+        "state",
+        "supervising",
+        "wait",
+        "wait_token",
+        "waiters",
+    )
+
+    def __init__(
+        self, core: Core, address: Address, parent: SupervisorNode | None, id: str, incarnation: int, capacity: int
+    ) -> None:
+        self.core = core
+        self.address = address
+        self.parent = parent
+        self.id = id
+        self.incarnation = incarnation
+        self.capacity = capacity
+        self.parked = BLOCKED
+        self.state = STARTING
+        self.flags = self.cause = self.handled = self.charge = self.key = self.wait_token = self.blocked_since = 0
+        self.owed = 0  # how many entries of the mailbox are the runtime's: outside capacity and pool
+        self.adopted = False  # made by ctx.spawn: its supervisor counts it as running from the first turn
+        self.letter: Any = None
+        self.mailbox: deque[Entry] | None = None
+        self.isolate: Any = None
+        self.handle: Callable[[Any, Any], Any] | None = None
+        self.context: Any = None
+        self.factory: tuple[Callable[..., Any], tuple[Any, ...], Mapping[str, Any]] | None = None  # until it is built
+        self.supervising: SupervisorNode | None = None  # set when this cell is a supervisor's address
+        self.wait: Wait | None = None
+        self.outcome: Any = None
+        self.request: Request | None = None
+        self.waiters: dict[Waiter, None] | None = None
+        self.rare: Rare | None = None
+
+    @property
+    def path(self) -> str:
+        """Where it is in the supervision tree; put together when somebody looks."""
+        if self.supervising is not None:
+            return self.supervising.path
+        if self.parent is not None:
+            return f"{self.parent.path}/{self.id}"
+        return self.id if self.rare is None or not self.rare.path else self.rare.path
+
+    @property
+    def queued(self) -> int:
+        """How many user messages wait: what `capacity` bounds."""
+        letter = 1 if self.charge else 0
+        return letter if self.mailbox is None else letter + len(self.mailbox) - self.owed
+
+    @property
+    def refused(self) -> int:
+        """What found the mailbox full, whether its sender heard at once or by a refusal."""
+        return 0 if self.rare is None else self.rare.refused
+
+    @refused.setter
+    def refused(self, value: int) -> None:
+        self.own().refused = value
+
+    def own(self) -> Rare:
+        """The record of what is rare, made now if need be."""
+        if self.rare is None:
+            self.rare = Rare()
+        return self.rare
+
+    @property
+    def continued(self) -> Any:
+        """What Continue will have it handle next."""
+        return None if self.rare is None else self.rare.continued
+
+    @continued.setter
+    def continued(self, value: Any) -> None:
+        self.own().continued = value
+
+    @property
+    def stop_reason(self) -> Reason | None:
+        """Why it was asked to stop."""
+        return None if self.rare is None else self.rare.stop_reason
+
+    @stop_reason.setter
+    def stop_reason(self, value: Reason | None) -> None:
+        self.own().stop_reason = value
+
+    @property
+    def end_reason(self) -> Reason | None:
+        """Why it is to be killed."""
+        return None if self.rare is None else self.rare.end_reason
+
+    @end_reason.setter
+    def end_reason(self, value: Reason | None) -> None:
+        self.own().end_reason = value
+
+    @property
+    def kept(self) -> dict[tuple[Home, int], Request] | None:
+        """Requests whose caller it read, by caller."""
+        return None if self.rare is None else self.rare.kept
+
+    @kept.setter
+    def kept(self, value: dict[tuple[Home, int], Request] | None) -> None:
+        self.own().kept = value
+
+    @property
+    def debts(self) -> dict[int, None] | None:
+        """Tokens of its tickets."""
+        return None if self.rare is None else self.rare.debts
+
+    @debts.setter
+    def debts(self, value: dict[int, None] | None) -> None:
+        self.own().debts = value
+
+    @property
+    def timers(self) -> dict[int, TimerRecord] | None:
+        """Its timers by token."""
+        return None if self.rare is None else self.rare.timers
+
+    @timers.setter
+    def timers(self, value: dict[int, TimerRecord] | None) -> None:
+        self.own().timers = value
+
+    @property
+    def monitors(self) -> dict[int, Watch] | None:
+        """What it watches, by token."""
+        return None if self.rare is None else self.rare.monitors
+
+    @monitors.setter
+    def monitors(self, value: dict[int, Watch] | None) -> None:
+        self.own().monitors = value
+
+    @property
+    def watchers(self) -> dict[Any, Watch] | None:
+        """Who watches it."""
+        return None if self.rare is None else self.rare.watchers
+
+    @watchers.setter
+    def watchers(self, value: dict[Any, Watch] | None) -> None:
+        self.own().watchers = value
+
+    @property
+    def links(self) -> dict[Address, None] | None:
+        """Whom it is linked to."""
+        return None if self.rare is None else self.rare.links
+
+    @links.setter
+    def links(self, value: dict[Address, None] | None) -> None:
+        self.own().links = value
+
+    @property
+    def names(self) -> list[str] | None:
+        """The names it holds."""
+        return None if self.rare is None else self.rare.names
+
+    @names.setter
+    def names(self, value: list[str] | None) -> None:
+        self.own().names = value
+
+    @property
+    def groups(self) -> list[str] | None:
+        """The groups it is in."""
+        return None if self.rare is None else self.rare.groups
+
+    @groups.setter
+    def groups(self, value: list[str] | None) -> None:
+        self.own().groups = value
+
+    @property
+    def handles(self) -> dict[int, None] | None:
+        """Its streams and listeners."""
+        return None if self.rare is None else self.rare.handles
+
+    @handles.setter
+    def handles(self, value: dict[int, None] | None) -> None:
+        self.own().handles = value
+
+    @property
+    def random(self) -> Any:
+        """Its random numbers."""
+        return None if self.rare is None else self.rare.random
+
+    @random.setter
+    def random(self, value: Any) -> None:
+        self.own().random = value
 
     def __repr__(self) -> str:
         return f"<{self.path} {self.incarnation} {STATE_NAMES[self.state]} mailbox={self.queued}/{self.capacity}>"

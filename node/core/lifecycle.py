@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any, Final
 from regrove.node.core.address import Address
 from regrove.node.core.context import Context
 from regrove.node.core.errors import Misuse, UnsendableValue
-from regrove.node.core.isolate import ENDED, RUNNING, START, STARTING, Cell, Isolate
-from regrove.node.core.mailbox import wake
+from regrove.node.core.isolate import ACTIVE, BLOCKED, ENDED, RUNNING, START, STARTING, Cell, Isolate
 from regrove.node.core.messages import is_message
 from regrove.supervisor.reasons import Crashed, Ignored, Normal, Reason
 
 if TYPE_CHECKING:
     from regrove.node.core.core import Core
+    from regrove.node.core.supervisor_node import SupervisorNode
 
 CRASH_FINGERPRINTS: Final = 1_000  # distinct crashes whose whole traceback was logged; past it only one line each
 
@@ -44,7 +44,7 @@ class Lifecycle:
         """Tell whether `Bounds.isolates` allows one more isolate, or one more supervisor: each kind has that many."""
         return (self.isolates if isolate else self.supervisors) < self.core.bounds.isolates
 
-    def new_cell(self, path: str, incarnation: int, capacity: int) -> Cell:
+    def new_cell(self, id: str, parent: SupervisorNode | None, incarnation: int, capacity: int) -> Cell:
         """Take a slot, where `has_room` said so. `capacity` 0: a supervisor."""
         core = self.core
         if self._free:
@@ -55,7 +55,7 @@ class Lifecycle:
             core.cells.append(None)
             self._generations.append(1)
         address = Address(core.home, slot, self._generations[slot])
-        cell = Cell(address, path, incarnation, capacity)
+        cell = Cell(core, address, parent, id, incarnation, capacity)
         address.cell = cell
         core.cells[slot] = cell
         core.counters.spawned += 1
@@ -67,10 +67,12 @@ class Lifecycle:
 
     def launch(self, cell: Cell) -> None:
         """Have the cell's constructor and `start` run as its first turn."""
-        cell.context = Context(self.core, cell)
+        core = self.core
+        cell.context = Context(cell)
         cell.flags |= START
-        cell.cause = self.core.event
-        wake(self.core, cell)
+        cell.cause = core.event
+        cell.parked = ACTIVE
+        core.ready.append(cell)
 
     def construct(self, cell: Cell) -> Any:
         """Build the user's isolate, afresh; answers its `start`."""
@@ -155,6 +157,7 @@ class Lifecycle:
         cell.state = ENDED
         cell.flags = 0
         cell.capacity = -1
+        cell.parked = BLOCKED
         core.registry.release(cell)
         core.io.release(cell)
         for record in (cell.timers or {}).values():

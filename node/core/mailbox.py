@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 from enum import Enum
+from operator import length_hint
 from typing import TYPE_CHECKING, Any, Final
 
 from regrove.node.core.isolate import ACTIVE, ENDED, IDLE, SYSTEM, Cell, Entry, Request
@@ -117,6 +118,8 @@ def wake(core: Core, cell: Cell) -> None:
 
 def offer(core: Core, cell: Cell, message: Any, charge: int, tag: Request | None, cause: int) -> Sent:
     """Put a user message into a mailbox, or say why not. Counts nothing as sent: the caller knows whose it is."""
+    if core.batch:
+        settle(core)
     if cell.queued >= cell.capacity or cell.state == ENDED or cell.supervising is not None or cell.waiters:
         if cell.state == ENDED:
             return STALE
@@ -124,22 +127,53 @@ def offer(core: Core, cell: Cell, message: Any, charge: int, tag: Request | None
             return core.supervising.ask(cell.supervising, message, tag)
         cell.refused += 1
         return MAILBOX_FULL  # full, or others already wait for room: they come first
-    if core.pool_messages >= core.bounds.pool_messages or core.pool_bytes + charge > core.bounds.pool_bytes:
+    if core.pool_messages >= core.pool_limit or core.pool_bytes + charge > core.pool_bytes_limit:
         core.counters.bounds_reached += 1
         return POOL_EXHAUSTED
     put(core, cell, message, charge, tag, cause)
     return OK
 
 
-def put(core: Core, cell: Cell, message: Any, charge: int, tag: Request | None, cause: int) -> None:
-    """Append a user message that was admitted."""
-    core.pool_messages += 1
-    core.pool_bytes += charge
-    cell.queued += 1
+def mail_of(cell: Cell) -> deque[Entry]:
+    """The mailbox, made if need be, with the letter in it."""
     mailbox = cell.mailbox
     if mailbox is None:
         mailbox = cell.mailbox = deque()
-    mailbox.append((message, charge, tag, cause))
+    if cell.charge:
+        mailbox.append((cell.letter, cell.charge, None, 0))
+        cell.letter = None
+        cell.charge = 0
+    return mailbox
+
+
+def settle(core: Core, unread: int = 0) -> None:
+    """Write down what was read of the batch in hand, and give the rest back to its mailbox: the books are exact again.
+
+    `unread`: how many of those taken from the batch, the last ones, have not been handled.
+    """
+    batch = core.batch
+    cell = core.current
+    if not batch or cell is None:
+        return
+    done = len(batch) - length_hint(core.batch_rest) - unread
+    rest = batch[done:]
+    if rest:
+        mail_of(cell).extendleft(reversed(rest))
+        del batch[done:]
+    core.left += done
+    core.pool_bytes -= sum([entry[1] for entry in batch])
+    core.counters.handled += done
+    cell.handled += done
+    core.batch_done += done
+    batch.clear()  # and the loop over it ends
+
+
+def put(core: Core, cell: Cell, message: Any, charge: int, tag: Request | None, cause: int) -> None:
+    """Append a user message that was admitted."""
+    core.entered += 1
+    core.puts += 1
+    core.pool_bytes += charge
+    mail_of(cell).append((message, charge, tag, cause))
     if cell.parked == IDLE:
         cell.parked = ACTIVE
         core.ready.append(cell)
@@ -147,13 +181,10 @@ def put(core: Core, cell: Cell, message: Any, charge: int, tag: Request | None, 
 
 def put_all(core: Core, cell: Cell, entries: Iterable[Entry], count: int, charge: int) -> None:
     """Append `count` user messages of `charge` bytes together, all of which were admitted."""
-    core.pool_messages += count
+    core.entered += count
+    core.puts += count
     core.pool_bytes += charge
-    cell.queued += count
-    mailbox = cell.mailbox
-    if mailbox is None:
-        mailbox = cell.mailbox = deque()
-    mailbox.extend(entries)
+    mail_of(cell).extend(entries)
     if cell.parked == IDLE:
         cell.parked = ACTIVE
         core.ready.append(cell)
@@ -165,19 +196,8 @@ def deliver_system(core: Core, cell: Cell, message: Any, token: int) -> None:
         return
     if core.calls.awaited(cell, message, token):
         return
-    mailbox = cell.mailbox
-    if mailbox is None:
-        mailbox = cell.mailbox = deque()
-    mailbox.append((message, SYSTEM, token, core.event))
+    mail_of(cell).append((message, SYSTEM, token, core.event))
+    cell.owed += 1
     if cell.parked == IDLE:
         cell.parked = ACTIVE
         core.ready.append(cell)
-
-
-def released(core: Core, cell: Cell, charge: int) -> None:
-    """Account for one user message that left a mailbox, and admit who waits for the room."""
-    core.pool_messages -= 1
-    core.pool_bytes -= charge
-    cell.queued -= 1
-    if cell.waiters:
-        core.waiters.admit(cell)

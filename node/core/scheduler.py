@@ -5,8 +5,9 @@ An isolate's next callback is the first of: kill; the outcome of its wait; stop;
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from regrove.node.core.effects import RECEIVE, Effect
 from regrove.node.core.interpreter import carry_out
@@ -23,60 +24,97 @@ from regrove.node.core.isolate import (
     STOP,
     STOPPING,
     Cell,
+    Entry,
 )
 from regrove.node.core.lifecycle import site_of, text_of
+from regrove.node.core.mailbox import mail_of, settle
 from regrove.node.core.page import GRAIN, SERVED, TURN
 from regrove.supervisor.reasons import Killed, Shutdown
 
 if TYPE_CHECKING:
     from regrove.node.core.core import Core
 
+BATCH: Final = 3  # fewer messages are handled singly: a batch costs as much as it saves for two
+
 
 def run_ready(core: Core, budget: int) -> None:
     """Give ready isolates their turns, in order of becoming ready, until `budget` callbacks ran or none is left."""
     ready = core.ready
+    popleft = ready.popleft
     supervising = core.supervising
     inboxes = supervising.ready
     limit = core.turn_budget
     words = core.words
-    callbacks = 0
-    mark = min(GRAIN, budget)
+    entered = core.entered - core.puts
+    spare = budget
+    mark = max(spare - GRAIN, 0)
+    letters = 0
     while True:
-        if inboxes and budget > callbacks:
+        if inboxes and spare > 0:
             supervising.serve()
+            spare -= 1
             budget -= 1
-            mark = min(mark, budget)
             words[SERVED] = budget
-        if callbacks >= mark:
-            if callbacks >= budget:
+        if spare <= mark:
+            if spare <= 0:
                 break
-            words[TURN] = callbacks
-            mark = min(callbacks + GRAIN, budget)
+            words[TURN] = budget - spare
+            mark = max(spare - GRAIN, 0)
         if not ready:
             if inboxes:
                 continue
             break
-        cell = ready.popleft()
-        core.current = cell
-        if not cell.flags and cell.wait is None and cell.state != STARTING:
-            # The common turn: only mail. What it leads to beyond RECEIVE is the full turn's business.
-            callbacks += drain(core, cell, limit) or 1
-            if not cell.flags and cell.wait is None and cell.state != ENDED:
-                if cell.mailbox:
-                    ready.append(cell)
-                else:
-                    cell.parked = IDLE
+        core.current = cell = popleft()
+        charge = cell.charge
+        if charge and not cell.flags:
+            # The commonest turn: one message to an isolate that was idle.
+            message = cell.letter
+            cell.letter = None
+            cell.charge = 0
+            core.left += 1
+            core.pool_bytes -= charge
+            cell.handled += 1
+            letters += 1
+            spare -= 1
+            handle = cell.handle
+            try:
+                effect = handle(cell.context, message)  # type: ignore[misc]  # who was idle has started
+            except BaseException as error:
+                raised(core, cell, error)
                 continue
-            rest(core, cell)
+            if effect is RECEIVE:
+                if not cell.mailbox and not cell.flags:
+                    cell.parked = IDLE
+                    continue
+            else:
+                become(core, cell, effect, handle, message)  # type: ignore[arg-type]
+            if not cell.flags and cell.wait is None and cell.state != ENDED:
+                spare -= drain(core, cell, limit - 1)
+        elif cell.flags or cell.wait is not None or cell.state == STARTING:
+            spare -= turn(core, cell, limit)
+            continue
         else:
-            callbacks += turn(core, cell, limit)
+            spare -= drain(core, cell, limit) or 1
+        rest(core, cell)
     core.current = None
-    core.counters.callbacks += callbacks
+    counters = core.counters
+    counters.handled += letters
+    counters.sent += core.entered - core.puts - entered
+    counters.callbacks += budget - spare
+
+
+def raised(core: Core, cell: Cell, error: BaseException) -> None:
+    """A callback raised `error`, which is being handled: the isolate crashes; Ctrl-C is nobody's fault and goes on."""
+    if isinstance(error, KeyboardInterrupt):
+        raise error
+    core.lifecycle.crash(cell, error)
 
 
 def turn(core: Core, cell: Cell, limit: int) -> int:
     """A turn with more than mail in it: at most `limit` callbacks. Answers how many ran (at least 1)."""
     used = 0
+    if cell.charge:
+        mail_of(cell)  # a letter waits like other mail now
     while used < limit and cell.state != ENDED:
         flags = cell.flags
         # A Continue that stop interrupted waits for the wait of stop.
@@ -111,6 +149,59 @@ def rest(core: Core, cell: Cell) -> None:
 
 def drain(core: Core, cell: Cell, limit: int) -> int:
     """Handle mail until the mailbox is empty, `limit` is reached or the isolate becomes something else."""
+    used = 0
+    if core.letters:
+        while used < limit and not cell.waiters:
+            mailbox = cell.mailbox
+            if not mailbox or len(mailbox) < BATCH or mailbox[0][2] is not None:
+                break
+            used += drain_batch(core, cell, mailbox, limit - used)
+            if cell.flags or cell.wait is not None or cell.state == ENDED:
+                return used
+    return used + drain_singly(core, cell, limit - used)
+
+
+def drain_batch(core: Core, cell: Cell, mailbox: deque[Entry], limit: int) -> int:
+    """Handle plain mail with one entry in the books for all of it; anybody who needs them exact settles before.
+
+    Ends before the first entry that is not plain, and when the isolate became something else or the batch was settled.
+    """
+    if len(mailbox) <= limit:
+        batch = list(mailbox)
+        mailbox.clear()
+    else:
+        popleft = mailbox.popleft
+        batch = [popleft() for _ in range(limit)]
+    core.batch = batch
+    core.batch_rest = entries = iter(batch)
+    core.batch_done = 0
+    handle = cell.handle
+    context = cell.context
+    assert handle is not None
+    try:
+        for message, _charge, tag, _cause in entries:
+            if tag is not None:
+                settle(core, unread=1)
+                return core.batch_done
+            effect = handle(context, message)
+            if effect is not RECEIVE:
+                break
+        else:
+            settle(core)
+            return core.batch_done
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        settle(core)
+        core.lifecycle.crash(cell, error)
+        return core.batch_done
+    settle(core)
+    become(core, cell, effect, handle, message)
+    return core.batch_done
+
+
+def drain_singly(core: Core, cell: Cell, limit: int) -> int:
+    """Handle mail of every kind, each with its own entry in the books."""
     mailbox = cell.mailbox
     handle = cell.handle
     context = cell.context
@@ -122,9 +213,8 @@ def drain(core: Core, cell: Cell, limit: int) -> int:
         message, charge, tag, cause = mailbox.popleft()
         used += 1
         if charge >= 0:
-            core.pool_messages -= 1
+            core.left += 1
             core.pool_bytes -= charge
-            cell.queued -= 1
             if cell.waiters:
                 core.waiters.admit(cell)
             if tag is not None:
@@ -135,8 +225,10 @@ def drain(core: Core, cell: Cell, limit: int) -> int:
             core.counters.handled += 1
             cell.handled += 1
         else:
-            if cell.timers is not None and tag in cell.timers:
-                cell.timers[tag].queued = False
+            cell.owed -= 1
+            timers = cell.timers
+            if timers is not None and tag in timers:
+                timers[tag].queued = False
             tag = None
             cell.handled += 1
         if tracing:

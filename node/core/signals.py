@@ -13,7 +13,7 @@ from regrove.node.core.address import Address, Home
 from regrove.node.core.errors import BoundReached, Misuse
 from regrove.node.core.handles import Ticket
 from regrove.node.core.isolate import ENDED, KILL, Cell
-from regrove.node.core.mailbox import STALE, deliver_system, wake
+from regrove.node.core.mailbox import STALE, deliver_system, settle, wake
 from regrove.node.core.outcomes import Down, Exit
 from regrove.supervisor.reasons import Kill, Killed, NoConnection, NoProcess, Normal, Reason
 
@@ -234,11 +234,13 @@ class Signals:
         if not cell.flags & KILL:
             cell.flags |= KILL
             cell.end_reason = reason
-        if cell is self.core.current and cell.mailbox:
+        if cell is self.core.current:
             # Its own handler did this: the loop over its mail finds nothing more, and needs no check a message.
-            mail = cell.mailbox
-            cell.mailbox = mail.copy()
-            mail.clear()
+            settle(self.core)
+            if cell.mailbox:
+                mail = cell.mailbox
+                cell.mailbox = mail.copy()
+                mail.clear()
         wake(self.core, cell)
 
     # --- ends ------------------------------------------------------------------------------------------------------

@@ -61,13 +61,11 @@ class Supervising:
         self, spec: Supervisor | DynamicSupervisor, parent: SupervisorNode | None, key: int, lives: Lives
     ) -> SupervisorNode:
         core = self.core
-        path = spec.id if parent is None else f"{parent.cell.path}/{spec.id}"
+        path = spec.id if parent is None else f"{parent.path}/{spec.id}"
         incarnation = 1 if parent is None else parent.lives.born(spec.id, core.counters.spawned)
-        cell = core.lifecycle.new_cell(path, incarnation, 0)
-        node = SupervisorNode(spec, cell, lives, partial(_draw, core, cell))
+        cell = core.lifecycle.new_cell(spec.id, parent, incarnation, 0)
+        node = SupervisorNode(spec, cell, path, lives, partial(_draw, core, cell))
         cell.supervising = node
-        cell.id = spec.id
-        cell.parent = parent
         cell.key = key
         if parent is not None:
             parent.children[key] = cell
@@ -230,8 +228,7 @@ class Supervising:
         if refused is not None:
             return refused
         incarnation = node.lives.born(spec.id, core.counters.spawned)
-        cell = self._make(spec, f"{node.cell.path}/{spec.id}", incarnation, arguments)
-        cell.parent = node
+        cell = self._make(spec, node, incarnation, arguments)
         cell.key = key
         node.children[key] = cell
         core.lifecycle.launch(cell)
@@ -242,17 +239,17 @@ class Supervising:
         refused = self._refusal(spec)
         if refused is not None:
             return refused
-        cell = self._make(spec, path, self._guests.born(path, self.core.counters.spawned), spec.args)
+        cell = self._make(spec, None, self._guests.born(path, self.core.counters.spawned), spec.args)
+        cell.own().path = path
         self.core.lifecycle.launch(cell)
         return cell
 
-    def _make(self, spec: Child, path: str, incarnation: int, arguments: tuple[Any, ...]) -> Cell:
+    def _make(self, spec: Child, parent: SupervisorNode | None, incarnation: int, arguments: tuple[Any, ...]) -> Cell:
         capacity = getattr(spec.factory, "mailbox_capacity", 0)
         if type(capacity) is not int or capacity < 1:
             capacity = 256  # until the constructor ran: a function makes it, or its class is wrong and will be told so
-        cell = self.core.lifecycle.new_cell(path, incarnation, capacity)
-        cell.id = spec.id
-        cell.factory = (spec.factory, arguments, dict(spec.kwargs))
+        cell = self.core.lifecycle.new_cell(spec.id, parent, incarnation, capacity)
+        cell.factory = (spec.factory, arguments, spec.kwargs)
         if spec.name is not None:
             self.core.registry.register(cell, spec.name)
         return cell

@@ -62,6 +62,7 @@ class SupervisorNode:
         "limits",
         "lives",
         "machine",
+        "path",
         "places",
         "queued",
         "requests",
@@ -70,9 +71,15 @@ class SupervisorNode:
     )
 
     def __init__(
-        self, spec: Supervisor | DynamicSupervisor, cell: Cell, lives: Lives, draw: Callable[[], float]
+        self,
+        spec: Supervisor | DynamicSupervisor,
+        cell: Cell,
+        path: str,
+        lives: Lives,
+        draw: Callable[[], float],
     ) -> None:
         self.spec = spec
+        self.path = path
         self.cell = cell
         self.lives = lives
         self.machine = Machine(spec, draw)

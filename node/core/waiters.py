@@ -12,7 +12,7 @@ from regrove.node.core import remote
 from regrove.node.core.address import Home
 from regrove.node.core.effects import Push
 from regrove.node.core.isolate import Cell
-from regrove.node.core.mailbox import LINK_FULL, MAILBOX_FULL, OK, offer, put
+from regrove.node.core.mailbox import LINK_FULL, MAILBOX_FULL, OK, mail_of, offer, put
 from regrove.node.core.messages import check, encode
 from regrove.node.core.outcomes import Pushed
 from regrove.node.core.reasons import PoolExhausted, SelfCall, Undecodable
@@ -88,6 +88,7 @@ class Waiters:
             core.calls.fail(debt.token, where.reason)
 
     def _park(self, cell: Cell, debt: Debt, message: Any, charge: int) -> None:
+        mail_of(cell)  # who waits is let in when a mailbox is read, not a letter
         if cell.waiters is None:
             cell.waiters = {}
         waiter = debt.waiter = Waiter(debt.token, cell.waiters, self.core.event)
@@ -217,6 +218,7 @@ class Waiters:
         if not core.pool_has_room(charge):
             core.counters.bounds_reached += 1
             return PoolExhausted()
+        mail_of(cell)
         if cell.waiters is None:
             cell.waiters = {}
         waiter = self._remote[peer, token] = Waiter(token, cell.waiters, core.event)
@@ -224,7 +226,8 @@ class Waiters:
         waiter.message = message
         waiter.charge = charge
         waiter.deadline = None if left < 0 else core.now + left
-        core.pool_messages += 1
+        core.entered += 1
+        core.puts += 1
         core.pool_bytes += charge
         return None
 
@@ -243,5 +246,5 @@ class Waiters:
 
     def _unpark(self, waiter: Waiter, peer: Home) -> None:
         del self._remote[peer, waiter.token]
-        self.core.pool_messages -= 1
+        self.core.left += 1
         self.core.pool_bytes -= waiter.charge

@@ -193,7 +193,7 @@ def test_callers_of_two_cores_with_the_same_token_are_not_mixed_up() -> None:
 
     def ask(log: list[Any], message: str) -> Any:
         def go(self: Any, ctx: Any, token: Any) -> Any:
-            ctx._core._token = 1_000
+            ctx._cell.core._token = 1_000
             return Call(Name("k", core=1), message, timeout=3)
 
         return script(log, go=go)
