@@ -129,6 +129,10 @@ class ListenerKeeper:
         """The core goes on: its sockets listen again; returns how many."""
         return sum(self._listen_again(kept) for kept in self._held(core))
 
+    def divert(self, core: int, away: bool) -> int:
+        """`stall` or `resume`."""
+        return self.stall(core) if away else self.resume(core)
+
     def close(self, core: int) -> None:
         """Nobody will listen for this core, for now or for ever: its ports are closed."""
         row = self._cores.pop(core, None)

@@ -37,6 +37,7 @@ from regrove.node.process.manager_events import (
     CoreReported,
     CoreStarted,
     Dial,
+    DivertListeners,
     Event,
     Finish,
     Go,
@@ -287,6 +288,8 @@ class Manager:
                 self.crew.send(core, ["go", peers])
             case CloseListeners(core):
                 self.crew.listeners.close(core)
+            case DivertListeners(core, away):
+                self.crew.listeners.divert(core, away)
             case Kill(core):
                 self.crew.kill(core)
             case Share(node, item):

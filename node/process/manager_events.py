@@ -286,6 +286,14 @@ class CloseListeners:
 
 
 @dataclass(frozen=True, slots=True)
+class DivertListeners:
+    """New connections go to the other cores that listen on the same ports while this one stands still, or back."""
+
+    core: int
+    away: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Share:
     """Tell the manager of `node` (None: all linked ones)."""
 
@@ -323,5 +331,17 @@ class Finish:
 
 
 Action: TypeAlias = (
-    Spawn | SpawnZygote | KillZygote | Tell | Go | Kill | CloseListeners | Share | Dial | Note | Ready | Finish
+    Spawn
+    | SpawnZygote
+    | KillZygote
+    | Tell
+    | Go
+    | Kill
+    | CloseListeners
+    | DivertListeners
+    | Share
+    | Dial
+    | Note
+    | Ready
+    | Finish
 )

@@ -14,6 +14,7 @@ from regrove.node.process.manager_events import (
     CoreSlow,
     CoreStalled,
     CoreStarved,
+    DivertListeners,
     Kill,
     Note,
     Trouble,
@@ -68,6 +69,7 @@ def _stalled(slot: CoreSlot, now: int, event: CoreStalled, out: list[Action]) ->
     if not slot.troubles.stalled_at:
         slot.troubles.stalled_at = event.at
         slot.troubles.stalled_since = now - event.held
+        out.append(DivertListeners(slot.core, away=True))
     fields: dict[str, object] = {"core": slot.core, "where": event.at, "held_s": round(event.held / SECOND, 3)}
     if not event.fatal:
         out.append(Note("warning", "core stalls", fields))
@@ -82,6 +84,7 @@ def _stalled(slot: CoreSlot, now: int, event: CoreStalled, out: list[Action]) ->
 def _resumed(slot: CoreSlot, event: CoreResumed, out: list[Action]) -> None:
     if slot.troubles.stalled_at:
         slot.troubles.stalled_at = ""
+        out.append(DivertListeners(slot.core, away=False))
         out.append(Note("info", "core goes on", {"core": slot.core, "held_s": round(event.held / SECOND, 3)}))
 
 

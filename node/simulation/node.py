@@ -165,7 +165,7 @@ class SimulatedNode:
                 self.kill_core(self.cores[core], "killed by its manager")
             case me.Share(node, item):
                 self._share(node, item)
-            case me.CloseListeners():
+            case me.CloseListeners() | me.DivertListeners():
                 pass  # a simulated core's listeners end with it
             case me.Dial():
                 pass  # every two managers of a world that live are linked

@@ -9,9 +9,12 @@ from collections.abc import Iterator
 import pytest
 
 from regrove.node.io.poller import Poller
+from regrove.node.process.budget import SECOND
 from regrove.node.process.descriptors import Hands, close_all, pair
 from regrove.node.process.keeping import CoreKeeper, read_offers
 from regrove.node.process.listeners_kept import KEPT_MAX, ListenerKeeper
+from regrove.node.process.manager_events import CoreResumed, CoreStalled, DivertListeners
+from tests.process.stories import booted, of
 
 LIMIT_NS = 20_000_000_000
 
@@ -185,6 +188,15 @@ def test_new_connections_go_to_the_other_cores_while_one_is_stalled_and_come_bac
         client.close()
     stalled.die()
     busy.die()
+
+
+def test_a_stall_diverts_new_connections_once_and_the_core_that_goes_on_gets_them_again() -> None:
+    state = booted()
+    stalls = CoreStalled(1, 1, SECOND, "shop.py:7")
+    assert of(state.decide(SECOND, stalls), DivertListeners) == [DivertListeners(1, away=True)]
+    assert of(state.decide(2 * SECOND, stalls), DivertListeners) == []
+    resumed = state.decide(3 * SECOND, CoreResumed(1, 1, 2 * SECOND))
+    assert of(resumed, DivertListeners) == [DivertListeners(1, away=False)]
 
 
 def test_a_stalled_core_that_listens_alone_keeps_its_backlog(manager: Manager) -> None:
