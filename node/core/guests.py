@@ -7,6 +7,7 @@ killed when the last one is over, or when the owner's core is gone; no orphan ev
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from regrove.node.core import hosting
@@ -149,7 +150,7 @@ class Guests:
             owner.deadline = deadline
             if owner.lapse is not None:
                 self.core.timers.cancel(owner.lapse)
-            record = TimerRecord(HOSTING, 0, 0, None, lambda _: self._lapsed(owner))
+            record = TimerRecord(HOSTING, 0, 0, None, partial(self._lapsed, owner))
             owner.lapse = self.core.timers.at(deadline, record)
         guest = owner.guests.get(life)
         if guest is None or guest.state != ASKED:
@@ -279,19 +280,19 @@ class Guests:
 
     # --- the lease -------------------------------------------------------------------------------------------------
 
-    def _lapsed(self, owner: Owner) -> None:
+    def _lapsed(self, owner: Owner, _: TimerRecord) -> None:
         """The owner has not been heard for the whole of its lease: it may start its children elsewhere from now on."""
         for guest in list(owner.guests.values()):
             if guest.state == RUNS:
                 self._kill(guest, NoConnection())
 
     def _again_later(self, owner: Owner) -> None:
-        record = TimerRecord(HOSTING, owner.lease // TELL_AGAIN, 0, None, lambda _: self._again(owner))
+        record = TimerRecord(HOSTING, owner.lease // TELL_AGAIN, 0, None, partial(self._again, owner))
         if owner.again is not None:
             self.core.timers.cancel(owner.again)
         owner.again = self.core.timers.ask(record)
 
-    def _again(self, owner: Owner) -> None:
+    def _again(self, owner: Owner, _: TimerRecord) -> None:
         self._again_later(owner)
         if any(guest.state == RUNS for guest in owner.guests.values()):
             self._signal(owner.home, (hosting.ASK, 0, self.core.now))
@@ -342,8 +343,8 @@ class Guests:
 
     def leave(self, budget: float | None) -> None:
         """This core is about to stop: it takes no more guests, and kills those left when the budget is over."""
-        if budget is not None and not self._leaving:
-            record = TimerRecord(HOSTING, int(budget * NANO), 0, None, lambda _: self._kill_all())
+        if budget is not None:
+            record = TimerRecord(HOSTING, int(budget * NANO), 0, None, self._kill_all)
             self.core.timers.ask(record)
         self._leaving = True
 
@@ -368,7 +369,7 @@ class Guests:
         if record.cell is not None and record.cell in self._by_cell:
             self.core.signals.kill(record.cell, Killed())
 
-    def _kill_all(self) -> None:
+    def _kill_all(self, _: TimerRecord) -> None:
         for guest in self:
             self._kill(guest, Killed())
 

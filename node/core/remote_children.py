@@ -7,6 +7,7 @@ lease is over). `hosting.py` has the signals.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from regrove.node.core import hosting
@@ -128,11 +129,11 @@ class RemoteChildren:
         elif node.up or home is not None:
             self._end(child, ev.ChildStartFailed(key, NoConnection(), unplaced=True))
         else:  # the first start of a tree: its cores and nodes may be as young as itself
-            record = TimerRecord(HOSTING, self.lease, 0, None, lambda _: self._gave_up(child))
+            record = TimerRecord(HOSTING, self.lease, 0, None, partial(self._gave_up, child))
             child.timer = self.core.timers.ask(record)
             self._waiting.setdefault(place, {})[child.life] = child
 
-    def _gave_up(self, child: RemoteChild) -> None:
+    def _gave_up(self, child: RemoteChild, _: TimerRecord) -> None:
         self._unwait(child)
         self._end(child, ev.ChildStartFailed(child.key, NoConnection(), unplaced=True))
 
@@ -233,10 +234,10 @@ class RemoteChildren:
             child.told &= self._signal(child, (hosting.KILL, child.life))
 
     def _tell_again_later(self, host: Host) -> None:
-        record = TimerRecord(HOSTING, self.lease // TELL_AGAIN, 0, None, lambda _: self._tell_again(host))
+        record = TimerRecord(HOSTING, self.lease // TELL_AGAIN, 0, None, partial(self._tell_again, host))
         host.again = self.core.timers.ask(record)
 
-    def _tell_again(self, host: Host) -> None:
+    def _tell_again(self, host: Host, _: TimerRecord) -> None:
         self._tell_again_later(host)
         for child in host.children.values():
             if not child.told:
@@ -247,7 +248,7 @@ class RemoteChildren:
         if host.lapse is not None:
             self.core.timers.cancel(host.lapse)
         delay = self.lease + self.lease // MARGIN
-        host.lapse = self.core.timers.ask(TimerRecord(HOSTING, delay, 0, None, lambda _: self._lost(host)))
+        host.lapse = self.core.timers.ask(TimerRecord(HOSTING, delay, 0, None, partial(self._lost, host)))
 
     # --- what the host tells ---------------------------------------------------------------------------------------
 
@@ -354,7 +355,7 @@ class RemoteChildren:
         if host is not None and isinstance(reason, CoreDown):
             self._lose(host, reason)
 
-    def _lost(self, host: Host) -> None:
+    def _lost(self, host: Host, _: TimerRecord) -> None:
         """No question for a lease came for longer than one lasts: whatever ran there was killed by its own core."""
         if self.core.registry.home_of(host.home.node, host.home.core) == host.home:
             self._silent[host.home] = False

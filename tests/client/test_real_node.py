@@ -187,6 +187,20 @@ def test_a_supervisor_is_reached_by_its_path_and_grown_from_outside(node: Starte
         pool.start_child(Child("extra", lambda: None))
 
 
+def test_a_program_grows_a_supervisor_by_a_child_on_another_core(node: StartedNode, application: Any) -> None:
+    pool = node.supervisor("root/pool", core=1)
+    address = pool.start_child(Child("far", application.Counter, 7, name="far", core=0))
+    assert isinstance(address, Address)
+    assert address.core == 0
+    assert node.call("far", application.Where(), timeout=30)[0] == 0
+    assert pool.which_children()[0].address == address
+    assert pool.get_spec(address).core == 0
+    with pytest.raises(SupervisorRefused, match="NoConnection"):
+        pool.start_child(Child("nowhere", application.Counter, core=9))
+    pool.terminate_child(address)
+    assert pool.which_children() == ()
+
+
 def test_an_address_answers_until_its_life_is_over(node: StartedNode, application: Any) -> None:
     top = node.supervisor(Name("top", core=1))
     address = top.which_children()[1].address

@@ -10,9 +10,11 @@ from regrove import (
     AlreadyStarted,
     Call,
     Child,
+    CountChildren,
     Crashed,
     DeleteChild,
     DynamicSupervisor,
+    GetSpec,
     NoConnection,
     Replied,
     RestartChild,
@@ -421,6 +423,43 @@ def test_a_child_elsewhere_starts_and_stops_while_the_link_is_full_of_mail() -> 
         pass
     assert ask(pair, TerminateChild("w"), 0.05) is True
     assert ask(pair, RestartChild("w"), 0.05) == pair.b.address(GUEST)
+
+
+def test_a_child_elsewhere_is_worked_while_its_mailbox_and_both_pools_are_full() -> None:
+    bounds = Bounds(pool_messages=40)
+    pair = Pair([Supervisor("s", [Child("w", SlowStart, core=1)], intensity=9)], [], bounds=bounds)
+    for host in (pair.a, pair.b):
+        host.core.pool_messages += bounds.pool_messages  # as if the mailboxes of others held so much
+    assert not pair.b.core.inject(pair.b.address(GUEST), "no room")
+    pair.run(1.5)
+    assert lives(pair.b)
+    assert row_of(pair).state == "running"
+    pair.b.core.signals.kill(pair.b.cell(GUEST), Crashed("Test", "boom"))
+    pair.run(1.5)
+    assert (row_of(pair).state, row_of(pair).restarts) == ("running", 1)
+    assert not pair.b.core.inject(pair.b.address(GUEST), "no room")
+
+
+def test_an_isolate_of_the_other_core_works_the_api_of_a_supervisor_here() -> None:
+    log: list[Any] = []
+    pair = Pair([Supervisor("s", [Child("w", Worker)])], [caller(log)])
+    supervisor = pair.a.address("root/s")
+    for request in (
+        StartChild(Child("x", Worker, core=1)),
+        WhichChildren(),
+        CountChildren(),
+        GetSpec("x"),
+        TerminateChild("x"),
+        RestartChild("x"),
+        TerminateChild("x"),
+        DeleteChild("x"),
+    ):
+        pair.tell(pair.b, "root/caller", ("call", supervisor, request), 0.1)
+    values: list[Any] = [item.value for item in log if isinstance(item, Replied)]
+    assert [info.id for info in values[1]] == ["w", "x"]
+    assert (values[2].active, values[3].core) == (2, 1)
+    assert values[0] != values[5]
+    assert values[4] is values[6] is values[7] is True
 
 
 def test_signals_of_children_elsewhere_from_a_program_are_malformed() -> None:
