@@ -426,10 +426,9 @@ def test_a_child_elsewhere_starts_and_stops_while_the_link_is_full_of_mail() -> 
 
 
 def test_a_child_elsewhere_is_worked_while_its_mailbox_and_both_pools_are_full() -> None:
-    bounds = Bounds(pool_messages=40)
-    pair = Pair([Supervisor("s", [Child("w", SlowStart, core=1)], intensity=9)], [], bounds=bounds)
+    pair = Pair([Supervisor("s", [Child("w", SlowStart, core=1)], intensity=9)], [])
     for host in (pair.a, pair.b):
-        host.core.pool_messages += bounds.pool_messages  # as if the mailboxes of others held so much
+        host.core.pool_limit = 0  # as if the mailboxes of others held so much
     assert not pair.b.core.inject(pair.b.address(GUEST), "no room")
     pair.run(1.5)
     assert lives(pair.b)
