@@ -28,6 +28,7 @@ from regrove.node.core.ports import Inputs
 from regrove.node.core.randomness import key_of, mix
 from regrove.node.process.collecting import Collector
 from regrove.node.process.core_process import link_settings
+from regrove.node.process.heap import keep_heap
 from regrove.transport.handshake import Identity
 from regrove.transport.links import LinkTable
 from regrove.transport.zeromq import ZeromqTransport
@@ -64,6 +65,7 @@ class End:
         return next(cell for cell in self.core.cells if cell is not None and cell.path == path).isolate
 
     def boot(self) -> None:
+        keep_heap()
         self.core.boot()
         for _ in range(10):
             self.one_pass(0.0)

@@ -60,7 +60,7 @@ SEQUENCE_MAX: Final = 2**63  # at a million messages a second, 292 000 years
 
 BATCH_ITEMS_MAX: Final = 64
 BATCH_BYTES_MAX: Final = 32 * 1024  # payload bytes after which a batch is closed; one larger item travels alone
-INLINE_BYTES_MAX: Final = 64 * 1024  # a larger payload travels in pieces of at most so many bytes
+INLINE_BYTES_MAX: Final = 64 * 1024 + 512  # a larger payload travels in pieces: 64 KiB and what encoding adds to it
 MESSAGE_BYTES_MAX: Final = 16 * 1024 * 1024  # the payload limit unless set
 TRANSFERS_MAX: Final = 1024  # big messages of one sender that are not yet handed over
 ENVELOPE_BYTES_MAX: Final = 16 * 1024  # what an item may hold beside its payload: addresses, names, numbers

@@ -32,6 +32,7 @@ from regrove.node.process.channel import plain, read_input
 from regrove.node.process.collecting import Collector
 from regrove.node.process.describing import describe
 from regrove.node.process.framing import FramingError
+from regrove.node.process.heap import keep_heap
 from regrove.node.process.pipe import Pipe
 from regrove.transport.base import Transport
 from regrove.transport.events import LinkStatistics
@@ -145,6 +146,7 @@ class CoreLoop:
             return
         self._going = None
         self._booted = True
+        keep_heap()
         self._collector.start()
         self._core.boot()
         self._poller.prompt()
