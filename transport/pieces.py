@@ -59,6 +59,10 @@ class Transfer:
         self.begun = False
 
 
+def _left_of(transfer: Transfer) -> int:
+    return len(transfer.payload) - transfer.offset
+
+
 class Left(NamedTuple):
     """A big message whose place was written and that was not whole when its session ended."""
 
@@ -70,13 +74,16 @@ class Left(NamedTuple):
 class Sending:
     """The sending half: what waits, what is begun within the budget, and how fast.
 
-    Mail may take the budget, answers as much again: they cannot wait in line, so their room is their own.
+    Mail may take the budget, answers as much again: they cannot wait in line, so their room is their own. Pieces go
+    to the oldest and to the one with the least left in turn: a short one does not wait for long ones, and long ones do
+    not all become whole in the same pass.
     """
 
     __slots__ = (
         "_begun_size",
         "_encoder",
         "_lines",
+        "_oldest",
         "_piece_max",
         "_size",
         "_sources",
@@ -107,7 +114,8 @@ class Sending:
         self._piece_max = piece_max
         self._encoder = encoder
         self._waiting: deque[Transfer] = deque()  # not begun
-        self._lines: deque[Transfer] = deque()  # begun and not all written: one piece each in turn
+        self._lines: dict[Transfer, None] = {}  # begun and not all written, in the order of their places
+        self._oldest = True  # whose turn it is: the oldest line's, or that with the least left
         self._sources: dict[int, int] = {}
         self._size = 0
         self._begun_size = 0
@@ -160,13 +168,13 @@ class Sending:
                 break
             self._begun_size += length
             waiting[0].begun = True
-            lines.append(waiting.popleft())
+            lines[waiting.popleft()] = None
         if not lines:
             return None
         if self.written - self.taken >= self.pace.window:
             self.pace.limited = True
             return None
-        transfer = lines[0]
+        transfer = next(iter(lines)) if self._oldest else min(lines, key=_left_of)
         data = memoryview(transfer.payload)[transfer.offset : transfer.offset + self._piece_max]
         body = (transfer.offset, len(transfer.payload), data)
         return transfer, self._encoder.frame(PIECE, self.nonce, transfer.sequence, body)
@@ -176,9 +184,9 @@ class Sending:
         size = min(self._piece_max, len(transfer.payload) - transfer.offset)
         transfer.offset += size
         self.written += size
-        self._lines.popleft()
-        if transfer.offset < len(transfer.payload):
-            self._lines.append(transfer)
+        if transfer.offset == len(transfer.payload):
+            del self._lines[transfer]
+        self._oldest = not self._oldest
         return size
 
     def begin(self) -> None:

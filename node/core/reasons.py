@@ -24,7 +24,7 @@ class MailboxFull(Reason):
 
 @dataclass(frozen=True, slots=True)
 class LinkFull(Reason):
-    """The link to the target's core has no credit left."""
+    """The link to the target's core has no credit left, or no room for one more big message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class PoolExhausted(Reason):
 
 @dataclass(frozen=True, slots=True)
 class TooLarge(Reason):
-    """The message is longer on the wire than `Bounds.message_bytes`."""
+    """The message is longer on the wire than `Bounds.message_bytes` (16 MiB), or than its receiver takes."""
 
 
 @dataclass(frozen=True, slots=True)
