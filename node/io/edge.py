@@ -42,6 +42,7 @@ from regrove.node.io.offload import ThreadOffload
 from regrove.node.io.poller import Poller
 from regrove.node.io.process_offload import ProcessOffload
 from regrove.node.io.table import AnyStream, HandleTable
+from regrove.node.io.worker_process import FreshWorker, StartWorker
 
 CLOSE_LIMIT_S: Final = 2.0  # what a closing edge waits for a file operation that is under way
 
@@ -90,7 +91,7 @@ class Edge:
     """Serves `IoCommand`s. Files live under `data_folder`, made with mode 0700 when first needed.
 
     `other_folders` are ones the operator has named: absolute paths below them are served too. `keeper` holds listening
-    sockets beyond the life of this process (none: they end with it).
+    sockets beyond the life of this process (none: they end with it), `start_worker` starts the processes of Offload.
     """
 
     __slots__ = (
@@ -116,6 +117,7 @@ class Edge:
         limits: EdgeLimits | None = None,
         other_folders: Sequence[Path | str] = (),
         keeper: Keeper | None = None,
+        start_worker: StartWorker = FreshWorker,
     ) -> None:
         keeper = keeper or NoKeeper()
         limits = limits or EdgeLimits()
@@ -126,7 +128,7 @@ class Edge:
         self._streams = self._table.streams
         self._thread_crew = Crew("offload", limits.offload_threads, self._wake)
         self._threads = ThreadOffload(board, self._thread_crew, limits.offload_queue)
-        self._processes = ProcessOffload(board, poller, limits.offload_processes, limits.offload_queue)
+        self._processes = ProcessOffload(board, poller, limits.offload_processes, limits.offload_queue, start_worker)
         self._file_crew = Crew("files", limits.file_threads, self._wake)
         folder = DataFolder(Path(data_folder), [Path(other) for other in other_folders])
         self._files = Files(board, self._file_crew, self._table, folder, limits.file_queue)

@@ -18,7 +18,7 @@ from regrove.node.io.board import Board, os_error
 from regrove.node.io.frames import FRAME_BYTES
 from regrove.node.io.offload import MEND, NOT_IMPORTABLE, importable_name
 from regrove.node.io.poller import Poller
-from regrove.node.io.worker_process import WorkerProcess
+from regrove.node.io.worker_process import FreshWorker, StartWorker, WorkerProcess
 
 WORKER_DIED: Final = "WorkerDied"
 PLAIN: Final = frozenset({type(None), bool, int, float, str, bytes})
@@ -36,9 +36,23 @@ class Task:
 class ProcessOffload:
     """Serves Offload(where="process"): Busy when all workers work and the queue is full."""
 
-    __slots__ = ("_board", "_ending", "_idle", "_poller", "_processes_max", "_queue", "_tasks", "_waiting", "_workers")
+    __slots__ = (
+        "_board",
+        "_ending",
+        "_idle",
+        "_poller",
+        "_processes_max",
+        "_queue",
+        "_start_worker",
+        "_tasks",
+        "_waiting",
+        "_workers",
+    )
 
-    def __init__(self, board: Board, poller: Poller, processes: int, queue: int) -> None:
+    def __init__(
+        self, board: Board, poller: Poller, processes: int, queue: int, start: StartWorker = FreshWorker
+    ) -> None:
+        self._start_worker = start
         self._board = board
         self._poller = poller
         self._processes_max = processes
@@ -95,7 +109,7 @@ class ProcessOffload:
 
     def _start(self, task: Task) -> None:
         try:
-            worker = self._idle.pop() if self._idle else WorkerProcess(self._poller, self._answered, self._gone)
+            worker = self._idle.pop() if self._idle else self._new_worker()
         except OSError as error:
             self._board.end(task.token, os_error(error, "start a worker process"))
             return
@@ -103,6 +117,9 @@ class ProcessOffload:
         self._workers[task.token] = worker
         self._tasks[task.token] = task
         worker.send(task.frame)
+
+    def _new_worker(self) -> WorkerProcess:
+        return WorkerProcess(self._poller, self._answered, self._gone, self._start_worker)
 
     def _next(self) -> None:
         while self._waiting and self.busy < self._processes_max:

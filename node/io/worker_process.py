@@ -12,7 +12,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from select import EPOLLIN, EPOLLOUT
-from typing import Final
+from typing import Final, Protocol, TypeAlias
 
 from regrove.node.io.frames import FRAME_BYTES, HEADER
 from regrove.node.io.poller import Poller
@@ -21,19 +21,81 @@ CHUNK: Final = 256 * 1024
 REAP_LIMIT_S: Final = 5.0  # a killed process that is not gone by then hangs in the kernel
 
 
+OnExit: TypeAlias = Callable[[int], None]  # the exit code; of one ended by a signal minus its number
+
+
+class WorkerHandle(Protocol):
+    """The process behind one end of a socketpair; `OnExit` is called once, when it has ended, unless it is reaped."""
+
+    @property
+    def pid(self) -> int:
+        """The process id; 0 while it is being started."""
+
+    def kill(self) -> None:
+        """End it now."""
+
+    def reap(self, limit_s: float) -> bool:
+        """Kill it and wait for its end, at most so long; False when it hangs. `OnExit` is not called any more."""
+
+
+StartWorker: TypeAlias = Callable[[Poller, socket.socket, OnExit], WorkerHandle]
+
+
+class FreshWorker:
+    """A worker as a fresh Python, a child of this process. Raises OSError when none can be started."""
+
+    __slots__ = ("_on_exit", "_pidfd", "_poller", "_process")
+
+    def __init__(self, poller: Poller, end: socket.socket, on_exit: OnExit) -> None:
+        self._poller = poller
+        self._on_exit = on_exit
+        self._process = _spawn(end.fileno())
+        self._pidfd = os.pidfd_open(self._process.pid)
+        poller.register(self._pidfd, EPOLLIN, self._ended)
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        return self._process.pid
+
+    def kill(self) -> None:
+        """End it now."""
+        self._process.kill()
+
+    def reap(self, limit_s: float) -> bool:
+        """Kill it and wait for its end."""
+        self.kill()
+        try:
+            self._process.wait(limit_s)
+        except subprocess.TimeoutExpired:
+            return False
+        self._poller.unregister(self._pidfd)
+        os.close(self._pidfd)
+        return True
+
+    def _ended(self, _events: int) -> None:
+        code = self._process.poll()
+        if code is None:
+            return
+        self._poller.unregister(self._pidfd)
+        os.close(self._pidfd)
+        self._on_exit(code)
+
+
 class WorkerProcess:
     """`answered(self, frame)` at each answer; `gone(self, how)` once, when it has ended and is reaped.
 
     Raises OSError from the constructor when no process can be started.
     """
 
-    __slots__ = ("_answered", "_gone", "_incoming", "_outgoing", "_pidfd", "_poller", "_process", "_sock", "token")
+    __slots__ = ("_answered", "_gone", "_incoming", "_outgoing", "_poller", "_process", "_sock", "token")
 
     def __init__(
         self,
         poller: Poller,
         answered: Callable[[WorkerProcess, bytes], None],
         gone: Callable[[WorkerProcess, str], None],
+        start: StartWorker = FreshWorker,
     ) -> None:
         self.token: int | None = None  # of the request it works for
         self._poller = poller
@@ -44,15 +106,13 @@ class WorkerProcess:
         self._sock, theirs = socket.socketpair()
         self._sock.setblocking(False)
         try:
-            self._process = _spawn(theirs.fileno())
-            self._pidfd = os.pidfd_open(self._process.pid)
+            self._process = start(poller, theirs, self._on_exit)
         except OSError:
             self._sock.close()
             raise
         finally:
             theirs.close()
         poller.register(self._sock.fileno(), EPOLLIN, self._on_ready)
-        poller.register(self._pidfd, EPOLLIN, self._on_exit)
 
     @property
     def pid(self) -> int:
@@ -71,13 +131,8 @@ class WorkerProcess:
 
     def reap(self) -> None:
         """Kill and wait: for the end of an edge only."""
-        self.kill()
-        try:
-            self._process.wait(REAP_LIMIT_S)
-        except subprocess.TimeoutExpired:
-            return
-        self._poller.unregister(self._pidfd)
-        os.close(self._pidfd)
+        self._hang_up()
+        self._process.reap(REAP_LIMIT_S)
 
     def _on_ready(self, events: int) -> None:
         if self._outgoing and events & EPOLLOUT:
@@ -124,15 +179,10 @@ class WorkerProcess:
             self._poller.unregister(self._sock.fileno())
             self._sock.close()
 
-    def _on_exit(self, events: int) -> None:
-        code = self._process.poll()
-        if code is None:
-            return
+    def _on_exit(self, code: int) -> None:
         if self._sock.fileno() >= 0:
             self._receive()  # an answer it sent before it ended
         self._hang_up()
-        self._poller.unregister(self._pidfd)
-        os.close(self._pidfd)
         self._gone(self, _how(code))
 
     def __repr__(self) -> str:

@@ -13,7 +13,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, Final, NoReturn
 
@@ -31,7 +31,7 @@ from regrove.node.process import guard, stacks
 from regrove.node.process.boot import EXIT_FAILED, EXIT_ORPHANED, EXIT_REFUSED, BootParameters
 from regrove.node.process.children import NODE_SIGNALS, PR_SET_PDEATHSIG, prctl
 from regrove.node.process.core_loop import CoreLoop, LogLevel
-from regrove.node.process.descriptors import Hands
+from regrove.node.process.descriptors import Hands, OnMessage
 from regrove.node.process.fork import reseed
 from regrove.node.process.framing import pack, read_frame
 from regrove.node.process.keeping import CoreKeeper, read_offers
@@ -40,6 +40,7 @@ from regrove.node.process.loading import load_application
 from regrove.node.process.logs import Line, core_logger
 from regrove.node.process.page import open_page
 from regrove.node.process.pipe import Pipe
+from regrove.node.process.worker_forks import ForkedWorkers
 from regrove.supervisor.spec import Supervisor
 from regrove.transport.base import TransportError
 from regrove.transport.handshake import Identity
@@ -170,8 +171,9 @@ def _drive(
         advertise=endpoints,
         key=parameters.public_key,
     )
+    workers = ForkedWorkers()
     keeper = CoreKeeper(read_offers(passing, parameters.offers))
-    edge = Edge(poller, config.data_dir, edge_limits(bounds), config.named_folders, keeper)
+    edge = Edge(poller, config.data_dir, edge_limits(bounds), config.named_folders, keeper, workers.start)
     level = LogLevel(config.log_level)
     lines = _Lines()
     logger = core_logger(
@@ -185,8 +187,9 @@ def _drive(
     core = Core(core_settings(parameters, bounds, seed, words), tree, links, logger)
     loop = CoreLoop(core, edge, transport, links, poller, level)
     pipe = Pipe(connection, poller, loop.on_frame, loop.on_manager_gone)
-    hands = Hands(passing, poller, keeper.heard, _nothing)
+    hands = Hands(passing, poller, _first(workers.heard, keeper.heard), _nothing)
     keeper.attach(hands)
+    workers.attach(hands)
     lines.pipe = pipe
     loop.attach(pipe)
     pipe.send(["bound", parameters.endpoint, remote, parameters.public_key, application.name, application.version])
@@ -196,6 +199,15 @@ def _drive(
         hands.close()
         keeper.close()
         edge.close()
+
+
+def _first(*takers: Callable[[Any, list[int]], bool]) -> OnMessage:
+    """Give each message of the hands to the first that takes it."""
+
+    def take(message: Any, given: list[int]) -> None:
+        any(taker(message, given) for taker in takers)
+
+    return take
 
 
 def _nothing() -> None:

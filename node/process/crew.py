@@ -20,6 +20,7 @@ from regrove.node.process.manager_events import Event, ForkFailed, SpawnKind
 from regrove.node.process.page import Pages
 from regrove.node.process.pipe import Pipe
 from regrove.node.process.status import Vitals
+from regrove.node.process.worker_forks import WorkerWards
 from regrove.node.process.zygote_client import ZygoteClient
 from regrove.transport.endpoints import ipc_endpoint
 from regrove.transport.keys import KeyPair
@@ -95,6 +96,7 @@ class CoreCrew:
         self._births: dict[int, _Birth] = {}  # being forked
         self._hands: dict[int, Hands] = {}
         self.listeners = ListenerKeeper(poller)
+        self.workers = WorkerWards(poller, children, zygote)
         self._pipes: dict[int, Pipe] = {}
         self._sockets: dict[int, str] = {}
         self.vitals: dict[int, Vitals] = {}
@@ -172,6 +174,7 @@ class CoreCrew:
         hands = self._hands.get(core)
         if hands is not None:
             hands.drain()
+        self.workers.kill(core)
         pipe = self._pipes.get(core)
         if pipe is not None:
             pipe.drain()
@@ -197,6 +200,7 @@ class CoreCrew:
         while self._births:
             self._births.popitem()[1].close()
         self.listeners.close_all()
+        self.workers.close()
 
     def _bury(self, core: int) -> None:
         pipe = self._pipes.pop(core, None)
@@ -211,7 +215,8 @@ class CoreCrew:
                 os.unlink(path)
 
     def _handed(self, core: int, message: Any, descriptors: list[int]) -> None:
-        if not self.listeners.take(core, message, descriptors):
+        taken = self.workers.take(core, self._hands[core], message, descriptors)
+        if not taken and not self.listeners.take(core, message, descriptors):
             self._children.kill(core)  # nonsense
 
     def _parameters(self, core: int, incarnation: int, offers: int) -> BootParameters:

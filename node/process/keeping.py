@@ -79,16 +79,17 @@ class CoreKeeper:
         """Take it back from the manager."""
         self._say(["unlisten", number])
 
-    def heard(self, message: Any, given: list[int]) -> None:
-        """Take a message of the manager: it waits no longer for an offer to be claimed."""
+    def heard(self, message: Any, given: list[int]) -> bool:
+        """Take a message of the manager: it waits no longer for an offer to be claimed. False: it is another one."""
         descriptors.close_all(given)
         match message:
             case ["withdrawn", number]:
-                for offer in self._offers:
-                    if offer.number == number:
-                        self._offers.remove(offer)
-                        offer.sock.close()
-                        return
+                for offer in [offer for offer in self._offers if offer.number == number]:
+                    self._offers.remove(offer)
+                    offer.sock.close()
+                return True
+            case _:
+                return False
 
     def close(self) -> None:
         """Let go of what was not claimed; the manager closes its own."""

@@ -158,7 +158,9 @@ def _between(connection: socket.socket, request: int, manager: int, given: list[
 def _serve_worker(manager: int, given: list[int]) -> int:
     """Serve a core's `Offload(where="process")` as a child of the manager."""
     from regrove.node.io import worker
+    from regrove.node.process.fork import reseed
 
+    reseed()
     worker.main(given[0], manager)
     return EXIT_OK
 

@@ -107,6 +107,7 @@ class ZygoteClient:
         early: Started | None = None,
     ) -> None:
         self.pid: int | None = None
+        self.up = False  # it forks, and answers
         self._poller = poller
         self._children = children
         self._application = application
@@ -174,6 +175,7 @@ class ZygoteClient:
     def _answered(self, message: Any, descriptors: list[int]) -> None:
         match message:
             case ["up", threads, unforkable]:
+                self.up = not unforkable
                 self._on_event(ZygoteUp(tuple(threads), tuple(unforkable)))
             case ["refused", text]:
                 self._on_event(ZygoteRefused(text))
@@ -195,6 +197,7 @@ class ZygoteClient:
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(pidfd, signal.SIGKILL)  # too late: somebody else has its work; reaped as a stray
         os.close(pidfd)
+        self.up = True
         self._on_event(ZygoteAnswered())
 
     def _look(self, number: int, looks: int) -> None:
@@ -205,6 +208,7 @@ class ZygoteClient:
             self._poller.alarm(LOOK_NS, lambda: self._look(number, looks + 1))
             return
         request = self._requests.pop(number)
+        self.up = False
         request.failed("the zygote is stopped" if stopped else "the zygote does not answer", True)
 
     def _ended(self, _events: int) -> None:
@@ -221,6 +225,7 @@ class ZygoteClient:
 
     def _forget_process(self) -> None:
         assert self.pid is not None
+        self.up = False
         self._children.others.discard(self.pid)
         self.pid = None
         self._poller.unregister(self._pidfd)

@@ -29,7 +29,7 @@ class Life:
         self.hands = Hands(ours, manager.poller, self._heard, _nothing)
         offers = manager.keeper.hand_over(core, self.hands)
         self.keeper = CoreKeeper(read_offers(theirs, offers))
-        self.own = Hands(theirs, manager.poller, self.keeper.heard, _nothing)
+        self.own = Hands(theirs, manager.poller, lambda m, fds: _taken(self.keeper.heard(m, fds)), _nothing)
         self.keeper.attach(self.own)
         self.sockets: list[socket.socket] = []
 
@@ -73,6 +73,10 @@ class Manager:
     def close(self) -> None:
         self.keeper.close_all()
         self.poller.close()
+
+
+def _taken(taken: bool) -> None:
+    assert taken
 
 
 def _nothing() -> None:
