@@ -56,3 +56,28 @@ def events(node: str | None, timeout: float, follow: bool, as_json: bool) -> int
         for event in stream:
             click.echo(text(event))
     return 0
+
+
+@click.command()
+@local
+@click.option("-f", "--follow", is_flag=True, help="Go on until the node ends.")
+@click.option(
+    "--level",
+    type=click.Choice(("debug", "info", "warning", "error", "critical")),
+    default="debug",
+    help="Only lines from this level on.",
+)
+@click.option("--last", type=click.IntRange(0), default=1_000, show_default=True, help="Past lines, at most 1000.")
+@json_option
+def logs(node: str | None, timeout: float, follow: bool, level: str, last: int, as_json: bool) -> int:
+    """Show the last lines of a node's log, and with -f what comes, whatever its standard error is connected to.
+
+    With --json each line is an object. The node keeps its last 1000 lines in memory.
+    """
+    from regrove.node.process.logs import console_text, json_text
+
+    text = json_text if as_json else console_text
+    with control(node, timeout) as manager:
+        for line in manager.logs(level, last, follow):
+            click.echo(text(line))
+    return 0

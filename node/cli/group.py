@@ -18,9 +18,11 @@ COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
     "links": ("looking", "links", "List the links between this node's cores and others."),
     "config": ("following", "config", "Show every value a node runs with, and where it came from."),
     "events": ("following", "events", "Show what happens to a node from now on."),
+    "logs": ("following", "logs", "Show the last lines of a node's log, and follow it."),
     "call": ("asking", "call", "Send a request to a named isolate and print its answer."),
     "shell": ("prompting", "shell", "Open a Python prompt with the cluster connected."),
     "check": ("checking", "check", "Build an application's tree, validate its specs, print the sums of its bounds."),
+    "revive": ("looking", "revive", "Give quarantined cores a new life at once."),
     "stop": ("running", "stop", "Stop a node in order."),
     "keygen": ("keys", "keygen", "Make a CURVE key pair."),
 }

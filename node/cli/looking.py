@@ -77,6 +77,23 @@ def links(node: str | None, timeout: float, as_json: bool) -> int:
     return _complain_of_missing(shape, "links")
 
 
+@click.command()
+@click.argument("core", type=click.IntRange(0), required=False)
+@local
+@json_option
+def revive(core: int | None, node: str | None, timeout: float, as_json: bool) -> int:
+    """Give the quarantined CORE, or all that are, a new life at once; its restart budget begins anew."""
+    with control(node, timeout) as manager:
+        shape = manager.ask("revive", core=core)
+    if as_json:
+        print_json({"node": manager.node, **shape})
+    elif shape["revived"]:
+        click.echo(f"revived {', '.join(f'core {number}' for number in shape['revived'])}; see `regrove status`")
+    else:
+        click.echo(f"no core of {manager.node} is quarantined")
+    return 0
+
+
 def _complain_of_missing(shape: dict[str, Any], what: str) -> int:
     for row in shape["missing"]:
         complain(f"core {row['core']} did not show its {what}: {row['why']}", FAILED)

@@ -40,7 +40,25 @@ def status_lines(status: Mapping[str, Any]) -> list[str]:
     rows = [(*(core[key] for key in headings[:-1]), size(core["rss"])) for core in status["cores"]]
     lines += [f"  {line}" for line in table(headings, rows)]
     lines += [f"  core {core['core']} {_history(core)}" for core in status["cores"] if core["last_exit"]]
+    lines += [f"  core {core['core']} {text}" for core in status["cores"] for text in _troubles(core)]
+    if any(core.get("cpu") is not None for core in status["cores"]):
+        pinned = ", ".join(f"{core['core']} to {core['cpu']}" for core in status["cores"])
+        lines.append(f"  cores are pinned to CPUs: {pinned}")
     return lines
+
+
+def _troubles(core: Mapping[str, Any]) -> list[str]:
+    """What the watchdog says of a core now."""
+    found = []
+    if core.get("stalled"):
+        found.append(f"stands still at {core['stalled']}")
+    if core.get("starved"):
+        found.append(f"gets too little CPU: it waited for one during {core['starved']:.0%} of the last second")
+    if core.get("stopped"):
+        found.append("is stopped (SIGSTOP, or a debugger)")
+    if core.get("slow"):
+        found.append(f"was held by a slow handler {plural(core['slow'], 'time')}; the log names the lines")
+    return found
 
 
 def _history(core: Mapping[str, Any]) -> str:

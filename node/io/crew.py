@@ -15,6 +15,7 @@ from collections.abc import Callable
 from queue import SimpleQueue
 
 from regrove.node.core.reasons import OsError
+from regrove.node.io.affinity import roam
 from regrove.node.io.poller import Poller
 
 
@@ -149,6 +150,7 @@ class Crew:
         self._inbox.put(job)
 
     def _work(self) -> None:
+        roam()
         while True:
             job = self._inbox.get()
             if job is None:

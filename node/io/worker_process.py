@@ -14,6 +14,7 @@ from collections.abc import Callable
 from select import EPOLLIN, EPOLLOUT
 from typing import Final, Protocol, TypeAlias
 
+from regrove.node.io.affinity import roam
 from regrove.node.io.frames import FRAME_BYTES, HEADER
 from regrove.node.io.poller import Poller
 
@@ -195,7 +196,9 @@ def _spawn(fd: int) -> subprocess.Popen[bytes]:
         f"import sys; sys.path[:] = {sys.path!r}; from regrove.node.io.worker import main; main({fd}, {os.getpid()})"
     )
     command = [sys.executable, *["-O"] * sys.flags.optimize, "-c", program]
-    return subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=(fd,))
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=(fd,))
+    roam(process.pid)
+    return process
 
 
 def _how(code: int) -> str:

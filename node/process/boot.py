@@ -21,6 +21,7 @@ class BootParameters:
     """Who this core is, where it binds, and the keys of the node (Z85; empty: no encryption).
 
     `pages` and `dumps` are descriptors of the manager: the shared pages, and where this core's stacks go (-1: none).
+    `cpu` is where it is pinned (-1: nowhere).
     `endpoint` is its ipc endpoint; `listen` the tcp endpoint to bind or empty; `advertise` the host others dial, or
     empty for the one bound.
     """
@@ -38,6 +39,7 @@ class BootParameters:
     offers: int = 0  # listening sockets of the life before that lie in the core's hands
     pages: int = -1
     dumps: int = -1
+    cpu: int = -1
 
     @property
     def home(self) -> Home:

@@ -11,7 +11,7 @@ from regrove.node.core.ports import AskTree
 from regrove.node.process.budget import SECOND
 from regrove.node.process.channel import input_frame, plain
 from regrove.node.process.control_server import Request
-from regrove.node.process.manager_events import StopAsked
+from regrove.node.process.manager_events import ReviveAsked, StopAsked
 from regrove.node.process.status import resident_bytes, status_shape
 
 if TYPE_CHECKING:
@@ -48,7 +48,9 @@ class Commands:
                 own = {"node": manager.config.name, "incarnation": manager.incarnation}
                 request.reply({**own, "pid": os.getpid(), "state": state.state})
             case "status":
-                request.reply(status_shape(state, manager.crew.vitals, resident_bytes, manager.zygote.pid))
+                request.reply(
+                    status_shape(state, manager.crew.vitals, resident_bytes, manager.zygote.pid, manager.pinning.cpus)
+                )
             case "members":
                 request.reply(state.members.shape())
             case "call-info":
@@ -59,6 +61,10 @@ class Commands:
                 request.follow()
             case "stop":
                 self._stop(request)
+            case "revive":
+                self._revive(request)
+            case "logs":
+                manager.log_tail.serve(request)
             case "tree":
                 self._ask_cores(request, "rows", lambda number: input_frame(AskTree(number)))
             case "links":
@@ -82,6 +88,20 @@ class Commands:
         limit = 0.0 if now else self._manager.config.drain_limit
         request.reply({"stopping": True, "limit": limit})
         self._manager.put(StopAsked("regrove stop --now" if now else "regrove stop", now=now))
+
+    def _revive(self, request: Request) -> None:
+        cores = self._manager.state.cores
+        core = request.arguments.get("core")
+        if core is not None and not (type(core) is int and 0 <= core < len(cores)):
+            request.refuse(f"there is no core {core!r}", f"this node's cores are 0 to {len(cores) - 1}")
+            return
+        asked = [slot for slot in cores if core in (None, slot.core)]
+        quarantined = [slot.core for slot in asked if slot.state == "quarantined"]
+        if core is not None and not quarantined:
+            request.refuse(f"core {core} is {asked[0].state}, not quarantined", "see `regrove status`")
+            return
+        request.reply({"revived": quarantined})
+        self._manager.put(ReviveAsked(core))
 
     def _ask_cores(self, request: Request, rows_name: str, frame: Callable[[int], list[Any]]) -> None:
         self._last += 1

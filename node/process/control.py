@@ -18,6 +18,8 @@ A unix stream socket; its file mode (0600 in a 0700 folder) is the access contro
 | `call-info` | | what a client needs to dial the cores, below |
 | `config` | | {"values": [{"key", "value", "origin"}]} |
 | `stop` | now: bool | {"stopping": true, "limit": seconds}; the connection closes when the node has ended |
+| `revive` | core: int or null (all) | {"revived": [core, ...]} |
+| `logs` | level: str, last: int, follow: bool | {"lines": count}, then the last lines as events, then new ones |
 | `events` | | {"following": true}, then events {"at": wall ns, "event": str, ...} |
 
 `call-info` = {"node", "incarnation", "cluster", "application", "cores": [{"core", "incarnation", "endpoint", "remote",
@@ -30,6 +32,7 @@ Commands and their arguments may grow; a manager refuses a command it does not k
 
 from __future__ import annotations
 
+import itertools
 import os
 import socket
 import time
@@ -43,7 +46,19 @@ from regrove.node.process.folders import SOCKET_PATH_MAX
 from regrove.node.process.framing import FrameReader, FramingError, pack
 
 CONTROL_VERSION: Final = 1
-COMMANDS: Final = ("ping", "status", "tree", "links", "members", "call-info", "config", "stop", "events")
+COMMANDS: Final = (
+    "ping",
+    "status",
+    "tree",
+    "links",
+    "members",
+    "call-info",
+    "config",
+    "stop",
+    "revive",
+    "logs",
+    "events",
+)
 
 
 class ControlError(RegroveError):
@@ -107,6 +122,13 @@ class ControlClient:
         self.ask("events")
         self._socket.settimeout(None)
         return self._follow(None if within is None else time.monotonic() + within)
+
+    def logs(self, level: str, last: int, follow: bool) -> Iterator[dict[str, Any]]:
+        """The last lines of the node's log from `level` on; with `follow` also what comes, until the node ends."""
+        count = int(self.ask("logs", level=level, last=last, follow=follow)["lines"])
+        self._socket.settimeout(None)
+        lines = self._follow(None)
+        return lines if follow else itertools.islice(lines, count)
 
     def _follow(self, deadline: float | None) -> Iterator[dict[str, Any]]:
         while True:

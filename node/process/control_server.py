@@ -28,6 +28,15 @@ class Client:
     following: int | None = None
     missed: int = 0
 
+    def push(self, number: int, event: dict[str, Any]) -> None:
+        """Send an event, unless too many wait already."""
+        if self.missed:
+            gap = {"at": time.time_ns(), "event": "events dropped", "level": "warning", "count": self.missed}
+            if self.pipe.send_spare({"id": number, "event": gap}, EVENT_BYTES_MAX):
+                self.missed = 0
+        if not self.pipe.send_spare({"id": number, "event": event}, EVENT_BYTES_MAX):
+            self.missed += 1
+
 
 class Request:
     """One command of one client: answer it once, now or later."""
@@ -47,6 +56,19 @@ class Request:
     def refuse(self, what: str, mend: str) -> None:
         """Say no."""
         self._client.pipe.send({"id": self._id, "refused": what, "mend": mend})
+
+    @property
+    def gone(self) -> bool:
+        """Tell whether who asked has hung up."""
+        return self._client.pipe.ended
+
+    def send_event(self, event: dict[str, Any]) -> None:
+        """Send one event that belongs to the answer."""
+        self._client.pipe.send({"id": self._id, "event": event})
+
+    def push(self, event: dict[str, Any]) -> None:
+        """Send an event unless the client reads too slowly; what was dropped is counted and told."""
+        self._client.push(self._id, event)
 
     def follow(self) -> None:
         """Send this client every event from now on."""
@@ -76,14 +98,8 @@ class ControlServer:
     def publish(self, event: dict[str, Any]) -> None:
         """Tell every follower."""
         for client in self._clients:
-            if client.following is None:
-                continue
-            if client.missed:
-                gap = {"at": time.time_ns(), "event": "events dropped", "level": "warning", "count": client.missed}
-                if client.pipe.send_spare({"id": client.following, "event": gap}, EVENT_BYTES_MAX):
-                    client.missed = 0
-            if not client.pipe.send_spare({"id": client.following, "event": event}, EVENT_BYTES_MAX):
-                client.missed += 1
+            if client.following is not None:
+                client.push(client.following, event)
 
     def close(self) -> None:
         """Close every connection; what was answered is written first, within 0.2 s a client."""

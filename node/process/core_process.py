@@ -39,6 +39,7 @@ from regrove.node.process.keyring import shared
 from regrove.node.process.loading import load_application
 from regrove.node.process.logs import Line, core_logger
 from regrove.node.process.page import open_page
+from regrove.node.process.pinning import pin
 from regrove.node.process.pipe import Pipe
 from regrove.node.process.worker_forks import ForkedWorkers
 from regrove.supervisor.spec import Supervisor
@@ -193,6 +194,7 @@ def _drive(
     lines.pipe = pipe
     loop.attach(pipe)
     pipe.send(["bound", parameters.endpoint, remote, parameters.public_key, application.name, application.version])
+    pin(parameters.cpu)  # after the I/O thread of ZeroMQ was made: it may run elsewhere
     try:
         return loop.run()
     finally:

@@ -36,6 +36,7 @@ class CrewSettings:
     node_incarnation: int
     keys: KeyPair | None
     pages: Pages
+    cpus: tuple[int, ...] | None  # the CPU of each core, when they are pinned
 
 
 class _Birth:
@@ -241,6 +242,7 @@ class CoreCrew:
             offers=offers,
             pages=self._settings.pages.fd,
             dumps=self._settings.pages.dumps[core],
+            cpu=-1 if self._settings.cpus is None else self._settings.cpus[core],
         )
 
     def _endpoint(self, core: int, incarnation: int) -> str:

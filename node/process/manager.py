@@ -25,6 +25,7 @@ from regrove.node.process.control_server import ControlServer
 from regrove.node.process.core_slot import ManagerSettings
 from regrove.node.process.crew import CoreCrew
 from regrove.node.process.folders import NodeFolder
+from regrove.node.process.log_tail import LogTail
 from regrove.node.process.logs import LEVELS, Line, LogWriter, Tracebacks
 from regrove.node.process.manager_events import (
     Action,
@@ -55,6 +56,7 @@ from regrove.node.process.manager_events import (
 from regrove.node.process.manager_state import ManagerState
 from regrove.node.process.page import Pages
 from regrove.node.process.peering import Peering
+from regrove.node.process.pinning import PinMark, pinning_for
 from regrove.node.process.signals import Signals, has_terminal
 from regrove.node.process.status import call_info, resident_bytes
 from regrove.node.process.watching import Watchdog
@@ -84,6 +86,7 @@ class Manager:
         self._poller = poller
         self._log = log
         self._tracebacks = Tracebacks()
+        self.log_tail = LogTail()
         self.on_ready: Callable[[], None] = _nobody_waits
         self._events: deque[Event] = deque()
         seed = int.from_bytes(os.urandom(8), "little")
@@ -105,6 +108,8 @@ class Manager:
         self._children = Children(poller, self._child_ended)
         self.zygote = ZygoteClient(poller, self._children, config.app, config.import_path, self.put, early)
         self.pages = Pages(config.cores)
+        self.pin_mark = PinMark()
+        self.pinning = pinning_for(config.pin, config.cores, self.pin_mark)
         self._watchdog = Watchdog(self.pages, poller, self.put, config.stall_limit)
         self._crew: CoreCrew | None = None
         self._peering: Peering | None = None
@@ -145,14 +150,18 @@ class Manager:
         line: Line = {"at": time.time_ns(), "level": note.level, "event": note.event, "node": self.config.name}
         line.update(note.fields)
         if LEVELS[note.level] >= LEVELS[self.log_level]:
-            self._log.put(line)
+            self._write(line)
         self._control.publish(line)
+
+    def _write(self, line: Line) -> None:
+        self._log.put(line)
+        self.log_tail.put(line)
 
     def core_said(self, core: int, incarnation: int, frame: Any) -> None:
         """A frame from a core's pipe."""
         match frame:
             case ["log", dict(line)]:
-                self._log.put(self._tracebacks.fold(line))
+                self._write(self._tracebacks.fold(line))
                 if line.get("event") == REPORT_EVENT:
                     self._control.publish(line)
             case ["beat", dict(beat)]:
@@ -310,6 +319,7 @@ class Manager:
     def _close(self) -> None:
         self.zygote.close()
         self._watchdog.close()
+        self.pin_mark.release()
         self._children.kill_all()
         if self._peering is not None:
             self._peering.close(time.monotonic_ns())

@@ -131,7 +131,13 @@ def _manage(
             lifeline = Pipe(parent.dup(), poller, _ignore, manager.lifeline_cut)
             manager.on_ready = lambda: lifeline.send({"ready": {"incarnation": incarnation, "listen": address}})
         settings = CrewSettings(
-            config, runtime.folder.path, short_folder(runtime.folder.path), incarnation, keys, manager.pages
+            config,
+            runtime.folder.path,
+            short_folder(runtime.folder.path),
+            incarnation,
+            keys,
+            manager.pages,
+            manager.pinning.cpus,
         )
         crew = CoreCrew(
             settings, manager.children, manager.zygote, poller, manager.core_said, manager.core_failed, manager.put

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -24,9 +24,16 @@ class Vitals:
 
 
 def status_shape(
-    state: ManagerState, vitals: Mapping[int, Vitals], rss: Callable[[int], int | None], zygote: int | None = None
+    state: ManagerState,
+    vitals: Mapping[int, Vitals],
+    rss: Callable[[int], int | None],
+    zygote: int | None = None,
+    cpus: Sequence[int] | None = None,
 ) -> dict[str, Any]:
-    """`regrove status --json` (nodes.md, "Command line"); `rss` gives the resident bytes of a pid, `zygote` a pid."""
+    """`regrove status --json` (nodes.md, "Command line").
+
+    `rss` gives the resident bytes of a pid, `zygote` is a pid, `cpus` the CPU each core is pinned to.
+    """
     cores = []
     for slot in state.cores:
         core = vitals.get(slot.core, Vitals())
@@ -41,6 +48,11 @@ def status_shape(
                 "last_exit": slot.last_exit,
                 "isolates": core.isolates if pid is not None else 0,
                 "rss": rss(pid) if pid is not None else None,
+                "stalled": slot.troubles.stalled_at or None,
+                "starved": slot.troubles.starved or None,
+                "stopped": slot.troubles.halted,
+                "slow": slot.troubles.slow,
+                "cpu": None if cpus is None else cpus[slot.core],
             }
         )
     return {
