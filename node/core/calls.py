@@ -14,7 +14,6 @@ from regrove.node.core.effects import Await, Call, CallAll, IoWait, Push, Sleep,
 from regrove.node.core.handles import Ticket
 from regrove.node.core.isolate import OUTCOME, STARTING, SYSTEM, Cell, Request
 from regrove.node.core.mailbox import OK, deliver_system, mail_of, offer, wake
-from regrove.node.core.messages import check, encode
 from regrove.node.core.outcomes import Failed, Gathered, Outcome, Replied
 from regrove.node.core.reasons import Cancelled, SelfCall, Timeout
 from regrove.node.core.timers import DEADLINE, SLEPT, TimerRecord
@@ -113,10 +112,7 @@ class Calls:
             if debt.cell.state == STARTING and core.guests.waited_for(debt.cell, home, slot):
                 self.settle(debt.token, Replied(CalledInStart()))
                 return
-            if core.settings.strict:
-                check(wait.request)
-            payload = encode(wait.request)
-            core.forwarding(debt.cell, wait.request)
+            payload = core.encoded(debt.cell, wait.request)
             left = -1 if timeout is None else int(timeout * NANO)
             sent = core.links.post(home, (remote.CALL, slot, generation, debt.token, left, payload), debt.token)
             if sent is OK:

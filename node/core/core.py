@@ -45,6 +45,7 @@ from regrove.node.core.remote_children import RemoteChildren
 from regrove.node.core.requests import Requests
 from regrove.node.core.scheduler import run_ready
 from regrove.node.core.signals import Signals
+from regrove.node.core.strict import Strict
 from regrove.node.core.supervising import Supervising
 from regrove.node.core.tables import MESSAGE_CHARGE
 from regrove.node.core.timers import DEADLINE, HOSTING, LIMIT, MESSAGE, RETRY, SLEPT, START, TimerRecord, Timers
@@ -138,6 +139,7 @@ class Core:
         self.counters = Counters()
         # Immutable classes of constant charge skip `prepare` on the hot path; in strict mode nothing does.
         self.strict = settings.strict
+        self.crossing = Strict() if settings.strict else None
         self.fixed: Mapping[type, int] = {} if settings.strict else messages.FIXED
         self.control_out: list[ControlOutput] = []
         self._token = 0
@@ -281,11 +283,7 @@ class Core:
 
     def prepare(self, cell: Cell | None, value: Any) -> tuple[Any, int]:
         """Make a value ready for another isolate of this core, with its charge. Raises UnsendableValue."""
-        if self.settings.strict:
-            messages.check(value)
-            prepared = messages.decode(messages.encode(value)), messages.prepare(value)[1]
-        else:
-            prepared = messages.prepare(value)
+        prepared = messages.prepare(value) if self.crossing is None else self.crossing.prepare(value)
         if cell is not None:
             self.forwarding(cell, value)
         return prepared
@@ -303,10 +301,7 @@ class Core:
 
     def arrived(self, payload: bytes) -> Any:
         """Decode what a link brought. Raises DecodeError."""
-        value = messages.decode(payload)
-        if self.settings.strict:
-            messages.check(value)
-        return value
+        return messages.decode(payload) if self.crossing is None else self.crossing.arrived(payload)
 
     def copy(self, value: Any) -> Any:
         """A structural copy of what is mutable."""
@@ -318,7 +313,7 @@ class Core:
             value = self.prepare(cell, value)[0]
         else:
             self.forwarding(cell, value)
-            if self.settings.strict:
+            if self.strict:
                 messages.check(value)
         self.requests.answer(caller, value)
 
@@ -329,7 +324,7 @@ class Core:
             prepared, charge = self.prepare(cell, message)
             sent = offer(self, where, prepared, charge, None, self.event)
         elif isinstance(where, tuple):
-            payload = self._encoded(cell, message)
+            payload = self.encoded(cell, message)
             notice = None if notify is None else remote.Notice(cell, to, notify)
             sent = self.links.post(where[0], (remote.SEND, where[1], where[2], payload), notice)
             if sent is OK and type(to) is Address:
@@ -352,7 +347,7 @@ class Core:
                 taken += bool(self.send(cell, member, message, None))
                 continue
             if payload is None:
-                payload = self._encoded(cell, message)
+                payload = self.encoded(cell, message)
             sent = self.links.post(where[0], (remote.SEND, where[1], where[2], payload))
             if sent is OK:
                 self.counters.sent += 1
@@ -361,10 +356,9 @@ class Core:
                 self.counters.rejected += 1
         return taken
 
-    def _encoded(self, cell: Cell, message: Any) -> bytes:
-        if self.settings.strict:
-            messages.check(message)
-        payload = messages.encode(message)
+    def encoded(self, cell: Cell, message: Any) -> bytes:
+        """The bytes of a message that `cell` sends to another core. Raises UnsendableValue."""
+        payload = messages.encode(message) if self.crossing is None else self.crossing.encoded(message)
         self.forwarding(cell, message)
         return payload
 

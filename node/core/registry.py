@@ -27,13 +27,14 @@ Where: TypeAlias = "Cell | tuple[Home, int | str, int] | Sent"
 class Registry:
     """Names and groups of one core, and its copy of what others hold."""
 
-    __slots__ = ("_changed", "_far_groups", "_far_names", "_groups", "_homes", "_names", "core")
+    __slots__ = ("_changed", "_far_groups", "_far_names", "_found", "_groups", "_homes", "_names", "core")
 
     def __init__(self, core: Core) -> None:
         self.core = core
         self._names: dict[str, Cell] = {}
         self._groups: dict[str, dict[Cell, None]] = {}
         self._homes: dict[tuple[str, int], Home] = {}  # the present life of each known core
+        self._found: dict[tuple[str, str], Home | None] = {}  # who holds a name of a node, until anything changes
         self._far_names: dict[tuple[str, int], dict[str, None]] = {}
         self._far_groups: dict[tuple[str, int], dict[str, tuple[tuple[int, int], ...]]] = {}
         self._changed = False
@@ -94,9 +95,15 @@ class Registry:
     def _holder(self, node: str, name: Name) -> Home | None:
         if name.core is not None:
             return self._homes.get((node, name.core))
-        holders = [key for key, names in self._far_names.items() if key[0] == node and name.name in names]
-        homes = [self._homes[key] for key in sorted(holders) if key in self._homes]
-        return homes[0] if homes else None
+        key = (node, name.name)
+        if key in self._found:
+            return self._found[key]
+        holders = [place for place, names in self._far_names.items() if place[0] == node and name.name in names]
+        homes = [self._homes[place] for place in sorted(holders) if place in self._homes]
+        if len(self._found) >= self.core.bounds.names:
+            self._found.clear()
+        found = self._found[key] = homes[0] if homes else None
+        return found
 
     def local(self, slot: int | str, generation: int) -> Cell | None:
         """The live cell of this core by slot and generation, or by name."""
@@ -224,6 +231,7 @@ class Registry:
     def learn_names(self, change: NamesChanged) -> None:
         """Another core's registrations, whole."""
         key = (change.node, change.core)
+        self._found.clear()
         self._far_names[key] = dict.fromkeys(change.names)
         self._far_groups[key] = dict(change.groups)
 
@@ -233,6 +241,7 @@ class Registry:
         older = self._homes.get(key)
         if older == home:
             return None
+        self._found.clear()
         self._homes[key] = home
         if older is not None:
             self._far_names.pop(key, None)
@@ -243,6 +252,7 @@ class Registry:
         """That life of a core is over."""
         key = (home.node, home.core)
         if self._homes.get(key) == home:
+            self._found.clear()
             del self._homes[key]
             self._far_names.pop(key, None)
             self._far_groups.pop(key, None)
@@ -260,8 +270,8 @@ def _check_name(name: object) -> None:
     if (
         type(name) is not Name
         or not isinstance(name.name, str)
-        or not isinstance(name.node, str | None)
-        or not isinstance(name.core, int | None)
+        or (name.node is not None and not isinstance(name.node, str))
+        or (name.core is not None and not isinstance(name.core, int))
     ):
         raise _no_target(name)
 

@@ -107,9 +107,7 @@ class Route:
         waiters = core.waiters
         if out is None or self.core is not core or waiters.lines or waiters.big_lines:
             return None
-        if core.strict:
-            check(message)
-        payload = encode(message)
+        payload = encode(message) if core.crossing is None else core.crossing.encoded(message)
         if cell.request is not None or cell.kept:
             core.forwarding(cell, message)
         length = len(payload)
@@ -223,7 +221,10 @@ class Links:
     def drain(self, now: int) -> None:
         """Take what has arrived on the links."""
         for event in self.table.receive(now):
-            self._event(event)
+            if type(event) is Items:  # by far the most
+                self._items(Home._make(event.peer), event.session, event.first, event.items)
+            else:
+                self._event(event)
 
     def _event(self, event: LinkEvent) -> None:
         core = self.core
@@ -337,9 +338,9 @@ class Links:
         values = decode_all(payloads)
         if values is None:
             return False
-        if core.strict:
-            for value in values:
-                check(value)
+        if core.crossing is not None:
+            for value, payload in zip(values, payloads, strict=True):
+                core.crossing.remember(value, payload)
         put_all(core, cell, zip(values, charges, repeat(None), repeat(core.event)), count, charge)
         return True
 

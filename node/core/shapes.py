@@ -54,12 +54,15 @@ class Shape:
         self.scope = scope
         self.lenient = lenient
         self.kinds: dict[str, Kind] = {}
+        self.plain = None if self.fields else _generate_plain(self)  # where all fields are plain: whether they fit
 
     def resolve(self) -> None:
         """Read the annotations. Raises NameError while one names what does not exist yet, Misuse for a bad one."""
         if self.kinds or not self.fields:
             return
         self.kinds = {field: self._kind(field) for field in self.fields}
+        if all(isinstance(kind, PlainKind) for kind in self.kinds.values()):
+            self.plain = _generate_plain(self)
 
     def _kind(self, field: str) -> Kind:
         holder: Any = _Holder({field: self.annotations[field]})
@@ -89,6 +92,13 @@ class Shape:
         if misfit is not None:
             path, expected, got = misfit
             raise Broken(f"expected {expected}, got {describe(got)}", f".{field}{path}")
+
+
+def _generate_plain(shape: Shape) -> Callable[[Any], bool]:
+    types = {f"types_{field}": _types(kind) for field, kind in shape.kinds.items()}
+    tests = " and ".join(f"type(value.{field}) in types_{field}" for field in shape.fields) or "True"
+    fits: Callable[[Any], bool] = _run(["def fits(value):", f"    return {tests}"], dict(types), "fits")
+    return fits
 
 
 class _Holder:

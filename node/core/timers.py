@@ -101,6 +101,11 @@ class Timers:
                 self._dead -= 1
         return fired
 
+    def due_by(self, now: int) -> bool:
+        """Tell whether a pass at `now` has timers to look at."""
+        heap = self._heap
+        return bool(self._asked) or (bool(heap) and heap[0][0] <= now)
+
     def again(self, record: TimerRecord, now: int) -> None:
         """Arm the next turn of a repeating record, one period after the last was due; missed turns are skipped."""
         record.alive = True

@@ -13,7 +13,6 @@ from regrove.node.core.address import Home
 from regrove.node.core.effects import Push
 from regrove.node.core.isolate import Cell
 from regrove.node.core.mailbox import LINK_FULL, MAILBOX_FULL, OK, mail_of, offer, put
-from regrove.node.core.messages import check, encode
 from regrove.node.core.outcomes import Pushed
 from regrove.node.core.reasons import PoolExhausted, SelfCall, Undecodable
 from regrove.supervisor.reasons import Reason
@@ -77,10 +76,7 @@ class Waiters:
                 self._park(where, debt, message, charge)
         elif isinstance(where, tuple):
             home, slot, generation = where
-            if core.settings.strict:
-                check(wait.message)
-            payload = encode(wait.message)
-            core.forwarding(debt.cell, wait.message)
+            payload = core.encoded(debt.cell, wait.message)
             left = -1 if wait.timeout is None else int(wait.timeout * NANO)
             self._push_far(debt, home, (remote.PUSH, slot, generation, debt.token, left, payload))
         else:

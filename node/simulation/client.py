@@ -15,14 +15,14 @@ from regrove.node.client.errors import CallFailed, CallTimeout
 from regrove.node.client.supervising import SupervisorClient
 from regrove.node.core.address import Address, Home, Name
 from regrove.node.core.mailbox import STALE, UNREACHABLE, Sent
-from regrove.node.core.messages import decode, encode
+from regrove.node.core.messages import check, decode, encode
 from regrove.node.simulation.clock import duration
 from regrove.node.simulation.driver import CLUSTER
 from regrove.node.simulation.network import SimulatedTransport
 from regrove.node.simulation.seeds import key_of
+from regrove.node.simulation.tracing import TracedLinks
 from regrove.transport.handshake import Identity
 from regrove.transport.link import LinkSettings
-from regrove.transport.links import LinkTable
 
 if TYPE_CHECKING:
     from regrove.node.simulation.node import SimulatedNode
@@ -75,9 +75,10 @@ class SimulatedClient:
         self._transport = SimulatedTransport(world.network, "", "client", self._wake)
         application = world.application
         identity = Identity(CLUSTER, HOME, "client", application.name, application.version)
-        self._links = LinkTable(
+        self._links = TracedLinks(
             self._transport, identity, lambda kind, ordinal: key_of(key, kind, ordinal), LinkSettings()
         )
+        self._links.note = self._note
         self._desk = Desk(self._links, Directory(local=True))
         self._open: dict[int, Asked] = {}
         self._pass_at: int | None = None
@@ -100,6 +101,7 @@ class SimulatedClient:
         now = self._world.clock.now
         left = duration(timeout)
         asked = Asked(target, timeout, now + left)
+        check(request)
         payload = encode(request)
         self.refresh()
         token = self._desk.call(target, payload, left)
@@ -111,6 +113,7 @@ class SimulatedClient:
 
     def send(self, target: Target, message: object) -> Sent:
         """Send and be told at once what the link said; falsy unless OK."""
+        check(message)
         payload = encode(message)
         self.refresh()
         sent = self._desk.send(target, payload)
@@ -147,6 +150,9 @@ class SimulatedClient:
             self._desk.update({**rows[0], "cluster": CLUSTER, "nodes": rows[1:]})
 
     # --- its own loop ---
+
+    def _note(self, kind: str, text: str) -> int:
+        return self._world.note("client", kind, text)
 
     def _wake(self) -> None:
         self._due(self._world.clock.now)

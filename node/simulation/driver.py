@@ -15,11 +15,12 @@ from regrove.node.core.effects import Target
 from regrove.node.core.isolate import Cell
 from regrove.node.core.mailbox import OK, Sent
 from regrove.node.core.messages import check, encode
-from regrove.node.core.ports import ControlInput, Inputs, Started
+from regrove.node.core.ports import ControlInput, ControlOutput, Inputs, Started
 from regrove.node.core.remote import SEND
 from regrove.node.simulation.clock import MICROSECOND, SECOND
 from regrove.node.simulation.edge import SimulatedEdge
-from regrove.node.simulation.network import SCHEME, SimulatedTransport
+from regrove.node.simulation.network import SCHEME, Half, SimulatedTransport
+from regrove.node.simulation.packets import Packet
 from regrove.node.simulation.seeds import key_of
 from regrove.node.simulation.tracing import CoreTracer, TracedLinks
 from regrove.supervisor.reasons import Killed
@@ -41,7 +42,7 @@ class Life:
 
     __slots__ = (
         "armed", "begin_by", "control", "core", "dead", "edge", "extra", "finish_at", "home", "links", "pass_at",
-        "peers", "place", "started", "stopped", "transport", "tree_begun", "world",
+        "peers", "place", "started", "stopped", "transport", "tree_begun", "woken", "world",
     )  # fmt: skip
 
     def __init__(self, place: SimulatedCore, home: Home) -> None:
@@ -56,11 +57,13 @@ class Life:
         self.begin_by = 0
         self.pass_at: int | None = None  # when the next pass is due
         self.armed: int | None = None  # the soonest alarm that is set for a pass
+        self.woken = False  # a pass is set for this very instant
         self.finish_at: int | None = None  # set while a pass runs
         self.extra = 0  # ns that the next pass takes longer
         self.control: list[ControlInput] = []
         node = place.node
         self.transport = SimulatedTransport(world.network, node.name, place.name, self.wake, place.index)
+        self.transport.frame_came = self.frame_came
         self.transport.last_event = place.last_event
         self.links = self._make_links()
         self.edge = SimulatedEdge(
@@ -81,6 +84,8 @@ class Life:
         tree = world.application.build(settings.place)
         world.captured.add(world.application.tree, tree)
         self.core = Core(settings, tree, self.links, logger, place.tracer)
+        assert self.core.crossing is not None
+        place.tracer.bytes_of = self.core.crossing.taken
 
     def _make_links(self) -> TracedLinks:
         world, bounds = self.world, self.world.application.bounds
@@ -109,49 +114,90 @@ class Life:
 
     def wake(self) -> None:
         """There is an input: a pass as soon as the one under way is over."""
-        if self.finish_at is None:
-            self.due(self.world.clock.now)
+        if self.finish_at is None and not self.woken and not self.dead:
+            self.woken = True
+            now = self.world.clock.now
+            self.world.clock.at(now, self.place.rank.at(now), self._woken)
+
+    def frame_came(self, half: Half, frame: object, cause: int) -> bool:
+        """Take a frame at once, when the core would do nothing else at this instant; False leaves it to `wake`."""
+        place = self.place
+        if (
+            self.finish_at is not None or self.woken or place.pauses or place.node.pauses or self.transport.inbox
+            or type(frame) is not Packet or not half.open
+        ):  # fmt: skip
+            return False
+        clock = self.world.clock
+        now = clock.now
+        if not clock.free_until(now):
+            return False
+        if self.links.take(half.number, frame, now) or self.links.owes or place.slowness != 1 or self.extra:
+            self._pass(now)
+        return True
+
+    def _woken(self, _: None) -> None:
+        self.woken = False
+        if self.finish_at is None and not self.dead and not self.place.paused:
+            self._pass(self.world.clock.now)
 
     def due(self, time: int) -> None:
-        """Have a pass at `time`, or sooner if one is planned sooner."""
-        if self.dead or (self.pass_at is not None and self.pass_at <= time):
-            return
+        """Have the next pass at `time`, unless something wakes the core before."""
         self.pass_at = time
         if self.armed is None or time < self.armed:
-            self._arm(time)
+            self.armed = time
+            self.world.clock.at(time, self.place.rank.at(time), self._alarm, time)
 
-    def _arm(self, time: int) -> None:
-        self.armed = time
-        self.world.clock.at(time, self.place.rank.at(time), self._pass, time)
+    def _alarm(self, time: int) -> None:
+        if self.armed != time:
+            return  # a sooner one took its place
+        self.armed = None
+        if self.dead or self.finish_at is not None or self.woken or self.pass_at is None or self.place.paused:
+            return  # the pass under way, or the resumption, sets the next one
+        if self.pass_at > time:
+            self.due(self.pass_at)  # one alarm is enough: what was put off is set again only now
+        else:
+            self._pass(time)
 
     def _pass(self, time: int) -> None:
-        if self.dead:
-            return
-        if self.armed == time:
-            self.armed = None
-        if self.pass_at != time or self.place.paused:
-            # One alarm is enough: the planned pass was put off, so it is set again only now.
-            if self.pass_at is not None and self.armed is None and not self.place.paused:
-                self._arm(self.pass_at)
-            return
         self.pass_at = None
-        core, clock = self.core, self.world.clock
+        core, place = self.core, self.place
+        if self.transport.inbox:
+            self.transport.poll()
+        if not self.links.happened(time) and self._rests(time):
+            self._grant(time)
+            return
         control, self.control = self.control, []
-        self.transport.poll()
         before = core.counters.callbacks
-        core.step(time, Inputs(control, self.edge.collect(), EPOCH + time + self.place.drift))
+        core.step(time, Inputs(control, self.edge.collect(), EPOCH + time + place.drift))
         if self.peers is not None and not self.tree_begun:
             self._begin_tree()
         callbacks = core.counters.callbacks - before
         self.world.callbacks += callbacks
-        cost = (PASS_COST + callbacks * CALLBACK_COST) * self.place.slowness + self.extra
+        end = self.finish_at = time + (PASS_COST + callbacks * CALLBACK_COST) * place.slowness + self.extra
         self.extra = 0
-        end = self.finish_at = time + cost
+        clock = self.world.clock
         if clock.free_until(end):
             clock.now = end
             self._finish(end)
         else:
-            clock.at(end, self.place.rank.at(end), self._finish, end)
+            clock.at(end, place.rank.at(end), self._finish, end)
+
+    def _rests(self, time: int) -> bool:
+        core = self.core
+        return (
+            not core.ready and not self.control and self.tree_begun and self.place.slowness == 1 and not self.extra
+            and not (core.supervising.owes or core.stalled or self.edge.pending or core.timers.due_by(time))
+        )  # fmt: skip
+
+    def _grant(self, time: int) -> None:
+        """Only the links had something to do: credit came, or is to be granted. That costs the core no pass."""
+        links, core = self.links, self.core
+        links.flush(time)
+        timer, deadline = core.timers.next(), links.deadline()
+        if deadline is None or (timer is not None and timer < deadline):
+            deadline = timer
+        if deadline is not None:
+            self.due(deadline)
 
     def _finish(self, end: int) -> None:
         if self.dead:
@@ -159,18 +205,26 @@ class Life:
         if self.place.paused:
             self.place.on_resume.append(lambda: self._finish(self.world.clock.now))
             return
-        outputs = self.core.finish(end)
         self.finish_at = None
+        outputs = self.core.finish(end)
         if outputs.io:
             self.edge.submit(outputs.io)
-        for item in outputs.control:
+        if outputs.control:
+            self._report(outputs.control)
+        deadline = outputs.deadline
+        if outputs.busy or self.control or self.transport.inbox or self.edge.pending or self._may_begin():
+            self.due(end)
+            return
+        if not self.tree_begun and self.peers is not None:
+            deadline = self.begin_by if deadline is None else min(deadline, self.begin_by)
+        if deadline is not None:
+            self.due(deadline if deadline > end else end)
+
+    def _report(self, items: list[ControlOutput]) -> None:
+        for item in items:
             if isinstance(item, Started):
                 self.started = True
             self.place.node.reported(self, item)
-        if outputs.busy or self.control or self.transport.pending() or self.edge.pending or self._may_begin():
-            self.due(end)
-        elif outputs.deadline is not None:
-            self.due(max(outputs.deadline, end))
 
     # --- what a test does to it ---
 
@@ -208,7 +262,6 @@ class Life:
         """Start the tree once the links to `peers` are up."""
         self.peers = peers
         self.begin_by = self.world.clock.now + LINKS_LIMIT
-        self.due(self.begin_by)
         self.wake()
 
     def _begin_tree(self) -> None:
@@ -309,7 +362,6 @@ class SimulatedCore:
         for action in waiting:
             action()
         if self.life is not None and not self.life.dead and self.life.finish_at is None:
-            self.life.pass_at = None
             self.life.wake()
 
     def __repr__(self) -> str:

@@ -12,10 +12,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Final
+from typing import Any, Final
 
 from regrove.node.simulation.clock import MICROSECOND, MILLISECOND, Clock
 from regrove.node.simulation.faults import LOSS, PROFILES, Plan
+from regrove.node.simulation.packets import data_of
 from regrove.node.simulation.seeds import SLICE_BITS, Distribution, Draws, Lane, slice_of
 from regrove.transport.base import Handler, TransportError
 
@@ -35,7 +36,9 @@ SCHEME: Final = "sim://"
 class Way:
     """One direction of a connection: what is under way on it, in order."""
 
-    __slots__ = ("connection", "draws", "latency", "latest", "parents", "source", "stuck", "target", "wire")
+    __slots__ = (
+        "arrivals", "connection", "draws", "latency", "latest", "parents", "source", "stuck", "target", "wire",
+    )  # fmt: skip
 
     def __init__(self, connection: Connection, source: Half, target: Half, draws: Lane, latency: Distribution) -> None:
         self.connection = connection
@@ -46,6 +49,7 @@ class Way:
         self.wire: deque[bytes] = deque()
         self.parents: deque[int] = deque()
         self.latest = 0
+        self.arrivals: deque[int] | None = None  # where `emit` puts the events of frames that a tracer waits for
         self.stuck = False  # the first frame met a cut; `Network.heal` sets it going again
 
 
@@ -85,6 +89,7 @@ class SimulatedTransport:
         self.core = core  # `n0@sim/1`: the place, the same in every life
         self.index = index
         self.wake = wake
+        self.frame_came: Callable[[Half, Any, int], bool] = _not_taken  # offered a frame before it goes into the inbox
         self.dead = False
         self.dropped = 0  # frames for sessions that were closed here
         self.cause = 0  # the sequence of the trace event that brought the frame now being handed over
@@ -92,7 +97,7 @@ class SimulatedTransport:
         self._handler: Handler | None = None
         self._halves: dict[int, Half] = {}
         self._last = 0
-        self._inbox: deque[tuple[Half, bytes | None, str, int]] = deque()
+        self.inbox: deque[tuple[Half, bytes | None, str, int]] = deque()
         self._endpoints: list[str] = []
 
     def attach(self, handler: Handler) -> None:
@@ -141,7 +146,7 @@ class SimulatedTransport:
 
     def poll(self) -> bool:
         """Hand what has arrived to the handler."""
-        handler, inbox = self._handler, self._inbox
+        handler, inbox = self._handler, self.inbox
         assert handler is not None
         while inbox:
             half, frame, word, cause = inbox.popleft()
@@ -163,12 +168,12 @@ class SimulatedTransport:
     def arrived(self, half: Half, frame: bytes | None, word: str, cause: int) -> None:
         """Take what the network brings."""
         if not self.dead:
-            self._inbox.append((half, frame, word, cause))
+            self.inbox.append((half, frame, word, cause))
             self.wake()
 
     def pending(self) -> bool:
         """Whether something has arrived."""
-        return bool(self._inbox)
+        return bool(self.inbox)
 
     def fds(self) -> tuple[int, ...]:
         """There are none."""
@@ -198,7 +203,7 @@ class SimulatedTransport:
 
     def _leave(self) -> None:
         self.dead = True
-        self._inbox.clear()
+        self.inbox.clear()
         self._halves.clear()
         for endpoint in self._endpoints:
             self.network.unlisten(endpoint, self)
@@ -209,6 +214,10 @@ class SimulatedTransport:
 
 def _none() -> int:
     return 0
+
+
+def _not_taken(_half: Half, _frame: Any, _cause: int) -> bool:
+    return False
 
 
 class Network:
@@ -259,7 +268,7 @@ class Network:
 
     def under_way(self, source: str, target: str) -> list[bytes]:
         """Return the frames between two places that have not arrived, in order for each connection."""
-        return [frame for way in self._between(source, target) for frame in way.wire]
+        return [data_of(frame) for way in self._between(source, target) for frame in way.wire]
 
     def _between(self, source: str, target: str) -> Iterator[Way]:
         for way in list(self._ways):
@@ -398,9 +407,12 @@ class Network:
             return
         frame = way.wire.popleft()
         event = self.emit(way, frame, way.parents.popleft())
-        way.target.owner.arrived(way.target, frame, "", event)
         if way.connection.over and not way.wire:
             self._ways.pop(way, None)
+        owner = way.target.owner
+        if not owner.dead and not owner.frame_came(way.target, frame, event):
+            owner.inbox.append((way.target, frame, "", event))
+            owner.wake()
 
     # --- ends ---
 

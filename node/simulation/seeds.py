@@ -83,7 +83,10 @@ class Lane:
     def next(self) -> int:
         """Draw for the next ordinal: 64 bits."""
         self.ordinal = ordinal = self.ordinal + 1
-        return mix(self.key + ordinal * _GOLDEN)
+        value = (self.key + (ordinal + 1) * _GOLDEN) & MASK  # `mix`, written out: one draw a frame
+        value = ((value ^ (value >> 30)) * 0xBF58_476D_1CE4_E5B9) & MASK
+        value = ((value ^ (value >> 27)) * 0x94D0_49BB_1331_11EB) & MASK
+        return value ^ (value >> 31)
 
     def at(self, ordinal: int) -> int:
         """Draw for a given ordinal, whatever was drawn before."""

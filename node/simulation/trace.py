@@ -8,18 +8,20 @@ Two runs are equal when their digests are; `first_difference` names the first ev
 from __future__ import annotations
 
 import json
-import sys
-from array import array
 from collections import deque
 from collections.abc import Iterable, Iterator
 from hashlib import blake2b
 from itertools import zip_longest
+from operator import itemgetter
 from typing import IO, Final, NamedTuple
+
+import msgpack
 
 from regrove.node.simulation.clock import written
 
 KEPT: Final = 200_000  # events kept for stories; the hash covers all
-_BATCH_WORDS: Final = 8 * 512
+_BATCH: Final = 1_024  # rows hashed at once
+_HASHED: Final = itemgetter(0, 1, 2, 3, 4, 5, 6, 7)  # all but the text
 
 Row = tuple[int, int, int, str, str, int, str, int, str]
 
@@ -47,49 +49,33 @@ class Trace:
     """The events of one run. Iterating yields `Event`s, oldest kept first."""
 
     def __init__(self, kept: int = KEPT) -> None:
-        self._rows: deque[Row] = deque(maxlen=kept)
-        self._words = array("Q")
+        self._rows: deque[Row] = deque(maxlen=max(kept, 1))
+        self._fresh: list[Row] = []  # what is not hashed yet, nor among the rows kept
         self._hash = blake2b(digest_size=16)
-        self._names: dict[str, int] = {}
+        self._pack = msgpack.Packer(unicode_errors="surrogatepass").pack
         self.sequence = 0
 
     def emit(
         self, time: int, parent: int, node: str, path: str, incarnation: int, kind: str, digest: int, text: str = ""
     ) -> int:
-        """Add one event; return its sequence number, the `parent` of what it causes."""
+        """Add one event; return its sequence number, the `parent` of what it causes. `digest` has at most 64 bits."""
         self.sequence = sequence = self.sequence + 1
-        self._rows.append((time, sequence, parent, node, path, incarnation, kind, digest, text))
-        names = self._names
-        number = names.get(node)
-        if number is None:
-            number = self._intern(node)
-        place = names.get(path)
-        if place is None:
-            place = self._intern(path)
-        sort = names.get(kind)
-        if sort is None:
-            sort = self._intern(kind)
-        words = self._words
-        words.extend((time, sequence, parent, number, place, incarnation, sort, digest & 0xFFFF_FFFF_FFFF_FFFF))
-        if len(words) >= _BATCH_WORDS:
+        fresh = self._fresh
+        fresh.append((time, sequence, parent, node, path, incarnation, kind, digest, text))
+        if len(fresh) >= _BATCH:
             self._absorb()
         return sequence
 
-    def _intern(self, name: str) -> int:
-        self._absorb()
-        number = self._names[name] = len(self._names) + 1
-        data = name.encode("utf-8", "surrogatepass")
-        self._hash.update(b"%d:" % len(data) + data)
-        return number
-
     def _absorb(self) -> None:
-        words = self._words
-        if not words:
-            return
-        if sys.byteorder == "big":
-            words.byteswap()
-        self._hash.update(words.tobytes())
-        del words[:]
+        fresh = self._fresh
+        self._rows.extend(fresh)
+        for row in map(_HASHED, fresh):
+            self._hash.update(self._pack(row))
+        fresh.clear()
+
+    def _kept(self) -> deque[Row]:
+        self._absorb()
+        return self._rows
 
     @property
     def digest(self) -> str:
@@ -100,13 +86,13 @@ class Trace:
     @property
     def dropped(self) -> int:
         """How many of the oldest events are no longer kept; they are in the digest."""
-        return self.sequence - len(self._rows)
+        return self.sequence - len(self._kept())
 
     def __iter__(self) -> Iterator[Event]:
-        return map(Event._make, self._rows)
+        return map(Event._make, self._kept())
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self._kept())
 
     def undelivered(self, reason: str | None = None) -> list[Event]:
         """Return the messages that reached nobody; `reason` is a word of `Sent` such as `"STALE"`."""
@@ -119,9 +105,10 @@ class Trace:
     def causes(self, sequence: int, most: int = 40) -> list[Event]:
         """Return the event and what led to it, oldest first, at most `most`."""
         first = self.dropped + 1
+        rows = self._kept()
         chain: list[Event] = []
         while sequence >= first and len(chain) < most:
-            event = Event._make(self._rows[sequence - first])
+            event = Event._make(rows[sequence - first])
             chain.append(event)
             sequence = event.parent
         chain.reverse()
@@ -130,7 +117,7 @@ class Trace:
     def write(self, file: IO[str]) -> None:
         """Write the kept events as JSON lines, the digest in the first."""
         file.write(json.dumps({"digest": self.digest, "events": self.sequence, "dropped": self.dropped}) + "\n")
-        for row in self._rows:
+        for row in self._kept():
             file.write(json.dumps(row) + "\n")
 
     def __repr__(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import traceback
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, cast
 from zlib import crc32
 
 from regrove.node.core.address import Home
@@ -14,11 +14,15 @@ from regrove.node.core.mailbox import Sent
 from regrove.node.core.messages import decode, encode
 from regrove.node.core.outcomes import Outcome
 from regrove.node.simulation.clock import Clock
+from regrove.node.simulation.packets import Packet, PacketDecoder, PacketEncoder
 from regrove.node.simulation.trace import Trace
 from regrove.supervisor.reasons import Reason
+from regrove.transport.credit import CreditError
 from regrove.transport.events import Items, LinkEvent, LinkLost, Resolved
 from regrove.transport.links import LinkTable
+from regrove.transport.wire import Frame, WireError
 
+_FRAMES: Final = 1  # an entry of a link table's inbox
 LOG_LINES: Final = 2_000
 _WORDS: Final = {type(sent.reason).__name__: sent.value for sent in Sent if sent is not Sent.OK}
 
@@ -57,19 +61,22 @@ def _digest_of_parts(value: object) -> int:
 class CoreTracer:
     """The `Tracer` of one core, over all its lives."""
 
-    __slots__ = ("_clock", "_trace", "arrivals", "place")
+    __slots__ = ("_clock", "_trace", "arrivals", "bytes_of", "place")
 
     def __init__(self, trace: Trace, clock: Clock, place: str) -> None:
         self._trace = trace
         self._clock = clock
         self.place = place
+        self.bytes_of: Callable[[object], bytes | None] = _unknown  # of a message, where the core still has them
         self.arrivals: dict[tuple[str, int], deque[int]] = {}  # events of batches that wait to be read, by peer
 
     def handle(self, now: int, cell: Cell, message: Any, cause: int) -> int:
         """A message is about to be handled."""
-        digest = digest_of(message)
-        name = type(message).__name__
-        return self._trace.emit(self._clock.now, cause, self.place, cell.path, cell.incarnation, "handle", digest, name)
+        payload = self.bytes_of(message)
+        digest = digest_of(message) if payload is None else crc32(payload)
+        return self._trace.emit(
+            self._clock.now, cause, self.place, cell.path, cell.incarnation, "handle", digest, type(message).__name__
+        )
 
     def callback(self, now: int, cell: Cell, kind: str, argument: Any, cause: int) -> int:
         """Another callback is about to run."""
@@ -98,8 +105,17 @@ class CoreTracer:
         return self._trace.emit(self._clock.now, cause, self.place, path, 0, kind, crc32(text.encode()), text)
 
 
+def _unknown(_message: object) -> bytes | None:
+    return None
+
+
 class TracedLinks(LinkTable):
-    """A link table that notes in the trace what reached nobody."""
+    """A link table of a simulated world: it writes packets, and notes in the trace what reached nobody."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._encoder = PacketEncoder()
+        self._decoder = PacketDecoder(self.settings.limits)
 
     note: Callable[[str, str], int]
     arrivals: dict[tuple[str, int], deque[int]]  # of the tracer
@@ -110,25 +126,56 @@ class TracedLinks(LinkTable):
         name = type(decode(reason)).__name__
         self.note("undelivered", f"{_WORDS.get(name, name.upper())} from {peer[0]}/{peer[2]}")
 
+    def take(self, number: int, packet: Packet, now: int) -> bool:
+        """Take one packet at once, as `poll` and `receive` do; whether `receive` then has something to give."""
+        session = self._sessions.get(number)
+        if session is None:
+            self.dropped += 1
+            return False
+        session.heard_at = now
+        try:
+            self._frame(session, cast("Frame", packet), now)
+        except (WireError, CreditError):
+            self._inbox.append((_FRAMES, number, (packet,)))  # refused again there, and dealt with
+            return True
+        return bool(self._events)
+
+    @property
+    def owes(self) -> bool:
+        """Whether `flush` has something to write."""
+        return bool(self._dirty or self._granting)
+
     def receive(self, now: int) -> list[LinkEvent]:
         """Take what happened since the last call."""
-        events = super().receive(now)
+        if self._inbox or (self._timers and self._timers[0][0] <= now):
+            events = super().receive(now)
+        else:
+            events, self._events = self._events, []
         met: dict[tuple[str, int], int] = {}
         for event in events:
-            if isinstance(event, Items):
-                peer = (event.peer[0], event.peer[2])
-                at = met.get(peer, 0)
-                met[peer] = at + 1
-                if not event.framed:  # what was put together, or held, has no arrival of its own
-                    self.arrivals.setdefault(peer, deque()).insert(at, 0)
-            elif isinstance(event, LinkLost):
-                for word, count in (("UNKNOWN", event.count), ("UNREACHABLE", event.never_left_count)):
-                    for _ in range(count):
-                        self.note("undelivered", f"{word} to {event.peer[0]}/{event.peer[2]}")
-            elif isinstance(event, Resolved):
-                for _ in range(event.lost):
-                    self.note("undelivered", f"LOST to {event.peer[0]}/{event.peer[2]}")
+            if type(event) is not Items:
+                self._note(event)
+                continue
+            peer = (event.peer[0], event.peer[2])
+            at = met[peer] = met.get(peer, -1) + 1
+            if not event.framed:  # what was put together, or held, has no arrival of its own
+                self.arrivals.setdefault(peer, deque()).insert(at, 0)
         return events
+
+    def _note(self, event: LinkEvent) -> None:
+        if isinstance(event, LinkLost):
+            for word, count in (("UNKNOWN", event.count), ("UNREACHABLE", event.never_left_count)):
+                for _ in range(count):
+                    self.note("undelivered", f"{word} to {event.peer[0]}/{event.peer[2]}")
+        elif isinstance(event, Resolved):
+            for _ in range(event.lost):
+                self.note("undelivered", f"LOST to {event.peer[0]}/{event.peer[2]}")
+
+    def happened(self, now: int) -> bool:
+        """Whether the core must hear of something; what that is the next `receive` gives."""
+        if self._inbox or (self._timers and self._timers[0][0] <= now):
+            self._events = super().receive(now)
+        return bool(self._events)
 
 
 class Log:

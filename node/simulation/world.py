@@ -19,6 +19,7 @@ from regrove.node.simulation.clock import MILLISECOND, Clock, written
 from regrove.node.simulation.faults import PROFILES, Faults, Layout, Plan
 from regrove.node.simulation.network import Network, Way
 from regrove.node.simulation.node import ControlLinks, SimulatedNode
+from regrove.node.simulation.packets import Packet
 from regrove.node.simulation.seeds import MASK, Draws, Ratio, holds
 from regrove.node.simulation.shared import Captured
 from regrove.node.simulation.stage import Stage
@@ -139,13 +140,19 @@ class World:
         """Trace something that happened to a node, a link or the test."""
         return self.trace.emit(self.clock.now, cause, path, "", 0, kind, crc32(text.encode()), text)
 
-    def _frame(self, way: Way, frame: bytes, parent: int) -> int:
+    def _frame(self, way: Way, frame: Any, parent: int) -> int:
         source, target = way.source.owner, way.target.owner
-        event = self.trace.emit(self.clock.now, parent, target.core, source.core, 0, "frame", crc32(frame), "")
-        if frame[3] == BATCH:
-            arrivals = self._arrivals.get(target.core)
-            if arrivals is not None and source.node:
-                arrivals.setdefault((source.node, source.index), deque()).append(event)
+        if type(frame) is Packet:
+            digest, batch = frame.digest, frame.type == BATCH
+        else:
+            digest, batch = crc32(frame), frame[3] == BATCH
+        event = self.trace.emit(self.clock.now, parent, target.core, source.core, 0, "frame", digest)
+        if batch:
+            arrivals = way.arrivals
+            if arrivals is None:
+                known = self._arrivals.get(target.core, {}) if source.node else {}
+                arrivals = way.arrivals = known.setdefault((source.node, source.index), deque())
+            arrivals.append(event)
         return event
 
     # --- what cores ask of their world ---

@@ -266,7 +266,7 @@ def test_a_group_message_is_encoded_once_for_all_the_other_cores(monkeypatch: An
         return real(value)
 
     monkeypatch.setattr(messages, "encode", encode)
-    pair.a.core.settings = pair.a.core.settings.__class__(pair.a.core.home)
+    pair.a.core.crossing = None
     pair.tell(pair.a, "root/a", "go")
     assert counted == [6]
     assert log.count("hi") == 6

@@ -1,0 +1,62 @@
+"""What a simulated core does with each message: it crosses the real codec once and is held against its annotations.
+
+On a real core an immutable message passes by reference and nothing checks it; here what does not survive the wire, or
+holds what its annotation forbids, fails in the first test. What was crossed is remembered until it is handled, so that
+a tracer need not encode it again.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from regrove.node.core.codec import decode, encode
+from regrove.node.core.copying import prepare
+from regrove.node.core.inspection import check
+from regrove.node.core.tables import TABLES
+
+REMEMBERED: Final = 10_000  # messages that wait to be handled; beyond it they are encoded again when traced
+
+
+class Strict:
+    """The codec of one core's messages, crossed and checked."""
+
+    __slots__ = ("_bytes", "_fixed", "_fresh", "_last")
+
+    def __init__(self) -> None:
+        self._fixed = TABLES.fixed
+        self._fresh: dict[int, tuple[object, bytes]] = {}  # by identity, which the value held here keeps its own
+        self._last: object = self  # an immutable message sent to several is checked and encoded once
+        self._bytes = b""
+
+    def encoded(self, value: Any) -> bytes:
+        """Check and encode. Raises Misuse, UnsendableValue."""
+        if value is self._last:
+            return self._bytes
+        check(value)
+        payload = encode(value)
+        if type(value) in self._fixed:
+            self._last, self._bytes = value, payload
+        return payload
+
+    def arrived(self, payload: bytes) -> Any:
+        """Decode what a link brought; decoding holds it against its annotations. Raises DecodeError."""
+        value = decode(payload)
+        self.remember(value, payload)
+        return value
+
+    def remember(self, value: object, payload: bytes) -> None:
+        """Keep the bytes of a message until it is handled."""
+        if len(self._fresh) >= REMEMBERED:
+            self._fresh.clear()
+        self._fresh[id(value)] = (value, payload)
+
+    def prepare(self, value: Any) -> tuple[Any, int]:
+        """Give what another isolate of this core gets, with its charge. Raises Misuse, UnsendableValue."""
+        charge = self._fixed.get(type(value))
+        arrived = self.arrived(self.encoded(value))
+        return arrived, prepare(value)[1] if charge is None else charge
+
+    def taken(self, value: object) -> bytes | None:
+        """Give the bytes of a message that is about to be handled, once; None when they are not known."""
+        found = self._fresh.pop(id(value), None)
+        return found[1] if found is not None and found[0] is value else None
