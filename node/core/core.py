@@ -77,6 +77,7 @@ class CoreSettings:
     buggify: Callable[[str, str], bool] | None = None
     sometimes: Callable[[str, bool], None] | None = None
     words: Words = field(default_factory=own_words)
+    start_fault: Callable[[str], None] | None = None  # gets the path of each isolate about to start; may raise
 
     @property
     def place(self) -> Place:

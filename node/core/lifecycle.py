@@ -77,6 +77,8 @@ class Lifecycle:
     def construct(self, cell: Cell) -> Any:
         """Build the user's isolate, afresh; answers its `start`."""
         assert cell.factory is not None
+        if self.core.settings.start_fault is not None:
+            self.core.settings.start_fault(cell.path)
         factory, args, kwargs = cell.factory
         isolate = factory(*(self._fresh(value) for value in args), **{k: self._fresh(v) for k, v in kwargs.items()})
         if not isinstance(isolate, Isolate):

@@ -29,7 +29,7 @@ from regrove.node.core.address import Address, Caller, Home
 from regrove.node.core.errors import DecodeError
 from regrove.node.core.isolate import Cell, Request
 from regrove.node.core.mailbox import LINK_FULL, OK, TOO_LARGE, UNREACHABLE, Sent, deliver_system, offer, put_all
-from regrove.node.core.messages import check, decode, decode_all, encode
+from regrove.node.core.messages import decode, decode_all, encode
 from regrove.node.core.ordering import MailOrder
 from regrove.node.core.outcomes import Failed, Pushed, Replied, Undelivered
 from regrove.node.core.reasons import Undecodable, Unknown, Unreachable

@@ -39,6 +39,34 @@ def written(ns: int) -> str:
     return f"{ns // SECOND}.{ns % SECOND // 1000:06d}s"
 
 
+class Skew:
+    """A clock that drifts: what it shows, and when it will show a time. `ppm` millionths fast, or slow below 0."""
+
+    __slots__ = ("_shown", "_since", "ppm")
+
+    def __init__(self) -> None:
+        self.ppm = 0
+        self._since = 0
+        self._shown = 0
+
+    def local(self, time: int) -> int:
+        """Return what it shows at `time`."""
+        passed = time - self._since
+        return self._shown + passed + passed * self.ppm // 1_000_000
+
+    def real(self, local: int) -> int:
+        """Return the first instant at which it shows `local` or more."""
+        passed = -((self._shown - local) * 1_000_000 // (1_000_000 + self.ppm))
+        while self.local(self._since + passed) < local:
+            passed += 1
+        return self._since + passed
+
+    def drift(self, now: int, ppm: int) -> None:
+        """Run `ppm` faster from now on than it did."""
+        self._shown, self._since = self.local(now), now
+        self.ppm = max(self.ppm + ppm, -900_000)
+
+
 class Clock:
     """The present instant and what is still to happen. Nothing moves it but `step`."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from regrove.node.simulation.plan import DISK_FULL, DISK_SLOW, SYNC_FAILS
 from regrove.node.simulation.seeds import Draws, Ratio, below, holds
 
 TORN: Final = Ratio(1, 2)  # how often the first write that a power loss does not keep is kept in part
@@ -59,6 +60,7 @@ class Disk:
         self.full = False
         self.failing_sync = False
         self.slow = 1  # every operation takes this many times as long
+        self._ails: dict[str, list[int]] = {}
         self.torn: Ratio = TORN
         self.failed_syncs = 0
         self.refused_writes = 0
@@ -176,8 +178,25 @@ class Disk:
                 _apply(file.durable, offset, data[: ((tear >> 20) & 0xFFFFF) * len(data) >> 20])
         return len(pending) - keep
 
+    def ails(self, what: str, strength: int) -> None:
+        """Begin a fault of a kind of the plan; those of one kind may overlap."""
+        self._ails.setdefault(what, []).append(strength)
+        self._feel()
+
+    def recovers(self, what: str, strength: int) -> None:
+        """End one; nothing when the disk was healed meanwhile."""
+        if strength in self._ails.get(what, ()):
+            self._ails[what].remove(strength)
+            self._feel()
+
+    def _feel(self) -> None:
+        self.full = bool(self._ails.get(DISK_FULL))
+        self.failing_sync = bool(self._ails.get(SYNC_FAILS))
+        self.slow = max(self._ails.get(DISK_SLOW, ()), default=1)
+
     def heal(self) -> None:
         """Make the disk healthy; what is lost stays lost."""
+        self._ails.clear()
         self.full = False
         self.failing_sync = False
         self.slow = 1

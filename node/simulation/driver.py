@@ -17,11 +17,12 @@ from regrove.node.core.mailbox import OK, Sent
 from regrove.node.core.messages import check, encode
 from regrove.node.core.ports import ControlInput, ControlOutput, Inputs, Started
 from regrove.node.core.remote import SEND
-from regrove.node.simulation.clock import MICROSECOND, SECOND
+from regrove.node.simulation.clock import MICROSECOND, SECOND, Skew
 from regrove.node.simulation.edge import SimulatedEdge
 from regrove.node.simulation.network import SCHEME, Half, SimulatedTransport
 from regrove.node.simulation.packets import Packet
-from regrove.node.simulation.seeds import key_of
+from regrove.node.simulation.plan import START_FAILS
+from regrove.node.simulation.seeds import Ratio, holds, key_of
 from regrove.node.simulation.tracing import CoreTracer, TracedLinks
 from regrove.supervisor.reasons import Killed
 from regrove.transport.handshake import Identity
@@ -35,6 +36,10 @@ CALLBACK_COST: Final = 1 * MICROSECOND
 LINKS_LIMIT: Final = 2 * SECOND  # a tree waits so long for the links to its peers, then starts without
 EPOCH: Final = 1_767_225_600 * SECOND  # the wall clock starts at 2026-01-01 00:00 UTC
 CLUSTER: Final = "sim"
+
+
+class InjectedFault(Exception):
+    """What a fault of the plan raises in an isolate."""
 
 
 class Life:
@@ -70,6 +75,7 @@ class Life:
             node.name, place.index, world.clock, world.draws, world.tcp, node.disk, world.application.bounds,
             world.resolve_host, self.wake, world.roots,
         )  # fmt: skip
+        self.edge.offloads.ailing = place
         settings = CoreSettings(
             home=home,
             cores=len(node.cores),
@@ -79,6 +85,7 @@ class Life:
             strict=True,
             buggify=world.buggify,
             sometimes=world.sometimes,
+            start_fault=place.start_fault,
         )
         logger = world.log.bind(node=node.name, core=place.index)
         tree = world.application.build(settings.place)
@@ -131,7 +138,8 @@ class Life:
         now = clock.now
         if not clock.free_until(now):
             return False
-        if self.links.take(half.number, frame, now) or self.links.owes or place.slowness != 1 or self.extra:
+        links = self.links
+        if links.take(half.number, frame, place.local(now)) or links.owes or place.slowness != 1 or self.extra:
             self._pass(now)
         return True
 
@@ -163,12 +171,13 @@ class Life:
         core, place = self.core, self.place
         if self.transport.inbox:
             self.transport.poll()
-        if not self.links.happened(time) and self._rests(time):
-            self._grant(time)
+        local = place.local(time)
+        if not self.links.happened(local) and self._rests(local):
+            self._grant(local)
             return
         control, self.control = self.control, []
         before = core.counters.callbacks
-        core.step(time, Inputs(control, self.edge.collect(), EPOCH + time + place.drift))
+        core.step(local, Inputs(control, self.edge.collect(), EPOCH + local + place.wall_offset))
         if self.peers is not None and not self.tree_begun:
             self._begin_tree()
         callbacks = core.counters.callbacks - before
@@ -182,22 +191,22 @@ class Life:
         else:
             clock.at(end, place.rank.at(end), self._finish, end)
 
-    def _rests(self, time: int) -> bool:
+    def _rests(self, local: int) -> bool:
         core = self.core
         return (
             not core.ready and not self.control and self.tree_begun and self.place.slowness == 1 and not self.extra
-            and not (core.supervising.owes or core.stalled or self.edge.pending or core.timers.due_by(time))
+            and not (core.supervising.owes or core.stalled or self.edge.pending or core.timers.due_by(local))
         )  # fmt: skip
 
-    def _grant(self, time: int) -> None:
+    def _grant(self, local: int) -> None:
         """Only the links had something to do: credit came, or is to be granted. That costs the core no pass."""
         links, core = self.links, self.core
-        links.flush(time)
+        links.flush(local)
         timer, deadline = core.timers.next(), links.deadline()
         if deadline is None or (timer is not None and timer < deadline):
             deadline = timer
         if deadline is not None:
-            self.due(deadline)
+            self.due(self.place.real(deadline))
 
     def _finish(self, end: int) -> None:
         if self.dead:
@@ -206,12 +215,12 @@ class Life:
             self.place.on_resume.append(lambda: self._finish(self.world.clock.now))
             return
         self.finish_at = None
-        outputs = self.core.finish(end)
+        outputs = self.core.finish(self.place.local(end))
         if outputs.io:
             self.edge.submit(outputs.io)
         if outputs.control:
             self._report(outputs.control)
-        deadline = outputs.deadline
+        deadline = None if outputs.deadline is None else self.place.real(outputs.deadline)
         if outputs.busy or self.control or self.transport.inbox or self.edge.pending or self._may_begin():
             self.due(end)
             return
@@ -249,6 +258,11 @@ class Life:
             self.core.supervising.kill(cell.supervising)
         else:
             self.core.signals.kill(cell, Killed())
+        self.wake()
+
+    def crash_isolate(self, cell: Cell) -> None:
+        """End an isolate as a handler that raises does."""
+        self.core.lifecycle.crash(cell, InjectedFault("a fault of the plan"))
         self.wake()
 
     # --- the beginning and the end ---
@@ -292,7 +306,7 @@ class Life:
     def leave(self) -> None:
         """The process ends in order: links say goodbye, then it is gone."""
         if not self.dead:
-            self.links.goodbye("the core has stopped", self.world.clock.now)
+            self.links.goodbye("the core has stopped", self.place.local(self.world.clock.now))
             self.dead = True
             self.transport.destroy()
             self.edge.die()
@@ -319,7 +333,11 @@ class SimulatedCore:
         self.ended: list[dict[str, int]] = []  # the counts of earlier lives
         self.pauses = 0
         self.slowness = 1
-        self.drift = 0
+        self.wall_offset = 0  # ns by which its wall clock was set
+        self.skew: Skew | None = None
+        self.failing_starts = 0
+        self.offload_slowness = 1
+        self.offload_failures = 0
         self.on_resume: list[Callable[[], Any]] = []
         self.rank = world.draws.lane("pass", self.name)
         self.tracer = CoreTracer(world.trace, world.clock, self.name)
@@ -343,6 +361,29 @@ class SimulatedCore:
     def counters(self) -> dict[str, int]:
         """The counters of the present or last life, with `queued`."""
         return {} if self.life is None else self.life.counts()
+
+    def local(self, time: int) -> int:
+        """What its monotonic clock shows at `time`."""
+        return time if self.skew is None else self.skew.local(time)
+
+    def real(self, local: int) -> int:
+        """When its monotonic clock shows `local`."""
+        return local if self.skew is None else self.skew.real(local)
+
+    def drift_by(self, ppm: int) -> None:
+        """Let its clocks run so many millionths faster than they do."""
+        if self.skew is None:
+            self.skew = Skew()
+        self.skew.drift(self.node.world.clock.now, ppm)
+        if self.alive and self.life is not None:
+            self.life.wake()  # its deadlines come at other times now
+
+    def start_fault(self, path: str) -> None:
+        """Called before each start of an isolate. Raises InjectedFault while starts fail here, in half of them."""
+        world = self.node.world
+        if self.failing_starts and holds(world.draws.draw("start-fails", self.name, path), 0, Ratio(1, 2)):
+            world.plan.count(START_FAILS).affected += 1
+            raise InjectedFault("a fault of the plan: this start fails")
 
     def last_event(self) -> int:
         """The last traced event: the cause of what is sent now."""

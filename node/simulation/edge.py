@@ -78,7 +78,7 @@ class SimulatedEdge:
         self._last_handle = 0
         self._open_tokens: dict[int, IoRequest] = {}
         self._done: list[tuple[IoRequest, object]] = []
-        self._offloads = Offloads(self._who, clock, draws, bounds, self.end, self._open_tokens.__contains__)
+        self.offloads = Offloads(self._who, clock, draws, bounds, self.end, self._open_tokens.__contains__)
         self._half_done: dict[int, Work] = {}  # what a write, sync or rename under way may yet have done at a crash
         self.dead = False
 
@@ -108,7 +108,7 @@ class SimulatedEdge:
     @property
     def working(self) -> int:
         """How many file operations and offloads are under way."""
-        return len(self._half_done) + self._offloads.working
+        return len(self._half_done) + self.offloads.working
 
     @property
     def under_way(self) -> int:
@@ -147,7 +147,7 @@ class SimulatedEdge:
             case Open() | Rename() | Remove() | ListFiles():
                 self._begin_on_path(token, wait)
             case Offload():
-                self._offloads.begin(token, wait)
+                self.offloads.begin(token, wait)
             case _:
                 raise Misuse(f"the simulated edge does not know {wait!r}")
 
@@ -426,7 +426,7 @@ class SimulatedEdge:
                 self._interrupt(request, work)
                 if request.handle:
                     touched[request.handle] = None
-        self.dead = self._offloads.dead = True
+        self.dead = self.offloads.dead = True
         for number, held in list(self._handles.items()):
             self._let_go(number, held)
         self._open_tokens.clear()

@@ -1,85 +1,141 @@
-"""The plan: a short explicit list of coarse faults (what, where, when, how long), drawn from the seed or by hand.
+"""What testers write as `faults=`: kinds that draw a plan from the seed, a swarm of them, or a plan by hand.
 
-Places are written `n0` (a node), `n0/1` (a core), `n0>n1` (one way), `n0<>n1` (both ways). A kind draws its faults by
-keyed draws of (kind, virtual second), so taking one kind away moves no fault of another. `loss` and `delay` also feed
-the noise, one keyed draw a frame. Every kind counts what it armed, what took effect and what that touched.
+A kind draws its faults by keyed draws of (kind, virtual second), so taking one kind away moves no fault of another.
+What comes out is a `plan.Plan`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Final, TypeAlias
 
 from regrove.node.core.errors import Misuse
-from regrove.node.simulation.clock import MILLISECOND, SECOND, Span, duration, written
+from regrove.node.simulation.clock import MILLISECOND, SECOND, Span, duration
+from regrove.node.simulation.plan import (
+    BUGGIFY,
+    CLOCK_STEP,
+    CLOG,
+    CRASH_CORE,
+    CRASH_ISOLATE,
+    CRASH_MANAGER,
+    CRASH_NODE,
+    CUT,
+    DELAY,
+    DISK_FULL,
+    DISK_SLOW,
+    DRIFT,
+    DUPLICATE,
+    FRAME_LIMIT,
+    IN_FLIGHT,
+    KINDS,
+    LOSS,
+    MEMORY,
+    OFFLOAD_FAILS,
+    OFFLOAD_SLOW,
+    PAUSE,
+    PROFILES,
+    REFUSE,
+    REORDER,
+    RESET,
+    RESTART,
+    SHAPES,
+    SLOW,
+    SLOW_PEER,
+    SPIKE,
+    START_FAILS,
+    STREAM_RESET,
+    SWIZZLE,
+    SYNC_FAILS,
+    TORN,
+    Counts,
+    Fault,
+    Layout,
+    Noise,
+    Plan,
+    read_plan,
+    refuse_hostile,
+)
 from regrove.node.simulation.seeds import NEVER, Draws, Ratio, between, holds, slice_of
 
-CUT: Final = "cut"
-LOSS: Final = "loss"
-PAUSE: Final = "pause"
-CRASH_CORE: Final = "crash-core"
-CRASH_NODE: Final = "crash-node"
-SLOW: Final = "slow"
-DELAY: Final = "delay"
-SYNC_FAILS: Final = "sync-fails"
-DISK_FULL: Final = "disk-full"
-DISK_SLOW: Final = "disk-slow"
-TORN: Final = "torn"
+__all__ = [
+    "BUGGIFY",
+    "CLOCK_STEP",
+    "CLOG",
+    "CRASH_CORE",
+    "CRASH_ISOLATE",
+    "CRASH_MANAGER",
+    "CRASH_NODE",
+    "CUT",
+    "DELAY",
+    "DISK_FULL",
+    "DISK_SLOW",
+    "DRIFT",
+    "DUPLICATE",
+    "FRAME_LIMIT",
+    "IN_FLIGHT",
+    "KINDS",
+    "LOSS",
+    "MEMORY",
+    "OFFLOAD_FAILS",
+    "OFFLOAD_SLOW",
+    "PAUSE",
+    "PROFILES",
+    "REFUSE",
+    "REORDER",
+    "RESET",
+    "RESTART",
+    "SHAPES",
+    "SLOW",
+    "SLOW_PEER",
+    "SPIKE",
+    "START_FAILS",
+    "STREAM_RESET",
+    "SWIZZLE",
+    "SYNC_FAILS",
+    "TORN",
+    "Counts",
+    "Fault",
+    "Faults",
+    "Kind",
+    "Layout",
+    "Noise",
+    "Plan",
+    "Swarm",
+    "buggify",
+    "clock_step",
+    "clog",
+    "crash",
+    "cut",
+    "delay",
+    "disk",
+    "drift",
+    "duplicate",
+    "frame_limit",
+    "in_flight",
+    "loss",
+    "memory",
+    "offload",
+    "once",
+    "pause",
+    "plan_of",
+    "read",
+    "read_plan",
+    "reorder",
+    "reset",
+    "restart",
+    "slow",
+    "spike",
+    "start_fails",
+    "streams",
+    "swarm",
+    "swizzle",
+]
+
 OFTEN: Final = Ratio(1, 5)
 OFTEN_MAX: Final = 64
-KINDS: Final = (CUT, LOSS, PAUSE, CRASH_CORE, CRASH_NODE, SLOW, DELAY, SYNC_FAILS, DISK_FULL, DISK_SLOW, TORN)
-PROFILES: Final = ("faithful", "hostile")
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """One entry of a plan: `what` happens `where`, from `at` for `lasts` (ns; 0: an instant), `strength` by kind.
-
-    Strength: a factor for slow and disk-slow, ns for delay, else 0.
-    """
-
-    what: str
-    where: str
-    at: int
-    lasts: int = 0
-    strength: int = 0
-
-    def __post_init__(self) -> None:
-        if self.what not in KINDS:
-            raise Misuse(f"Fault(what={self.what!r}): the kinds are {', '.join(KINDS)}")
-        if self.at < 0 or self.lasts < 0:
-            raise Misuse(f"Fault(at={self.at}, lasts={self.lasts}): both are ns >= 0")
-
-    def __str__(self) -> str:
-        length = f" for {written(self.lasts)}" if self.lasts else ""
-        strength = f" x{self.strength}" if self.strength else ""
-        return f"{written(self.at)} {self.what} {self.where}{length}{strength}"
-
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """What there is to break: the number of nodes, and of cores on each."""
-
-    nodes: int
-    cores: int
-
-    def node(self, draw: int) -> str:
-        """Draw a node."""
-        return f"n{slice_of(draw, 0) * self.nodes >> 20}"
-
-    def core(self, draw: int) -> str:
-        """Draw a core."""
-        return f"{self.node(draw)}/{slice_of(draw, 1) * self.cores >> 20}"
-
-    def pair(self, draw: int, arrow: str) -> str | None:
-        """Draw two different nodes, or two different cores of the only node; None when there are no two."""
-        count, form = (self.nodes, "n{}") if self.nodes > 1 else (self.cores, "n0/{}")
-        if count < 2:
-            return None
-        first = slice_of(draw, 0) * count >> 20
-        second = (first + 1 + (slice_of(draw, 1) * (count - 1) >> 20)) % count
-        return f"{form.format(first)}{arrow}{form.format(second)}"
+POINT_STRIKES: Final = Ratio(1, 4)  # how often a buggify point that a seed has switched on strikes
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +156,26 @@ class Kind:
         first = second * OFTEN_MAX
         if holds(draws.at(first, "plan.more", self.what), 0, Ratio(rest, self.often.denominator)):
             whole += 1
-        drawn = (self._one(first + number, second, layout, draws) for number in range(min(whole, OFTEN_MAX)))
-        return [fault for fault in drawn if fault is not None]
+        drawn: list[Fault] = []
+        for number in range(min(whole, OFTEN_MAX)):
+            if self.what == SWIZZLE:
+                drawn += self._swizzle(first + number, second, layout, draws)
+            elif (fault := self._one(first + number, second, layout, draws)) is not None:
+                drawn.append(fault)
+        return drawn
+
+    def _swizzle(self, ordinal: int, second: int, layout: Layout, draws: Draws) -> list[Fault]:
+        """Cut a random subset of nodes off one after the other, and heal them in another order."""
+        first = second * SECOND + (slice_of(draws.at(ordinal, "plan.when", self.what), 0) * SECOND >> 20)
+        length = between(draws.at(ordinal, "plan.size", self.what), *self.lasts)
+        found = []
+        for index in range(layout.nodes if layout.nodes > 1 else 0):
+            draw = draws.at(ordinal, "plan.swizzle", f"n{index}")
+            if holds(draw, 0, Ratio(1, 2)):
+                begin = slice_of(draw, 1) * (length // 2) >> 20
+                end = length // 2 + (slice_of(draw, 2) * (length // 2) >> 20)
+                found.append(Fault(SWIZZLE, f"n{index}<>*", first + begin, max(end - begin, 1)))
+        return found
 
     def _one(self, ordinal: int, second: int, layout: Layout, draws: Draws) -> Fault | None:
         when = draws.at(ordinal, "plan.when", self.what)
@@ -143,7 +217,7 @@ def _scaled(kind: Kind, draw: int) -> Kind:
     return replace(kind, often=often, noise=noise)
 
 
-Faults: TypeAlias = "Kind | Swarm | Fault | Sequence[Faults] | None"
+Faults: TypeAlias = "Kind | Swarm | Fault | Noise | Sequence[Faults] | None"
 
 
 # --- what testers write ---
@@ -165,10 +239,131 @@ def pause(often: tuple[int, int] = (1, 8), lasts: tuple[Span, Span] = ("50ms", "
 
 
 def crash(on: str = "core", often: tuple[int, int] = (1, 8), lasts: tuple[Span, Span] = ("200ms", "3s")) -> Kind:
-    """Kill a core (its manager replaces it), or with `on="node"` a node that loses power and is back after `lasts`."""
-    if _place(on) == "core":
-        return Kind(CRASH_CORE, Ratio(*often), (0, 0))
-    return Kind(CRASH_NODE, Ratio(*often), _span(lasts), on="node")
+    """Kill a core (its manager replaces it), a node (`on="node"`: power is lost, back after `lasts`), ...
+
+    ... a manager (`on="manager"`: its cores die with it, the disk keeps all), or an isolate (`on="isolate"`: it crashes
+    as if its handler had raised; its supervisor restarts it).
+    """
+    kinds = {"core": CRASH_CORE, "node": CRASH_NODE, "manager": CRASH_MANAGER, "isolate": CRASH_ISOLATE}
+    if on not in kinds:
+        raise Misuse(f"crash(on={on!r}): on is one of {', '.join(kinds)}")
+    if on in ("core", "isolate"):
+        return Kind(kinds[on], Ratio(*often), (0, 0))
+    return Kind(kinds[on], Ratio(*often), _span(lasts), on="node")
+
+
+def restart(often: tuple[int, int] = (1, 20), lasts: tuple[Span, Span] = ("200ms", "3s")) -> Kind:
+    """Have a node leave in order, as a rolling upgrade does, and start it again `lasts` later."""
+    return Kind(RESTART, Ratio(*often), _span(lasts), on="node")
+
+
+def memory(often: tuple[int, int] = (1, 20)) -> Kind:
+    """Have a core outgrow its memory limit: its manager drains and replaces it."""
+    return Kind(MEMORY, Ratio(*often), (0, 0))
+
+
+def start_fails(often: tuple[int, int] = (1, 8), lasts: tuple[Span, Span] = ("50ms", "1s")) -> Kind:
+    """Let half of the starts of isolates on a core fail for a while."""
+    return Kind(START_FAILS, Ratio(*often), _span(lasts))
+
+
+def drift(
+    ppm: tuple[int, int] = (-20_000, 20_000),
+    often: tuple[int, int] = (1, 10),
+    lasts: tuple[Span, Span] = ("1s", "20s"),
+) -> Kind:
+    """Let all clocks of a node run fast or slow by `ppm` millionths: timers, `ctx.now()` and the wall clock."""
+    return Kind(DRIFT, Ratio(*often), _span(lasts), ppm, on="node")
+
+
+def clock_step(most: Span = "30s", often: tuple[int, int] = (1, 10)) -> Kind:
+    """Set the wall clock of a node forward or back by up to `most`; `ctx.now()` does not notice."""
+    return Kind(CLOCK_STEP, Ratio(*often), (0, 0), (-duration(most), duration(most)), on="node")
+
+
+def swizzle(often: tuple[int, int] = (1, 20), lasts: tuple[Span, Span] = ("500ms", "5s")) -> Kind:
+    """Cut a random subset of nodes off one after the other, and heal them in another order."""
+    return Kind(SWIZZLE, Ratio(*often), _span(lasts))
+
+
+def reset(often: tuple[int, int] = (1, 8)) -> Kind:
+    """Reset the connections from a place to a place; what is under way on them is lost."""
+    return Kind(RESET, Ratio(*often), (0, 0), arrows=(">",))
+
+
+def clog(
+    rate: tuple[int, int] = (2_000, 200_000),
+    often: tuple[int, int] = (1, 8),
+    lasts: tuple[Span, Span] = ("100ms", "5s"),
+) -> Kind:
+    """Clog a link: only `rate` bytes a second pass one way; what comes faster queues."""
+    return Kind(CLOG, Ratio(*often), _span(lasts), rate, arrows=(">",))
+
+
+def in_flight(
+    frames: tuple[int, int] = (1, 8),
+    often: tuple[int, int] = (1, 8),
+    lasts: tuple[Span, Span] = ("100ms", "5s"),
+) -> Kind:
+    """Let at most `frames` be under way on each connection one way; the sender's transport refuses more meanwhile."""
+    return Kind(IN_FLIGHT, Ratio(*often), _span(lasts), frames, arrows=(">",))
+
+
+def frame_limit(
+    size: tuple[int, int] = (256, 65_536),
+    often: tuple[int, int] = (1, 12),
+    lasts: tuple[Span, Span] = ("100ms", "3s"),
+) -> Kind:
+    """Cut off whoever sends a frame of more than `size` bytes one way, as ZMQ_MAXMSGSIZE does."""
+    return Kind(FRAME_LIMIT, Ratio(*often), _span(lasts), size, arrows=(">",))
+
+
+def duplicate(noise: tuple[int, int] = (1, 2000)) -> Kind:
+    """Let `noise` of all frames arrive twice (`hostile` only)."""
+    return Kind(DUPLICATE, NEVER, (0, 0), noise=Ratio(*noise))
+
+
+def reorder(noise: tuple[int, int] = (1, 2000)) -> Kind:
+    """Let `noise` of all frames overtake the one before on their link (`hostile` only)."""
+    return Kind(REORDER, NEVER, (0, 0), noise=Ratio(*noise))
+
+
+def spike(noise: tuple[int, int] = (1, 500), extra: Span = "50ms") -> Kind:
+    """Let `noise` of all frames take up to `extra` longer, and all behind them on their link."""
+    return Kind(SPIKE, NEVER, (0, 0), (0, duration(extra)), noise=Ratio(*noise))
+
+
+def buggify(noise: tuple[int, int] = (1, 4)) -> Kind:
+    """Let `ctx.buggify(point)` hold `noise` of times at the points a seed switches on; on by itself with any kind."""
+    return Kind(BUGGIFY, NEVER, (0, 0), noise=Ratio(*noise))
+
+
+def streams(
+    resets: bool = True,
+    refuses: bool = True,
+    slow: bool = True,
+    often: tuple[int, int] = (1, 10),
+    lasts: tuple[Span, Span] = ("50ms", "2s"),
+) -> tuple[Kind, ...]:
+    """Break tcp of a node: connections reset, connects refused, slow peers. Partial reads and writes are always on."""
+    wanted = ((STREAM_RESET, resets, (0, 0)), (REFUSE, refuses, (0, 0)), (SLOW_PEER, slow, _span(("1ms", "200ms"))))
+    ratio, span = Ratio(*often), _span(lasts)
+    return tuple(
+        Kind(what, ratio, (0, 0) if what == STREAM_RESET else span, strength, on="node")
+        for what, on, strength in wanted
+        if on
+    )
+
+
+def offload(
+    slow: bool = True,
+    fails: bool = True,
+    often: tuple[int, int] = (1, 10),
+    lasts: tuple[Span, Span] = ("50ms", "2s"),
+) -> tuple[Kind, ...]:
+    """Make what a core offloads slow, or fail with OSError."""
+    wanted = ((OFFLOAD_SLOW, slow, (5, 100)), (OFFLOAD_FAILS, fails, (0, 0)))
+    return tuple(Kind(what, Ratio(*often), _span(lasts), strength) for what, on, strength in wanted if on)
 
 
 def loss(noise: tuple[int, int] = (1, 2000), often: tuple[int, int] = (1, 10)) -> Kind:
@@ -224,6 +419,11 @@ def once(what: str, where: str, at: Span, lasts: Span = 0, strength: int = 0) ->
     return Fault(what, where, duration(at), duration(lasts), strength)
 
 
+def read(path: str | Path) -> tuple[Fault | Noise, ...]:
+    """Read a plan from a file: one fault or noise a line, as a story prints it. Raises Misuse naming the line."""
+    return read_plan(Path(path).read_text().splitlines())
+
+
 def _span(lasts: tuple[Span, Span]) -> tuple[int, int]:
     low, high = duration(lasts[0]), duration(lasts[1])
     if low > high:
@@ -240,74 +440,32 @@ def _place(on: str) -> str:
 # --- the plan of one run ---
 
 
-@dataclass(slots=True)
-class Counts:
-    """What one kind did: planned, took effect, and how many frames, writes or isolates that touched."""
-
-    armed: int = 0
-    fired: int = 0
-    affected: int = 0
-
-
-@dataclass(slots=True)
-class Plan:
-    """The faults of one run: those by hand, and those its kinds draw second by second until the calm."""
-
-    layout: Layout
-    draws: Draws
-    kinds: tuple[Kind, ...] = ()
-    entries: list[Fault] = field(default_factory=list)
-    counts: dict[str, Counts] = field(default_factory=dict)
-    calm: bool = False
-    loss: Ratio = NEVER  # how many of all frames the noise takes
-
-    @classmethod
-    def of(cls, faults: Faults, layout: Layout, draws: Draws) -> Plan:
-        """Read what a tester gave as `faults=`; raises Misuse for anything else."""
-        plan = cls(layout, draws)
-        for item in _flat(faults):
-            match item:
-                case Fault():
-                    plan._arm(item)
-                case Swarm():
-                    plan.kinds += item.choose(draws)
-                case Kind():
-                    plan.kinds += (item,)
-        for kind in plan.kinds:
-            plan.count(kind.what)
-            if kind.what == LOSS:
-                plan.loss = kind.noise
-        return plan
-
-    def second(self, second: int, now: int = 0) -> list[Fault]:
-        """Draw the faults of one virtual second from `now` on, in order of time."""
-        if self.calm:
-            return []
-        each = (kind.draw(second, self.layout, self.draws) for kind in self.kinds)
-        drawn = [fault for faults in each for fault in faults if fault.at >= now]
-        drawn.sort(key=lambda fault: (fault.at, fault.what))
-        for fault in drawn:
-            self._arm(fault)
-        return drawn
-
-    def _arm(self, fault: Fault) -> None:
-        self.entries.append(fault)
-        self.count(fault.what).armed += 1
-
-    def count(self, what: str) -> Counts:
-        """Return the counts of a kind."""
-        return self.counts.setdefault(what, Counts())
-
-    def still(self) -> None:
-        """Begin the calm: draw no more, lose no more."""
-        self.calm = True
-        self.loss = NEVER
+def plan_of(faults: Faults, layout: Layout, draws: Draws, profile: str = "faithful") -> Plan:
+    """Read what a tester gave as `faults=`. Raises Misuse for anything else, and for what the profile forbids."""
+    plan = Plan(layout, draws)
+    flat = list(_flat(faults))
+    offered = [kind for item in flat for kind in (item.kinds if isinstance(item, Swarm) else (item,))]
+    refuse_hostile(offered, profile)
+    for item in flat:
+        match item:
+            case Fault():
+                plan.arm(item)
+            case Noise():
+                plan.hear(item)
+            case Swarm():
+                for kind in item.choose(draws):
+                    plan.enable(kind)
+            case Kind():
+                plan.enable(item)
+    if plan.kinds and BUGGIFY not in plan.noise:
+        plan.noise[BUGGIFY] = Noise(BUGGIFY, POINT_STRIKES)
+    return plan
 
 
-def _flat(faults: Faults) -> Iterator[Fault | Kind | Swarm]:
+def _flat(faults: Faults) -> Iterator[Fault | Noise | Kind | Swarm]:
     if faults is None:
         return
-    if isinstance(faults, Fault | Kind | Swarm):
+    if isinstance(faults, Fault | Noise | Kind | Swarm):
         yield faults
     elif isinstance(faults, Sequence) and not isinstance(faults, str):
         for item in faults:

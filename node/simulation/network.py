@@ -15,9 +15,21 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from regrove.node.simulation.clock import MICROSECOND, MILLISECOND, Clock
-from regrove.node.simulation.faults import LOSS, PROFILES, Plan
 from regrove.node.simulation.packets import data_of
-from regrove.node.simulation.seeds import SLICE_BITS, Distribution, Draws, Lane, slice_of
+from regrove.node.simulation.plan import (
+    CLOG,
+    DELAY,
+    DUPLICATE,
+    FRAME_KINDS,
+    FRAME_LIMIT,
+    IN_FLIGHT,
+    LOSS,
+    PROFILES,
+    REORDER,
+    SPIKE,
+    Plan,
+)
+from regrove.node.simulation.seeds import SLICE_BITS, Distribution, Draws, Lane, holds, mix, slice_of
 from regrove.transport.base import Handler, TransportError
 
 INSIDE: Final = Distribution(
@@ -37,7 +49,8 @@ class Way:
     """One direction of a connection: what is under way on it, in order."""
 
     __slots__ = (
-        "arrivals", "connection", "draws", "latency", "latest", "parents", "source", "stuck", "target", "wire",
+        "arrivals", "connection", "draws", "free_at", "latency", "latest", "parents", "source", "stuck", "target",
+        "wanting", "wire",
     )  # fmt: skip
 
     def __init__(self, connection: Connection, source: Half, target: Half, draws: Lane, latency: Distribution) -> None:
@@ -50,7 +63,19 @@ class Way:
         self.parents: deque[int] = deque()
         self.latest = 0
         self.arrivals: deque[int] | None = None  # where `emit` puts the events of frames that a tracer waits for
+        self.free_at = 0  # when a clogged link has passed what it was given
+        self.wanting = False  # the sender was refused a frame and waits for room
         self.stuck = False  # the first frame met a cut; `Network.heal` sets it going again
+
+    @property
+    def name(self) -> str:
+        """`n0/0>n1/0`; with `~` behind it the way back on a connection that the other end dialled."""
+        back = "~" if self is not self.connection.out else ""
+        return f"{_short(self.source.owner)}>{_short(self.target.owner)}{back}"
+
+
+def _short(owner: SimulatedTransport) -> str:
+    return owner.core.replace("@sim", "")
 
 
 class Half:
@@ -132,6 +157,8 @@ class SimulatedTransport:
             return False
         if half.early is not None:
             half.early.append(frame)
+        elif self.network.full(half.out):
+            return False
         else:
             self.network.carry(half.out, frame, self.last_event())
         return True
@@ -156,6 +183,8 @@ class SimulatedTransport:
             self.cause = cause
             if frame is not None:
                 handler.on_frames(half.number, (frame,))
+            elif word == "room":
+                handler.on_writable(half.number)
             elif word in ("in", "out"):
                 handler.on_session(half.number, word == "in", "")
             else:
@@ -228,7 +257,12 @@ class Network:
         self.clock = clock
         self.plan = plan
         self.hostile = profile == "hostile"
-        self.delays: dict[tuple[str, str], int] = {}  # extra ns from a place to a place
+        self.limits: dict[str, dict[tuple[str, str], list[int]]] = {
+            what: {} for what in (DELAY, CLOG, IN_FLIGHT, FRAME_LIMIT)
+        }  # by kind of fault, from a place to a place, the strengths of those that stand
+        self._delays, self._clogs, self._caps, self._sizes = self.limits.values()
+        self.held = 0  # frames that met a cut
+        self.squeezed = 0  # frames that met one of the limits
         self.frames = 0
         self.lost = 0
         self.resets = 0
@@ -263,8 +297,8 @@ class Network:
         for way in list(self._ways):
             if way.stuck and self.open_between(way.source.owner, way.target.owner):
                 way.stuck = False
-                for _ in range(len(way.wire)):
-                    self._set_out(way, way.draws.next())
+                for frame in way.wire:
+                    self._set_out(way, frame, way.draws.next())
 
     def under_way(self, source: str, target: str) -> list[bytes]:
         """Return the frames between two places that have not arrived, in order for each connection."""
@@ -371,42 +405,121 @@ class Network:
         """Send a frame on its way; here the noise strikes."""
         self.frames += 1
         draw = way.draws.next()
-        ratio = self.plan.loss
-        if ratio.numerator and (draw & 0xFFFFF) * ratio.denominator < ratio.numerator << SLICE_BITS:
-            counts = self.plan.count(LOSS)
-            counts.fired += 1
-            before = self.lost
-            self.lost += 1
-            if not self.hostile:
-                self.reset(way.connection)
-            counts.affected += self.lost - before
+        extra = 0
+        if self.plan.loud:
+            what, strength = self._fate(way, draw)
+            if what == LOSS:
+                self._lose(way)
+                return
+            if what == SPIKE:
+                extra = strength
+            elif what == DUPLICATE:
+                way.wire.append(frame)
+                way.parents.append(parent)
+                if not way.stuck:
+                    self._set_out(way, frame, mix(draw))
+            elif what == REORDER and way.wire:
+                way.wire.insert(len(way.wire) - 1, frame)
+                way.parents.insert(len(way.parents) - 1, parent)
+                if not way.stuck:
+                    self._set_out(way, frame, draw)
+                return
+        if self._sizes and self._too_large(way, frame):
             return
         way.wire.append(frame)
         way.parents.append(parent)
         if not way.stuck:
-            self._set_out(way, draw)
+            self._set_out(way, frame, draw, extra)
 
-    def _set_out(self, way: Way, draw: int) -> None:
-        time = self.clock.now + way.latency.pick(draw)
-        if self.delays:
-            time += self._extra(way)
+    def _fate(self, way: Way, draw: int) -> tuple[str, int]:
+        """What the noise, or an entry of the plan for this one frame, does to it, and how strongly."""
+        plan = self.plan
+        where = f"{way.name}#{way.draws.ordinal}"
+        entry = plan.frames.get(where)
+        if entry is not None:
+            counts = plan.count(entry.what)
+            counts.fired += 1
+            counts.affected += 1
+            return entry.what, entry.strength
+        for number, what in enumerate(FRAME_KINDS):
+            own = mix(draw + number) if number else draw  # each kind by a draw of its own: none moves another
+            if holds(own, 0, plan.ratio(what)):
+                strength = slice_of(own, 1) * plan.noise[what].strength >> SLICE_BITS
+                plan.strike(what, where, self.clock.now, strength).affected += what != LOSS
+                return what, strength
+        return "", 0
+
+    def _lose(self, way: Way) -> None:
+        before = self.lost
+        self.lost += 1
+        if not self.hostile:
+            self.reset(way.connection)
+        self.plan.count(LOSS).affected += self.lost - before
+
+    def _set_out(self, way: Way, frame: bytes, draw: int, extra: int = 0) -> None:
+        now = self.clock.now
+        time = now + way.latency.pick(draw) + extra
+        if self._delays and (delays := self._standing(self._delays, way)):
+            self.squeezed += 1
+            time += sum(delays)
+        if self._clogs and (rates := self._standing(self._clogs, way)):
+            self.squeezed += 1
+            begin = max(now, way.free_at)
+            way.free_at = begin + len(data_of(frame)) * 1_000_000_000 // max(min(rates), 1)
+            time += way.free_at - now
         if time <= way.latest:
             time = way.latest + 1
         way.latest = time
         self.clock.at(time, draw, self._arrive, way)
 
-    def _extra(self, way: Way) -> int:
+    # --- limits of links ---
+
+    def _standing(self, table: dict[tuple[str, str], list[int]], way: Way) -> list[int]:
         near, far = way.source.owner, way.target.owner
-        return self.delays.get((near.node, far.node), 0) + self.delays.get((near.core, far.core), 0)
+        return [*table.get((near.node, far.node), ()), *table.get((near.core, far.core), ())]
+
+    def full(self, way: Way) -> bool:
+        """Whether a capped link takes no more now; its sender then hears when it does."""
+        if not self._caps:
+            return False
+        caps = self._standing(self._caps, way)
+        if not caps or len(way.wire) < max(min(caps), 1):
+            return False
+        self.squeezed += 1
+        way.wanting = True
+        return True
+
+    def relieved(self) -> None:
+        """A limit has gone: who waits for room may try again."""
+        for way in list(self._ways):
+            if way.wanting:
+                self._room(way)
+
+    def _room(self, way: Way) -> None:
+        way.wanting = False
+        if way.source.open:
+            way.source.owner.arrived(way.source, None, "room", 0)
+
+    def _too_large(self, way: Way, frame: bytes) -> bool:
+        sizes = self._standing(self._sizes, way)
+        if not sizes or len(data_of(frame)) <= min(sizes):
+            return False
+        self.squeezed += 1
+        self.lost += 1
+        self.reset(way.connection)
+        return True
 
     def _arrive(self, way: Way) -> None:
         if not way.wire or way.stuck:
             return
         if self._cuts and not self.open_between(way.source.owner, way.target.owner):
             way.stuck = True
+            self.held += len(way.wire)
             return
         frame = way.wire.popleft()
         event = self.emit(way, frame, way.parents.popleft())
+        if way.wanting:
+            self._room(way)
         if way.connection.over and not way.wire:
             self._ways.pop(way, None)
         owner = way.target.owner

@@ -50,6 +50,7 @@ class SimulatedNode:
         self._zygote = 0  # the life of the zygote, counted over all lives of the node
         self._tick_at: int | None = None
         self._pipes: dict[int, int] = {}  # when the last message in each core's pipe arrives
+        self.boot_when_gone = False  # it is leaving, and to be started again
         self._held: deque[me.Event] = deque()  # what the manager has not read while it was stopped
 
     @property
@@ -66,6 +67,7 @@ class SimulatedNode:
         self.incarnation += 1
         self.ready = False
         self.exit = None
+        self.boot_when_gone = False
         seed = key_of(world.seed, "manager", self.name)
         settings = ManagerSettings(
             self.name,
@@ -90,6 +92,12 @@ class SimulatedNode:
         self.world.note(self.name, "node-crash")
         self._end()
         self.disk.lose_power()
+
+    def lose_manager(self) -> None:
+        """The manager is killed, and the kernel kills its cores; the disk keeps all that was written."""
+        if self.state is not None:
+            self.world.note(self.name, "manager-crash")
+            self._end()
 
     def _end(self) -> None:
         self.state = None
@@ -187,7 +195,9 @@ class SimulatedNode:
     def _finish(self, finish: me.Finish) -> None:
         self.exit = finish
         self._end()
-        if finish.code == EXIT_QUARANTINED:
+        if self.boot_when_gone:
+            self.boot()
+        elif finish.code == EXIT_QUARANTINED:
             self.world.later(LEVEL_3, "level-3", self.name, self._level_3, self.incarnation)
 
     def _level_3(self, incarnation: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 
 from regrove.node.core.bounds import Bounds
 from regrove.node.core.effects import Offload
@@ -27,6 +27,18 @@ class Pool:
         self.queue: deque[tuple[int, Offload]] = deque()
 
 
+class Ailing(Protocol):
+    """How a core's threads and processes fare."""
+
+    @property
+    def offload_slowness(self) -> int:
+        """How many times as long everything takes."""
+
+    @property
+    def offload_failures(self) -> int:
+        """How many faults that make it fail stand."""
+
+
 class Offloads:
     """The pools of one life of one core. `end(token, result)` reports; `wanted(token)` tells whether anybody waits."""
 
@@ -47,6 +59,7 @@ class Offloads:
         self._wanted = wanted
         self._pools = {"thread": Pool(bounds.offload_threads), "process": Pool(bounds.offload_processes)}
         self.dead = False
+        self.ailing: Ailing | None = None
 
     @property
     def working(self) -> int:
@@ -69,13 +82,18 @@ class Offloads:
     def _run(self, token: int, wait: Offload) -> None:
         self._pools[wait.where].running += 1
         result: object
+        ailing = self.ailing
         try:
+            if ailing is not None and ailing.offload_failures:
+                raise OSError("the plan fails what this core offloads")
             result = wait.function(*wait.args)
         except BaseException as error:
             if isinstance(error, KeyboardInterrupt):
                 raise
             result = raised(error)
         delay = OFFLOAD_TIME.pick(self._draws.draw("offload", self._who, wait.function.__qualname__))
+        if ailing is not None:
+            delay *= ailing.offload_slowness
         rank = self._draws.draw("offload.rank", self._who)
         self._clock.at(self._clock.now + delay, rank, self._returned, (token, result, wait.where))
 

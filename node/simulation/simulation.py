@@ -401,7 +401,14 @@ class Simulation:
         place = self._note("drift", core)
         if not isinstance(place, SimulatedCore):
             raise Misuse(f"drift takes a core, got {core!r}")
-        place.drift += duration(span)
+        place.wall_offset += duration(span)
+
+    def skew(self, core: SimulatedCore | str, ppm: int) -> None:
+        """Let all clocks of a core run `ppm` millionths faster than they do, slower below 0."""
+        place = self._note("skew", core)
+        if not isinstance(place, SimulatedCore) or type(ppm) is not int:
+            raise Misuse(f"skew takes a core and whole millionths, got {core!r}, {ppm!r}")
+        place.drift_by(ppm)
 
     def busy(self, place: Found | SimulatedCore | str, span: Span) -> None:
         """Have the next pass of a core, or of an isolate's core, take so much longer: a handler that blocks."""

@@ -43,7 +43,7 @@ class End:
     """One end of a connection. `inbox` is what has arrived and was not read."""
 
     __slots__ = (
-        "_clock", "_lane", "_latest", "_path_open", "_wire",
+        "_clock", "_lane", "_latest", "_path_open", "_slow", "_wire",
         "closed", "error", "finished", "inbox", "name", "owner", "peer", "place", "unsent", "window",
     )  # fmt: skip
 
@@ -63,6 +63,7 @@ class End:
         self._clock = clock
         self._lane = draws.lane("tcp", name)
         self._path_open = path_open
+        self._slow: dict[str, int] = {}  # extra ns by node
         self._wire: deque[bytes | None] = deque()  # None is a reset
         self._latest = 0
 
@@ -86,6 +87,8 @@ class End:
 
     def _send(self, piece: bytes | None, draw: int) -> None:
         time = max(self._clock.now + LATENCY.pick(draw), self._latest + 1)
+        if self._slow:
+            time += self._slow.get(self.place, 0) + self._slow.get(self.peer.place, 0)
         self._latest = time
         self._wire.append(piece)
         self._clock.at(time, draw, self._arrive)
@@ -181,7 +184,11 @@ class Tcp:
         self._path_open = path_open
         self._ports: dict[tuple[str, int], list[tuple[Backlog, bool]]] = {}
         self._free = 49152
+        self._ends: list[End] = []
+        self._looked = 64  # open ends are sorted out when there are so many
         self.refused = 0
+        self.refusing: dict[str, int] = {}  # nodes that refuse connects
+        self.slow: dict[str, int] = {}  # extra ns to and from a node
 
     def bind(self, place: str, port: int, listener: Backlog, shared: bool) -> int | None:
         """Listen; return the port, or None when it is in use. Several share a port only if all of them ask to."""
@@ -237,6 +244,8 @@ class Tcp:
             self._clock.at(self._clock.now + RETRY, draw, self._reach, call)
             return
         able = [listener for listener in self.listeners(*target) if choose is None or choose(listener)]
+        if target[0] in self.refusing:
+            able = []
         back = self._clock.now + LATENCY.pick(draw)
         ends = self._pair(name, source[0], target[0])
         if able and able[draw % len(able)].offer(ends[1], f"{source[0] or 'outside'}:{name.rsplit('#', 1)[1]}"):
@@ -249,4 +258,17 @@ class Tcp:
         near = End(f"{name}+", source, self._clock, self._draws, self._path_open)
         far = End(f"{name}-", target, self._clock, self._draws, self._path_open)
         near.peer, far.peer = far, near
+        near._slow = far._slow = self.slow
+        self._ends += (near, far)
+        if len(self._ends) > self._looked:
+            self._ends = [end for end in self._ends if not end.closed and end.error is None]
+            self._looked = 2 * len(self._ends) + 64
         return near, far
+
+    def reset_all(self, place: str) -> int:
+        """Reset the open connections of a node; return how many ends that were."""
+        ends = [end for end in self._ends if end.place == place and not end.closed and end.error is None]
+        for end in ends:
+            end._send(None, end._lane.next())
+            end._fail("ECONNRESET")
+        return len(ends)

@@ -16,10 +16,11 @@ from regrove.node.core.application import Application
 from regrove.node.core.errors import Misuse, RegroveError
 from regrove.node.process.budget import RestartBudget
 from regrove.node.simulation.clock import MILLISECOND, Clock, written
-from regrove.node.simulation.faults import PROFILES, Faults, Layout, Plan
+from regrove.node.simulation.faults import Faults, plan_of
 from regrove.node.simulation.network import Network, Way
 from regrove.node.simulation.node import ControlLinks, SimulatedNode
 from regrove.node.simulation.packets import Packet
+from regrove.node.simulation.plan import BUGGIFY, PROFILES, Layout
 from regrove.node.simulation.seeds import MASK, Draws, Ratio, holds
 from regrove.node.simulation.shared import Captured
 from regrove.node.simulation.stage import Stage
@@ -31,7 +32,6 @@ from regrove.transport.wire import BATCH
 PROGRESS_STEP: Final = 50 * MILLISECOND
 LIVELOCK: Final = 20_000_000  # callbacks between two steps of a test: a storm that no check gets through
 BUGGIFY_ON: Final = Ratio(1, 4)  # how many of an application's buggify points a seed switches on
-BUGGIFY_HITS: Final = Ratio(1, 4)  # how often one that is on strikes
 
 
 class Livelock(RegroveError):
@@ -70,7 +70,7 @@ class World:
         self.draws = Draws(self.seed)
         self.trace = Trace()
         self.log = Log(self.clock)
-        self.plan = Plan.of(faults, Layout(nodes, cores), self.draws)
+        self.plan = plan_of(faults, Layout(nodes, cores), self.draws, profile)
         self.network = Network(self.clock, self.draws, self.plan, profile)
         self.network.emit = self._frame
         self.tcp = Tcp(self.clock, self.draws, self.network.path_open)
@@ -165,13 +165,20 @@ class World:
         return None
 
     def buggify(self, path: str, point: str) -> bool:
-        """Whether a buggify point strikes: a seed switches a quarter of them on, each strikes a quarter of times."""
-        if not self.plan.kinds or self.plan.calm:
+        """Whether a buggify point strikes: a seed switches a quarter of them on; the plan says how often those do."""
+        ratio = self.plan.ratio(BUGGIFY)
+        if not ratio.numerator:
             return False
         on = self._points.get(("", point))
         if on is None:
             on = self._points[("", point)] = holds(self.draws.draw("buggify.on", point), 0, BUGGIFY_ON)
-        return on and holds(self.draws.draw("buggify", path, point), 0, BUGGIFY_HITS)
+        if not on or not holds(self.draws.draw("buggify", path, point), 0, ratio):
+            return False
+        if BUGGIFY in self.plan.counts:
+            counts = self.plan.count(BUGGIFY)
+            counts.fired += 1
+            counts.affected += 1
+        return True
 
     def sometimes(self, name: str, condition: bool) -> None:
         """Note that a state a campaign must reach was, or was not, seen."""

@@ -8,10 +8,11 @@ import pytest
 
 from regrove.node.core.bounds import Bounds
 from regrove.node.io import contract as io_contract
+from regrove.node.simulation import faults as f
 from regrove.node.simulation.clock import MILLISECOND, Clock
 from regrove.node.simulation.disk import Disk
 from regrove.node.simulation.edge import SimulatedEdge
-from regrove.node.simulation.faults import Layout, Plan
+from regrove.node.simulation.faults import Layout
 from regrove.node.simulation.network import Network, SimulatedTransport
 from regrove.node.simulation.seeds import Draws
 from regrove.node.simulation.streams import Tcp
@@ -29,7 +30,7 @@ class NetworkWorld:
     def __init__(self, seed: int) -> None:
         self.clock = Clock()
         draws = Draws(seed)
-        self.network = Network(self.clock, draws, Plan.of(None, Layout(1, 1), draws), "faithful")
+        self.network = Network(self.clock, draws, f.plan_of(None, Layout(1, 1), draws), "faithful")
         self.ends: dict[str, SimulatedTransport] = {}
 
     def end(self, name: str) -> SimulatedTransport:

@@ -8,7 +8,7 @@ import pytest
 
 from regrove.node.simulation import faults as f
 from regrove.node.simulation.clock import MILLISECOND, SECOND, Clock
-from regrove.node.simulation.faults import Layout, Plan
+from regrove.node.simulation.faults import Layout
 from regrove.node.simulation.network import Network, SimulatedTransport
 from regrove.node.simulation.seeds import Draws
 from regrove.transport.base import TransportError
@@ -49,7 +49,7 @@ class World:
     def __init__(self, seed: int = 0, profile: str = "faithful", faults: f.Faults = None) -> None:
         self.clock = Clock()
         draws = Draws(seed)
-        self.plan = Plan.of(faults, Layout(2, 1), draws)
+        self.plan = f.plan_of(faults, Layout(2, 1), draws)
         self.network = Network(self.clock, draws, self.plan, profile)
         self.a = Ear(self, "n0", "n0/0")
         self.b = Ear(self, "n1", "n1/0")
@@ -246,7 +246,7 @@ def test_a_dead_process_hears_and_sends_nothing_and_frees_its_endpoint() -> None
 
 def test_a_slow_link_takes_its_extra_time_one_way() -> None:
     world = World()
-    world.network.delays[("n0", "n1")] = 500 * MILLISECOND
+    world.network.limits[f.DELAY][("n0", "n1")] = [500 * MILLISECOND]
     world.send(b"x")
     world.b.transport.try_send(1, b"back")
     world.run(400 * MILLISECOND)

@@ -1,0 +1,326 @@
+"""What each kind of fault does to the world: one function a kind, which also says how to undo it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from regrove.node.core.isolate import ENDED, Cell
+from regrove.node.process import manager_events as me
+from regrove.node.simulation import plan as p
+from regrove.node.simulation.driver import Life, SimulatedCore
+from regrove.node.simulation.node import SimulatedNode
+from regrove.node.simulation.plan import Fault
+
+if TYPE_CHECKING:
+    from regrove.node.simulation.stage import Stage
+
+Undo: TypeAlias = Callable[[], Any]
+MIB: Final = 1024 * 1024
+
+
+class Done:
+    """What a strike did: how much it touched at once, and how it ends; `nothing`: there was nothing to break."""
+
+    __slots__ = ("affected", "nothing", "undo")
+
+    def __init__(self, affected: int = 1, undo: Undo | None = None, nothing: bool = False) -> None:
+        self.affected = affected
+        self.undo = undo
+        self.nothing = nothing
+
+
+NOTHING: Final = Done(0, nothing=True)
+
+
+# --- links ---
+
+
+def cut(stage: Stage, fault: Fault) -> Done:
+    """Hold what goes between places."""
+    network, ends = stage.world.network, stage.ends(fault.where)
+    for source, target in ends:
+        network.cut(source, target)
+    before = network.held
+
+    def heal() -> None:
+        stage.world.plan.count(fault.what).affected += network.held - before
+        for source, target in ends:
+            network.heal(source, target)
+
+    return Done(0, heal)
+
+
+def lose(stage: Stage, fault: Fault) -> Done:
+    """Lose what is under way."""
+    if "#" in fault.where:
+        return NOTHING  # one frame: `Network.carry` waits for it
+    lost = [stage.world.network.strike(source, target) for source, target in stage.ends(fault.where)]
+    known = [count for count in lost if count is not None]
+    return Done(sum(known)) if known else NOTHING
+
+
+def reset(stage: Stage, fault: Fault) -> Done:
+    """Reset connections."""
+    before = stage.world.network.resets
+    lost = sum(stage.world.network.reset_between(source, target) for source, target in stage.ends(fault.where))
+    return Done(lost) if stage.world.network.resets > before else NOTHING
+
+
+def squeeze(stage: Stage, fault: Fault) -> Done:
+    """Delay, clog, cap or limit a link."""
+    network, ends = stage.world.network, stage.ends(fault.where)
+    table = network.limits[fault.what]
+    for pair in ends:
+        table.setdefault(pair, []).append(fault.strength)
+    before = network.squeezed
+
+    def heal() -> None:
+        stage.world.plan.count(fault.what).affected += network.squeezed - before
+        for pair in ends:
+            table[pair].remove(fault.strength)
+            if not table[pair]:
+                del table[pair]
+        network.relieved()
+
+    return Done(0, heal)
+
+
+# --- nodes and cores ---
+
+
+def pause(stage: Stage, fault: Fault) -> Done:
+    """Stop a core or a node, as SIGSTOP does."""
+    place = stage.place(fault.where)
+    if not place.alive:
+        return NOTHING
+    place.pauses += 1
+
+    def heal() -> None:
+        place.pauses -= 1
+        place.resumed()
+
+    return Done(1, heal)
+
+
+def slow(stage: Stage, fault: Fault) -> Done:
+    """Make passes take longer."""
+    core = stage.core(fault.where)
+    if not core.alive:
+        return NOTHING
+    factor = max(fault.strength, 1)
+    core.slowness *= factor
+
+    def heal() -> None:
+        core.slowness //= factor
+
+    return Done(1, heal)
+
+
+def crash_core(stage: Stage, fault: Fault) -> Done:
+    """SIGKILL of a core."""
+    core = stage.core(fault.where)
+    return Done() if core.node.kill_core(core, "killed by SIGKILL") else NOTHING
+
+
+def crash_node(stage: Stage, fault: Fault) -> Done:
+    """Power is lost."""
+    node = stage.node(fault.where)
+    if not node.alive:
+        return NOTHING
+    node.lose_power()
+    return Done(1, _booting(node))
+
+
+def crash_manager(stage: Stage, fault: Fault) -> Done:
+    """SIGKILL of a manager: the kernel kills its cores, the disk keeps what was written."""
+    node = stage.node(fault.where)
+    if not node.alive:
+        return NOTHING
+    node.lose_manager()
+    return Done(1, _booting(node))
+
+
+def restart(stage: Stage, fault: Fault) -> Done:
+    """Leave in order, and come back."""
+    node = stage.node(fault.where)
+    if not node.alive:
+        return NOTHING
+    node.stop("SIGTERM")
+    return Done(1, _booting(node))
+
+
+def _booting(node: SimulatedNode) -> Undo:
+    def boot() -> None:
+        if not node.alive:
+            node.boot()
+        else:
+            node.boot_when_gone = True  # it is still leaving
+
+    return boot
+
+
+def memory(stage: Stage, fault: Fault) -> Done:
+    """A core outgrows its memory limit: the manager drains and replaces it."""
+    core = stage.core(fault.where)
+    if core.life is None or core.life.dead or not core.life.started:
+        return NOTHING
+    core.node.event(me.CoreOutgrew(core.index, core.incarnation, 512 * MIB, 256 * MIB))
+    return Done()
+
+
+def drift(stage: Stage, fault: Fault) -> Done:
+    """Let the clocks of a place run fast or slow."""
+    cores = _cores(stage, fault.where)
+    for core in cores:
+        core.drift_by(fault.strength)
+
+    def heal() -> None:
+        for core in cores:
+            core.drift_by(-fault.strength)
+
+    return Done(len(cores), heal)
+
+
+def clock_step(stage: Stage, fault: Fault) -> Done:
+    """Set wall clocks."""
+    cores = _cores(stage, fault.where)
+    for core in cores:
+        core.wall_offset += fault.strength
+    return Done(len(cores))
+
+
+def _cores(stage: Stage, where: str) -> list[SimulatedCore]:
+    place = stage.place(where)
+    return [place] if isinstance(place, SimulatedCore) else place.cores
+
+
+# --- isolates ---
+
+
+def crash_isolate(stage: Stage, fault: Fault) -> Done:
+    """End an isolate as a handler that raises does."""
+    where, _, path = fault.where.partition(":")
+    life = stage.core(where).life
+    if life is None or life.dead:
+        return NOTHING
+    found = _isolate(stage, life, fault, path)
+    if found is None:
+        return NOTHING
+    if not path:
+        stage.world.plan.resolved(fault, f"{where}:{found.path}")
+    life.crash_isolate(found)
+    return Done()
+
+
+def _isolate(stage: Stage, life: Life, fault: Fault, path: str) -> Cell | None:
+    cells = [
+        cell
+        for cell in life.core.cells
+        if cell is not None and cell.state != ENDED and cell.supervising is None and path in ("", cell.path)
+    ]
+    if not cells:
+        return None
+    draws = stage.world.draws
+    return min(cells, key=lambda cell: draws.at(fault.at, "plan.isolate", cell.path)) if not path else cells[0]
+
+
+def start_fails(stage: Stage, fault: Fault) -> Done:
+    """Let starts of isolates fail."""
+    core = stage.core(fault.where)
+    core.failing_starts += 1
+
+    def heal() -> None:
+        core.failing_starts -= 1
+
+    return Done(0, heal)
+
+
+# --- input and output ---
+
+
+def stream_reset(stage: Stage, fault: Fault) -> Done:
+    """Reset the tcp connections of a node."""
+    count = stage.world.tcp.reset_all(stage.node(fault.where).name)
+    return Done(count) if count else NOTHING
+
+
+def refuse(stage: Stage, fault: Fault) -> Done:
+    """Refuse connects to a node."""
+    return _counted(stage.world.tcp.refusing, stage.node(fault.where).name, 1)
+
+
+def slow_peer(stage: Stage, fault: Fault) -> Done:
+    """Delay what arrives by tcp at a node."""
+    return _counted(stage.world.tcp.slow, stage.node(fault.where).name, fault.strength)
+
+
+def _counted(table: dict[str, int], name: str, amount: int) -> Done:
+    table[name] = table.get(name, 0) + amount
+
+    def heal() -> None:
+        table[name] -= amount
+        if not table[name]:
+            del table[name]
+
+    return Done(1, heal)
+
+
+def offload_slow(stage: Stage, fault: Fault) -> Done:
+    """Make offloads take longer."""
+    core, factor = stage.core(fault.where), max(fault.strength, 1)
+    core.offload_slowness *= factor
+
+    def heal() -> None:
+        core.offload_slowness //= factor
+
+    return Done(1, heal)
+
+
+def offload_fails(stage: Stage, fault: Fault) -> Done:
+    """Make offloads fail."""
+    core = stage.core(fault.where)
+    core.offload_failures += 1
+
+    def heal() -> None:
+        core.offload_failures -= 1
+
+    return Done(1, heal)
+
+
+def break_disk(stage: Stage, fault: Fault) -> Done:
+    """Break the disk of a node. Faults of one kind may overlap: the disk is whole when the last has ended."""
+    disk = stage.node(fault.where).disk
+    disk.ails(fault.what, max(fault.strength, 1))
+    return Done(1, lambda: disk.recovers(fault.what, max(fault.strength, 1)))
+
+
+STRIKES: Final[dict[str, Callable[[Stage, Fault], Done]]] = {
+    p.CUT: cut,
+    p.SWIZZLE: cut,
+    p.LOSS: lose,
+    p.RESET: reset,
+    p.DELAY: squeeze,
+    p.CLOG: squeeze,
+    p.IN_FLIGHT: squeeze,
+    p.FRAME_LIMIT: squeeze,
+    p.PAUSE: pause,
+    p.SLOW: slow,
+    p.CRASH_CORE: crash_core,
+    p.CRASH_NODE: crash_node,
+    p.CRASH_MANAGER: crash_manager,
+    p.RESTART: restart,
+    p.MEMORY: memory,
+    p.DRIFT: drift,
+    p.CLOCK_STEP: clock_step,
+    p.CRASH_ISOLATE: crash_isolate,
+    p.START_FAILS: start_fails,
+    p.STREAM_RESET: stream_reset,
+    p.REFUSE: refuse,
+    p.SLOW_PEER: slow_peer,
+    p.OFFLOAD_SLOW: offload_slow,
+    p.OFFLOAD_FAILS: offload_fails,
+    p.SYNC_FAILS: break_disk,
+    p.DISK_FULL: break_disk,
+    p.DISK_SLOW: break_disk,
+}
