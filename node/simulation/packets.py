@@ -13,6 +13,7 @@ from zlib import crc32
 from regrove.transport.wire import BATCH, GRANT, HEADER, MAGIC, VERSION, Decoder, Encoder, Frame, Item
 
 AS_BYTES: Final = 64
+PLAIN_GRANT: Final = 4  # taken, messages, bytes, refusals; one that tells of pieces besides travels as bytes
 
 
 class Packet:
@@ -46,7 +47,7 @@ class PacketEncoder(Encoder):
 
     def frame(self, type_: int, nonce: int, first: int, body: Any, version: int = VERSION) -> Any:
         """One frame: a packet for a GRANT, else bytes."""
-        if type_ != GRANT:
+        if type_ != GRANT or len(body) != PLAIN_GRANT:
             return super().frame(type_, nonce, first, body, version)
         *numbers, refusals = body
         return Packet(GRANT, nonce, first, (*numbers, tuple(refusals)), self._pack(body))

@@ -18,11 +18,10 @@ from regrove.node.simulation.packets import Packet, PacketDecoder, PacketEncoder
 from regrove.node.simulation.trace import Trace
 from regrove.supervisor.reasons import Reason
 from regrove.transport.credit import CreditError
-from regrove.transport.events import Items, LinkEvent, LinkLost, Resolved
+from regrove.transport.events import DialRefused, Items, LinkEvent, LinkLost, Resolved
 from regrove.transport.links import LinkTable
 from regrove.transport.wire import Frame, WireError
 
-_FRAMES: Final = 1  # an entry of a link table's inbox
 LOG_LINES: Final = 2_000
 _WORDS: Final = {type(sent.reason).__name__: sent.value for sent in Sent if sent is not Sent.OK}
 
@@ -135,9 +134,10 @@ class TracedLinks(LinkTable):
         session.heard_at = now
         try:
             self._frame(session, cast("Frame", packet), now)
-        except (WireError, CreditError):
-            self._inbox.append((_FRAMES, number, (packet,)))  # refused again there, and dealt with
-            return True
+        except (WireError, CreditError) as error:
+            self.garbage += 1
+            self._events.append(DialRefused(self._who(session), str(error)))
+            self._drop(session, str(error), now)
         return bool(self._events)
 
     @property
