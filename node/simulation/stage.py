@@ -77,7 +77,7 @@ class Stage:
         counts = world.plan.count(fault.what)
         counts.fired += 1
         counts.affected += affected
-        world.note(fault.where, f"fault-{fault.what}", f"{fault.lasts} {fault.strength}")
+        world.note(fault.where.partition(":")[0], f"fault-{fault.what}", f"{fault.lasts} {fault.strength}")
 
     def do(self, fault: Fault) -> int | None:
         """Do it; return how much it touched at once, None when there was nothing to break."""
