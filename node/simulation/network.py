@@ -20,7 +20,6 @@ from regrove.node.simulation.plan import (
     CLOG,
     DELAY,
     DUPLICATE,
-    FRAME_KINDS,
     FRAME_LIMIT,
     IN_FLIGHT,
     LOSS,
@@ -29,7 +28,7 @@ from regrove.node.simulation.plan import (
     SPIKE,
     Plan,
 )
-from regrove.node.simulation.seeds import SLICE_BITS, Distribution, Draws, Lane, holds, mix, slice_of
+from regrove.node.simulation.seeds import SLICE_BITS, Distribution, Draws, Lane, mix, slice_of
 from regrove.transport.base import Handler, TransportError
 
 INSIDE: Final = Distribution(
@@ -434,18 +433,20 @@ class Network:
     def _fate(self, way: Way, draw: int) -> tuple[str, int]:
         """What the noise, or an entry of the plan for this one frame, does to it, and how strongly."""
         plan = self.plan
-        where = f"{way.name}#{way.draws.ordinal}"
-        entry = plan.frames.get(where)
-        if entry is not None:
-            counts = plan.count(entry.what)
-            counts.fired += 1
-            counts.affected += 1
-            return entry.what, entry.strength
-        for number, what in enumerate(FRAME_KINDS):
+        if plan.frames:
+            entry = plan.frames.get(f"{way.name}#{way.draws.ordinal}")
+            if entry is not None:
+                counts = plan.count(entry.what)
+                counts.fired += 1
+                counts.affected += entry.what != LOSS  # what a loss takes along is counted where it is done
+                return entry.what, entry.strength
+        for noise, number, numerator, denominator in plan.rows:
             own = mix(draw + number) if number else draw  # each kind by a draw of its own: none moves another
-            if holds(own, 0, plan.ratio(what)):
-                strength = slice_of(own, 1) * plan.noise[what].strength >> SLICE_BITS
-                plan.strike(what, where, self.clock.now, strength).affected += what != LOSS
+            if (own & 0xFFFFF) * denominator < numerator:
+                what = noise.what
+                strength = slice_of(own, 1) * noise.strength >> SLICE_BITS
+                counts = plan.strike(what, f"{way.name}#{way.draws.ordinal}", self.clock.now, strength)
+                counts.affected += what != LOSS
                 return what, strength
         return "", 0
 

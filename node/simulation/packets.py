@@ -1,8 +1,8 @@
-"""Frames inside a simulated world: a BATCH and a GRANT keep what they hold beside their bytes.
+"""Frames inside a simulated world: a BATCH and a GRANT remember what a decoder would have to find out.
 
-Each is packed by the real encoder, so what msgpack refuses is refused here, and its digest is that of its bytes; the
-receiver gets the very items, which are tuples of ints, texts and bytes and cannot change. Each 64th of a link table,
-and each HELLO, WELCOME, REFUSED and BYE, travels as bytes through the real decoder.
+Each is written by the real encoder, so what msgpack refuses is refused here. Its reader trusts that: the limits and
+shapes of a frame are checked for strangers, and a simulated world has none. Each 64th of a link table, and each other
+kind of frame, travels as bytes through the real decoder.
 """
 
 from __future__ import annotations
@@ -10,30 +10,37 @@ from __future__ import annotations
 from typing import Any, Final
 from zlib import crc32
 
-from regrove.transport.wire import BATCH, GRANT, HEADER, MAGIC, VERSION, Decoder, Encoder, Frame, Item
+import msgpack
+
+from regrove.transport.wire import BATCH, GRANT, HEADER_BYTES, VERSION, Decoder, Encoder, Frame
 
 AS_BYTES: Final = 64
 PLAIN_GRANT: Final = 4  # taken, messages, bytes, refusals; one that tells of pieces besides travels as bytes
 
+_unpack: Final = msgpack.unpackb
+
 
 class Packet:
-    """One BATCH or GRANT under way: what a decoder reads from it, and `digest` of its packed body."""
+    """One BATCH or GRANT under way: its bytes, their `digest`, and what a decoder reads from them."""
 
-    __slots__ = ("body", "digest", "first", "nonce", "packed", "type")
+    __slots__ = ("_body", "data", "digest", "first", "nonce", "type")
 
     version: Final = VERSION
 
-    def __init__(self, type_: int, nonce: int, first: int, body: Any, packed: bytes) -> None:
+    def __init__(self, type_: int, nonce: int, first: int, data: bytes, body: Any = None) -> None:
         self.type = type_
         self.nonce = nonce
         self.first = first
-        self.body = body
-        self.packed = packed
-        self.digest = crc32(packed)
+        self.data = data
+        self.digest = crc32(data)
+        self._body = body
 
-    def data(self) -> bytes:
-        """Give the frame as it would be on the wire."""
-        return HEADER.pack(MAGIC, VERSION, self.type, self.nonce, self.first) + self.packed
+    @property
+    def body(self) -> Any:
+        """The items of a BATCH, or what a GRANT says."""
+        if self._body is None:
+            self._body = _unpack(self.data[HEADER_BYTES:], use_list=False)
+        return self._body
 
 
 class PacketEncoder(Encoder):
@@ -47,17 +54,17 @@ class PacketEncoder(Encoder):
 
     def frame(self, type_: int, nonce: int, first: int, body: Any, version: int = VERSION) -> Any:
         """One frame: a packet for a GRANT, else bytes."""
+        data = super().frame(type_, nonce, first, body, version)
         if type_ != GRANT or len(body) != PLAIN_GRANT:
-            return super().frame(type_, nonce, first, body, version)
+            return data
         *numbers, refusals = body
-        return Packet(GRANT, nonce, first, (*numbers, tuple(refusals)), self._pack(body))
+        return Packet(GRANT, nonce, first, data, (*numbers, tuple(refusals)))
 
-    def batch(self, nonce: int, first: int, items: list[Item]) -> Any:
+    def batch(self, nonce: int, first: int, items: list[bytes]) -> Any:
         """A BATCH of items whose sequences begin at `first`."""
+        data = super().batch(nonce, first, items)
         self._count += 1
-        if not self._count % AS_BYTES:
-            return super().batch(nonce, first, items)
-        return Packet(BATCH, nonce, first, tuple(items), self._pack(items))
+        return Packet(BATCH, nonce, first, data) if self._count % AS_BYTES else data
 
 
 class PacketDecoder(Decoder):
@@ -72,5 +79,5 @@ class PacketDecoder(Decoder):
 
 def data_of(frame: Any) -> bytes:
     """Give the bytes of a frame under way."""
-    data: bytes = frame.data() if type(frame) is Packet else frame
+    data: bytes = frame.data if type(frame) is Packet else frame
     return data

@@ -244,6 +244,7 @@ class Plan:
     frames: dict[str, Fault] = field(default_factory=dict)  # single frames that the plan strikes, by their place
     calm: bool = False
     loud: bool = False  # frames meet noise, or entries of the plan
+    rows: list[tuple[Noise, int, int, int]] = field(default_factory=list)  # the noise of frames, ready to be judged
 
     def arm(self, fault: Fault) -> None:
         """Take one entry."""
@@ -264,7 +265,11 @@ class Plan:
         """Add noise of one kind."""
         self.noise[noise.what] = noise
         self.count(noise.what).armed += 1
-        self.loud = self.loud or noise.what in FRAME_KINDS
+        if noise.what in FRAME_KINDS and noise.ratio.numerator:
+            top, bottom = noise.ratio
+            self.rows.append((noise, FRAME_KINDS.index(noise.what), top << SLICE_BITS, bottom))
+            self.rows.sort(key=lambda row: row[1])
+            self.loud = True
 
     def second(self, second: int, now: int = 0) -> list[Fault]:
         """Draw the faults of one virtual second from `now` on, in order of time."""
@@ -302,6 +307,7 @@ class Plan:
         """Begin the calm: draw no more, lose no more."""
         self.calm = True
         self.frames.clear()
+        self.rows.clear()
         self.loud = False
 
     def explicit(self, until: int) -> tuple[Fault | Noise, ...]:
