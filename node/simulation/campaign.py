@@ -11,6 +11,8 @@ from typing import Any, Final
 
 from regrove.node.core.application import Application
 from regrove.node.core.errors import Misuse
+from regrove.node.simulation.cases import Case
+from regrove.node.simulation.failing import Failing, judge
 from regrove.node.simulation.faults import Faults
 from regrove.node.simulation.simulation import Simulation
 
@@ -18,6 +20,7 @@ ITEMS: Final = 20  # pytest items of one campaign at most, so that workers share
 PARAMETER: Final = "regrove_seeds"
 ATTRIBUTE: Final = "__regrove_campaign__"
 RESULTS: Final = "__regrove_results__"
+HOW: Final = "__regrove_how__"  # set by the plugin: how failing seeds are treated
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +43,10 @@ class Campaign:
         size = max(1, -(-self.seeds // ITEMS))
         return [range(first, min(first + size, self.seeds)) for first in range(0, self.seeds, size)]
 
-    def simulation(self, seed: int) -> Simulation:
-        """Make the world of one seed."""
+    def simulation(self, seed: int, faults: Faults) -> Simulation:
+        """Make the world of one seed, with the faults it is to meet."""
         return Simulation(
-            self.app, self.nodes, self.cores, seed, self.faults, self.profile, self.settings, self.core_restarts
+            self.app, self.nodes, self.cores, seed, faults, self.profile, self.settings, self.core_restarts
         )
 
 
@@ -75,8 +78,8 @@ def simulate(
 
         @functools.wraps(test)
         def run(**arguments: Any) -> None:
-            seeds_range: range = arguments.pop(PARAMETER)
-            results[seeds_range.start] = run_range(campaign, seeds_range, test, arguments)
+            part: range | Case = arguments.pop(PARAMETER)
+            results[len(results)] = run_part(campaign, part, test, arguments, getattr(run, HOW, Failing()))
 
         first = parameters[0].replace(name=PARAMETER, kind=inspect.Parameter.KEYWORD_ONLY)
         rest = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in parameters[1:]]
@@ -89,22 +92,30 @@ def simulate(
     return decorate
 
 
-def run_range(
-    campaign: Campaign, seeds: range, test: Callable[..., None], arguments: Mapping[str, Any]
+def run_part(
+    campaign: Campaign, part: range | Case, test: Callable[..., None], arguments: Mapping[str, Any], how: Failing
 ) -> dict[str, Any]:
-    """Run a test for each seed of a range; return what the plugin adds up over all ranges, as plain data."""
+    """Run a test for each seed of a range, or for one stored case; return what the plugin adds up, as plain data."""
+    name = _name_of(test)
     fired: dict[str, int] = {}
     held: dict[str, bool] = {}
+    seeds = [part.seed] if isinstance(part, Case) else part
+    faults = part.plan if isinstance(part, Case) else campaign.faults
     for seed in seeds:
-        sim = campaign.simulation(seed)
-        sim.command = f"pytest '{_name_of(test)}' --sim-seed {seed}"
-        with sim:
-            test(sim, **arguments)
+        case = Case(name, seed, (), campaign.profile, campaign.nodes, campaign.cores)
+        sim = judge(
+            lambda given, seed=seed: campaign.simulation(seed, given),  # type: ignore[misc]  # mypy knows no defaults here
+            lambda sim: test(sim, **arguments),
+            faults,
+            case,
+            how,
+            lambda path: f"pytest '{name}' --sim-replay {path}",
+        )
         for what, count in sim.plan.counts.items():
             fired[what] = fired.get(what, 0) + count.fired
-        for name, condition in sim.world.held.items():
-            held[name] = held.get(name, False) or condition
-    return {"seeds": len(seeds), "fired": fired, "held": held}
+        for claim, condition in sim.world.held.items():
+            held[claim] = held.get(claim, False) or condition
+    return {"seeds": 0 if isinstance(part, Case) else len(seeds), "fired": fired, "held": held}
 
 
 def _name_of(test: Callable[..., None]) -> str:

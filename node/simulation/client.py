@@ -18,7 +18,7 @@ from regrove.node.core.mailbox import STALE, UNREACHABLE, Sent
 from regrove.node.core.messages import check, decode, encode
 from regrove.node.simulation.clock import duration
 from regrove.node.simulation.driver import CLUSTER
-from regrove.node.simulation.network import SimulatedTransport
+from regrove.node.simulation.ends import SimulatedTransport
 from regrove.node.simulation.seeds import key_of
 from regrove.node.simulation.tracing import TracedLinks
 from regrove.transport.handshake import Identity

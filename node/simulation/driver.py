@@ -19,7 +19,7 @@ from regrove.node.core.ports import ControlInput, ControlOutput, Inputs, Started
 from regrove.node.core.remote import SEND
 from regrove.node.simulation.clock import MICROSECOND, SECOND, Skew
 from regrove.node.simulation.edge import SimulatedEdge
-from regrove.node.simulation.network import SCHEME, Half, SimulatedTransport
+from regrove.node.simulation.ends import SCHEME, Half, SimulatedTransport
 from regrove.node.simulation.packets import Packet
 from regrove.node.simulation.plan import START_FAILS
 from regrove.node.simulation.seeds import Ratio, holds, key_of

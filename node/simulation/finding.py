@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,3 +47,11 @@ def found_of(place: SimulatedCore, cell: Cell) -> Found:
     blocked = cell.parked == BLOCKED and cell.wait is not None
     state = "blocked" if blocked else STATE_NAMES[cell.state]
     return Found(cell.path, cell.address, cell.incarnation, cell.isolate, cell.queued, state, place)
+
+
+def is_so(condition: Callable[[], Any]) -> bool:
+    """Tell whether a condition holds now; what is not there makes it not yet so."""
+    try:
+        return bool(condition())
+    except NotThere:
+        return False

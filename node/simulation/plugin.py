@@ -1,4 +1,4 @@
-"""The pytest plugin: `--sim-seed`, one item a seed range for each `@simulate`, and the judgement of whole campaigns.
+"""The pytest plugin: its options, one item a seed range or case for each `@simulate`, the judgement of campaigns.
 
 It also fails a test that built a Playbook and never asserted it.
 Every pytest run imports this module, so it imports nothing of ours up front but the small ledger. xdist spreads
@@ -24,6 +24,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the options of simulated tests."""
     group = parser.getgroup("regrove", "deterministic simulation")
     group.addoption("--sim-seed", type=int, default=None, metavar="N", help="run this seed only")
+    group.addoption("--sim-replay", default=None, metavar="FILE", help="run this failing case only")
+    group.addoption("--sim-audit", action="store_true", help="run each seed twice: it must be the same both times")
+    group.addoption("--sim-cases", default=None, metavar="DIR", help="where failing cases are kept (.regrove/cases)")
+    group.addoption(
+        "--sim-shrink", type=float, default=20.0, metavar="SECONDS", help="time to shrink a failing seed; 0: none"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -38,16 +44,43 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     campaign = getattr(metafunc.function, ATTRIBUTE, None)
     if campaign is None:
         return
-    from regrove.node.simulation.campaign import PARAMETER
+    from regrove.node.simulation.campaign import HOW, PARAMETER
+    from regrove.node.simulation.cases import cases_in, read_case
+    from regrove.node.simulation.failing import Failing
 
-    ranges = campaign.ranges(metafunc.config.getoption("--sim-seed"))
+    config = metafunc.config
+    folder = config.rootpath / (config.getoption("--sim-cases") or ".regrove/cases")
+    how = Failing(config.getoption("--sim-shrink"), folder, config.getoption("--sim-audit"))
+    setattr(metafunc.function, HOW, how)
+    seed, file = config.getoption("--sim-seed"), config.getoption("--sim-replay")
+    test = metafunc.definition.nodeid
+    if file is not None:
+        replayed = read_case(file)
+        cases = [replayed] if replayed.belongs_to(test) else []
+    else:
+        cases = [case for _, case in cases_in(folder) if seed is None and case.belongs_to(test)]
+    ranges = campaign.ranges(seed) if file is None else []
     names = [f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {seeds[0]}-{seeds[-1]}" for seeds in ranges]
-    metafunc.parametrize(PARAMETER, ranges, ids=names)
+    metafunc.parametrize(PARAMETER, [*cases, *ranges], ids=[*(f"case {case.seed}" for case in cases), *names])
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Run failing cases first; with `--sim-replay` nothing else."""
+    cases = [item for item in items if "[case " in item.nodeid and _simulated(item)]
+    if config.getoption("--sim-replay") is not None:
+        config.hook.pytest_deselected(items=[item for item in items if item not in cases])
+        items[:] = cases
+    elif cases:
+        items[:] = [*cases, *(item for item in items if item not in cases)]
+
+
+def _simulated(item: pytest.Item) -> bool:
+    return getattr(getattr(item, "function", None), ATTRIBUTE, None) is not None
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
     """Mark simulated tests, so that `-m simulated` selects them."""
-    if getattr(getattr(item, "function", None), ATTRIBUTE, None) is not None:
+    if _simulated(item):
         item.add_marker("simulated")
 
 

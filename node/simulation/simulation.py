@@ -38,7 +38,7 @@ from regrove.node.simulation.clock import MILLISECOND, SECOND, Span, duration, w
 from regrove.node.simulation.driver import SimulatedCore
 from regrove.node.simulation.effects_once import Conserved
 from regrove.node.simulation.faults import Fault, Faults
-from regrove.node.simulation.finding import Found, NotThere, cells, found_of
+from regrove.node.simulation.finding import Found, NotThere, cells, found_of, is_so
 from regrove.node.simulation.history import History
 from regrove.node.simulation.holding import Held
 from regrove.node.simulation.node import SimulatedNode
@@ -77,6 +77,7 @@ class Simulation:
         self.profile = profile
         self.closed = False
         self.command = ""  # how to run this seed again, for the story
+        self.telling = True  # a failure gets its story at once
         budget = RestartBudget.parse(core_restarts)
         self.world = World(app, nodes, cores, seed, faults, profile, settings, budget)
         self.client = SimulatedClient(self.world, self._drive)
@@ -129,7 +130,8 @@ class Simulation:
 
     def _failed(self, error: BaseException) -> None:
         self.closed = True
-        error.add_note(story(self, error))
+        if self.telling:
+            error.add_note(story(self, error))
 
     # --- looking ---
 
@@ -248,7 +250,7 @@ class Simulation:
 
     def until(self, condition: Callable[[], Any], within: Span = "60s") -> None:
         """Let time pass until the condition holds; what `find` misses counts as not yet. Fails after `within`."""
-        if not self._drive(lambda: _holds(condition), self.now + duration(within)):
+        if not self._drive(lambda: is_so(condition), self.now + duration(within)):
             raise PropertyViolated("until", getattr(condition, "__name__", "condition"), self.now, f"within {within}")
 
     def settle(self) -> None:
@@ -391,24 +393,19 @@ class Simulation:
 
     def slow(self, core: SimulatedCore | str, factor: int) -> None:
         """Make each pass of a core take `factor` times as long from now on; 1 is normal."""
-        place = self._note("slow", core)
-        if not isinstance(place, SimulatedCore) or type(factor) is not int or factor < 1:
-            raise Misuse("slow takes a core and a factor that is an int of at least 1")
-        place.slowness = factor
+        if type(factor) is not int or factor < 1:
+            raise Misuse(f"slow takes a core and a factor that is an int of at least 1, got {factor!r}")
+        self._note_core("slow", core).slowness = factor
 
     def drift(self, core: SimulatedCore | str, span: Span) -> None:
         """Step the wall clock of a core forward."""
-        place = self._note("drift", core)
-        if not isinstance(place, SimulatedCore):
-            raise Misuse(f"drift takes a core, got {core!r}")
-        place.wall_offset += duration(span)
+        self._note_core("drift", core).wall_offset += duration(span)
 
     def skew(self, core: SimulatedCore | str, ppm: int) -> None:
         """Let all clocks of a core run `ppm` millionths faster than they do, slower below 0."""
-        place = self._note("skew", core)
-        if not isinstance(place, SimulatedCore) or type(ppm) is not int:
-            raise Misuse(f"skew takes a core and whole millionths, got {core!r}, {ppm!r}")
-        place.drift_by(ppm)
+        if type(ppm) is not int:
+            raise Misuse(f"skew takes a core and whole millionths, got {ppm!r}")
+        self._note_core("skew", core).drift_by(ppm)
 
     def busy(self, place: Found | SimulatedCore | str, span: Span) -> None:
         """Have the next pass of a core, or of an isolate's core, take so much longer: a handler that blocks."""
@@ -474,6 +471,12 @@ class Simulation:
         self.world.note(found.name, f"test-{what}")
         return found
 
+    def _note_core(self, what: str, core: SimulatedCore | str) -> SimulatedCore:
+        place = self._note(what, core)
+        if not isinstance(place, SimulatedCore):
+            raise Misuse(f"{what} takes a core, got {core!r}")
+        return place
+
     def _place(self, place: Place) -> SimulatedNode | SimulatedCore:
         return self.world.stage.place(place) if isinstance(place, str) else place
 
@@ -493,10 +496,3 @@ class Simulation:
 
     def __repr__(self) -> str:
         return f"<Simulation of {self.world.application.name} seed={self.seed} at {written(self.now)}>"
-
-
-def _holds(condition: Callable[[], Any]) -> bool:
-    try:
-        return bool(condition())
-    except NotThere:
-        return False

@@ -9,6 +9,7 @@ from regrove.node.simulation.trace import Event
 from regrove.node.simulation.waiting import deadlocks
 
 if TYPE_CHECKING:
+    from regrove.node.simulation.shrinking import Shrunk
     from regrove.node.simulation.simulation import Simulation
 
 TRACE_LINES: Final = 40
@@ -17,14 +18,15 @@ CAUSES: Final = 15
 DULL: Final = ("frame", "supervise")
 
 
-def story(sim: Simulation, error: BaseException) -> str:
-    """Tell how a run failed."""
+def story(sim: Simulation, error: BaseException, shrunk: Shrunk | None = None) -> str:
+    """Tell how a run failed; `shrunk` is the plan it was shrunk to, which `sim` ran under if it fails so too."""
     world = sim.world
     lines = [
         f"--- simulation of {world.application.name}: seed {sim.seed}, {len(world.nodes)} nodes x "
         f"{len(world.nodes[0].cores)} cores, {sim.profile}, failed at {written(world.clock.now)} virtual ---",
         f"violated: {type(error).__name__}: {error}",
-        *_plan(sim),
+        *(_plan(sim) if shrunk is None or not shrunk.reproduced else _minimal(shrunk)),
+        *_not_shrunk(shrunk),
         *_crashes(sim),
         *map(str, deadlocks(world)),
         "the end of the trace (time [event <- cause] place what):",
@@ -36,12 +38,30 @@ def story(sim: Simulation, error: BaseException) -> str:
     return "\n".join(lines)
 
 
+def _minimal(shrunk: Shrunk) -> list[str]:
+    how = f"shrunk in {shrunk.runs} runs{'' if shrunk.finished else '; the time was up, it may not be minimal'}"
+    if not shrunk.plan:
+        return [f"plan: no faults are needed ({how})"]
+    mark = "    <- without this it passes"
+    lines = [f"plan: {len(shrunk.plan)} entries ({how})"]
+    lines += [f"  {entry}{mark if entry in shrunk.needed else ''}" for entry in shrunk.plan[:PLAN_LINES]]
+    if len(shrunk.plan) > PLAN_LINES:
+        lines.append(f"  ... {len(shrunk.plan) - PLAN_LINES} more; all of them are in the case file")
+    return lines
+
+
+def _not_shrunk(shrunk: Shrunk | None) -> list[str]:
+    if shrunk is None or shrunk.reproduced or not shrunk.runs:
+        return []
+    return ["not shrunk: under this very plan the seed did not fail in the same way (does the test keep something?)"]
+
+
 def _plan(sim: Simulation) -> list[str]:
     plan = sim.plan
     if not plan.entries and not plan.counts:
         return ["plan: no faults"]
     struck = [fault for fault in plan.entries if fault.at <= sim.now]
-    lines = [f"plan: {len(struck)} faults"]
+    lines = [f"plan: {len(struck)} faults", *(f"  {noise}" for noise in plan.noise.values())]
     if len(struck) > PLAN_LINES:
         lines.append(f"  ... {len(struck) - PLAN_LINES} earlier ones")
     lines += [f"  {fault}" for fault in struck[-PLAN_LINES:]]

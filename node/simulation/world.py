@@ -16,8 +16,9 @@ from regrove.node.core.application import Application
 from regrove.node.core.errors import Misuse, RegroveError
 from regrove.node.process.budget import RestartBudget
 from regrove.node.simulation.clock import MILLISECOND, Clock, written
+from regrove.node.simulation.ends import Way
 from regrove.node.simulation.faults import Faults, plan_of
-from regrove.node.simulation.network import Network, Way
+from regrove.node.simulation.network import Network
 from regrove.node.simulation.node import ControlLinks, SimulatedNode
 from regrove.node.simulation.packets import Packet
 from regrove.node.simulation.plan import BUGGIFY, PROFILES, Layout

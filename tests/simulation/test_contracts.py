@@ -12,8 +12,9 @@ from regrove.node.simulation import faults as f
 from regrove.node.simulation.clock import MILLISECOND, Clock
 from regrove.node.simulation.disk import Disk
 from regrove.node.simulation.edge import SimulatedEdge
+from regrove.node.simulation.ends import SimulatedTransport
 from regrove.node.simulation.faults import Layout
-from regrove.node.simulation.network import Network, SimulatedTransport
+from regrove.node.simulation.network import Network
 from regrove.node.simulation.seeds import Draws
 from regrove.node.simulation.streams import Tcp
 from regrove.transport.base import Transport

@@ -9,6 +9,8 @@ from regrove.node.simulation import faults as f
 from regrove.node.simulation.clock import SECOND
 from regrove.node.simulation.faults import Fault, Kind, Layout, Plan
 from regrove.node.simulation.seeds import Draws
+from regrove.testing import Simulation
+from tests.simulation.apps import counting
 
 ALL = (f.cut(), f.pause(), f.crash(), f.crash(on="node"), f.loss(), f.slow(), f.delay(), f.disk())
 
@@ -107,3 +109,30 @@ def test_bad_words_and_ranges_are_refused() -> None:
 def test_kinds_are_values() -> None:
     assert f.cut() == f.cut()
     assert isinstance(f.crash(), Kind)
+
+
+def test_a_plan_is_text_and_is_read_back_exactly() -> None:
+    plan = plan_of((*ALL, f.drift(), f.clock_step(), f.swizzle(often=(1, 2)), f.clog(), f.spike()), seconds=200)
+    lines = [str(entry) for entry in plan.explicit(200 * SECOND)]
+    assert f.read_plan(["# a comment", "", *lines]) == plan.explicit(200 * SECOND)
+
+
+@pytest.mark.parametrize("kind", [f.duplicate(), f.reorder(), f.swarm(f.cut(), f.duplicate())])
+def test_what_zeromq_cannot_do_is_refused_by_name_in_the_faithful_profile(kind: f.Faults) -> None:
+    with pytest.raises(Misuse, match=r"duplicate|reorder"):
+        f.plan_of(kind, Layout(2, 1), Draws(0))
+    f.plan_of(kind, Layout(2, 1), Draws(0), "hostile")
+
+
+def test_a_swizzled_cut_takes_nodes_off_and_back_one_by_one() -> None:
+    plan = plan_of(f.swizzle(often=(1, 1)), nodes=4, seconds=30)
+    assert all(fault.where in ("n0<>*", "n1<>*", "n2<>*", "n3<>*") and fault.lasts > 0 for fault in plan.entries)
+    assert len(plan.entries) > 30
+
+
+@pytest.mark.parametrize(
+    "entry", [f.once("cut", "n0", at=1), f.once("pause", "n7", at=1), f.once("slow", "n0/9", at=1)]
+)
+def test_an_entry_that_names_what_the_world_has_not_is_refused_before_it_runs(entry: Fault) -> None:
+    with pytest.raises(Misuse, match=r"n0|n7"):
+        Simulation(counting, nodes=2, faults=entry)

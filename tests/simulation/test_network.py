@@ -8,8 +8,9 @@ import pytest
 
 from regrove.node.simulation import faults as f
 from regrove.node.simulation.clock import MILLISECOND, SECOND, Clock
+from regrove.node.simulation.ends import SimulatedTransport
 from regrove.node.simulation.faults import Layout
-from regrove.node.simulation.network import Network, SimulatedTransport
+from regrove.node.simulation.network import Network
 from regrove.node.simulation.seeds import Draws
 from regrove.transport.base import TransportError
 

@@ -99,7 +99,27 @@ def test_a_failing_seed_tells_its_story(alone: tuple[Path, str]) -> None:
     assert "simulation of counting: seed 41" in output
     assert "violated: PropertyViolated: always 'small'" in output
     assert "handle Add" in output
-    assert "test_campaign.py::test_fails_for_some' --sim-seed 41" in output
+    assert "plan: no faults are needed" in output
+    assert "test_campaign.py::test_fails_for_some' --sim-replay" in output
+
+
+def test_a_failing_case_is_kept_runs_first_and_is_replayed_alone(alone: tuple[Path, str]) -> None:
+    folder, _ = alone
+    kept = folder / ".regrove" / "cases" / "test_fails_for_some-41.json"
+    assert '"seed": 41' in kept.read_text()
+    command = [sys.executable, "-m", "pytest", "-v", "-p", "no:cacheprovider", "-p", "no:xdist", "-c", "/dev/null"]
+    environment = {"PYTHONPATH": str(ROOT), "DIGESTS": str(folder / "digests"), "PATH": "", "COLUMNS": "200"}
+
+    def outcomes(*options: str) -> list[str]:
+        done = subprocess.run(
+            [*command, "--rootdir", str(folder), *options, str(folder / "test_campaign.py")],
+            env=environment, capture_output=True, text=True, check=False, timeout=300,
+        )  # fmt: skip
+        words = [line.partition("::")[2].split(" ")[:3] for line in done.stdout.splitlines() if "[case" in line]
+        return [" ".join(found) for found in words if found[-1] in ("PASSED", "FAILED")]
+
+    assert outcomes("--sim-replay", str(kept)) == ["test_fails_for_some[case 41] FAILED"]
+    assert outcomes("-x")[0] == "test_fails_for_some[case 41] FAILED"
 
 
 def test_one_seed_is_run_again_by_its_number(tmp_path: Path) -> None:

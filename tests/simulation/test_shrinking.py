@@ -1,0 +1,187 @@
+"""Shrinking, stories and case files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from regrove.node.core.errors import Misuse
+from regrove.node.simulation import faults as f
+from regrove.node.simulation.cases import Case, cases_in, read_case
+from regrove.node.simulation.clock import SECOND
+from regrove.node.simulation.failing import Failing, judge, run_once, shrink, signature
+from regrove.node.simulation.faults import Fault, Noise
+from regrove.node.simulation.seeds import Ratio
+from regrove.node.simulation.shrinking import Entries, Shrinker
+from regrove.testing import PropertyViolated, Simulation
+from tests.simulation.apps import Add, Counter, Total, busy, counting
+
+CUTS = tuple(Fault(f.CUT, "n0<>n1", second * SECOND, SECOND // 2) for second in range(16))
+
+
+def shrinker(fails: object, seconds: float = 60.0) -> Shrinker:
+    return Shrinker(fails, lambda: seconds)  # type: ignore[arg-type]
+
+
+def test_two_entries_of_many_that_are_needed_together_are_found() -> None:
+    wanted = {CUTS[3], CUTS[12]}
+    shrunk = shrinker(lambda plan: () if {_unshortened(entry) for entry in plan} >= wanted else None).shrink(CUTS)
+    assert [entry.at for entry in shrunk.plan if isinstance(entry, Fault)] == [3 * SECOND, 12 * SECOND]
+    assert shrunk.needed == list(shrunk.plan)
+    assert shrunk.runs < 80
+
+
+def _unshortened(entry: Fault | Noise) -> Fault | Noise:
+    assert isinstance(entry, Fault)
+    return next(cut for cut in CUTS if cut.at == entry.at)
+
+
+def test_a_failure_that_needs_no_fault_ends_with_an_empty_plan() -> None:
+    assert shrinker(lambda plan: ()).shrink(CUTS).plan == ()
+
+
+def test_a_plan_that_does_not_fail_is_given_back_and_said_so() -> None:
+    shrunk = shrinker(lambda plan: None).shrink(CUTS)
+    assert (shrunk.plan, shrunk.reproduced, shrunk.runs) == (CUTS, False, 1)
+
+
+def test_noise_gives_way_to_the_one_frame_that_mattered() -> None:
+    noise = Noise(f.LOSS, Ratio(1, 100))
+    struck = tuple(Fault(f.LOSS, f"n0/0>n1/0#{number}", number) for number in range(50))
+
+    def fails(plan: Entries) -> tuple[Fault, ...] | None:
+        if noise in plan:
+            return struck
+        return () if struck[17] in plan else None
+
+    assert shrinker(fails).shrink((*CUTS, noise)).plan == (struck[17],)
+
+
+def test_times_and_strengths_are_halved_while_it_still_fails() -> None:
+    slow = Fault(f.SLOW, "n0/0", 0, 8 * SECOND, 40)
+
+    def fails(plan: Entries) -> tuple[Fault, ...] | None:
+        strong = [
+            entry for entry in plan if isinstance(entry, Fault) and entry.lasts >= SECOND and entry.strength >= 10
+        ]
+        return () if strong else None
+
+    assert shrinker(fails).shrink((slow,)).plan == (Fault(f.SLOW, "n0/0", 0, SECOND, 10),)
+
+
+def test_when_the_time_is_up_what_is_there_is_given() -> None:
+    left = iter([1.0] * 6 + [0.0] * 1000)
+    shrunk = Shrinker(lambda plan: () if CUTS[3] in plan else None, lambda: next(left)).shrink(CUTS)
+    assert not shrunk.finished
+    assert CUTS[3] in shrunk.plan
+
+
+# --- on a world ---
+
+
+def world(faults: f.Faults, seed: int = 0) -> Simulation:
+    return Simulation(counting, nodes=2, seed=seed, faults=faults)
+
+
+def asks_across(sim: Simulation) -> None:
+    """Fails when the link is cut at 2 s."""
+    address = sim.find("root/counter", node=1).address
+    sim.run("1s")
+    for _ in range(20):
+        sim.send(address, Add(1), source="n0/0")
+        sim.run("100ms")
+    sim.always("all has arrived", lambda world: sum(c.total for c in world.isolates(Counter)) == 40)
+
+
+def test_a_drawn_plan_runs_the_same_by_hand() -> None:
+    swarm = (f.cut(often=(1, 1)), f.loss(noise=(1, 100)), f.slow(), f.drift(), f.buggify(),
+             f.crash(on="isolate", often=(1, 1)))  # fmt: skip
+    drawn, _ = run_once(world, lambda sim: sim.run("5s"), swarm)
+    plan = f.read_plan(map(str, drawn.plan.explicit(drawn.now)))
+    assert any("counter" in str(entry) for entry in plan), "the isolate that crashed is named"
+    again, _ = run_once(world, lambda sim: sim.run("5s"), plan)
+    assert again.trace.digest == drawn.trace.digest
+
+
+def test_the_frames_that_noise_struck_do_the_same_as_entries() -> None:
+    def chatting(faults: f.Faults) -> Simulation:
+        return Simulation(busy, nodes=2, seed=5, faults=faults)
+
+    drawn, _ = run_once(chatting, lambda sim: sim.run("300ms"), (f.loss(noise=(1, 200), often=(0, 1)), f.buggify()))
+    assert drawn.plan.struck
+    plan: list[f.Faults] = [*drawn.plan.struck, drawn.plan.noise[f.BUGGIFY]]
+    again, _ = run_once(chatting, lambda sim: sim.run("300ms"), plan)
+    assert again.trace.digest == drawn.trace.digest
+
+
+def test_a_failing_seed_ends_as_a_case_and_a_story(tmp_path: Path) -> None:
+    plan = (*(f.once("slow", "n0/0", at=n, lasts="100ms", strength=3) for n in range(1, 6)),
+            f.once("cut", "n0>n1", at="2s", lasts="20s"), f.once("crash-isolate", "n0/0", at="1.5s"))  # fmt: skip
+    with pytest.raises(PropertyViolated) as caught:
+        judge(
+            world,
+            asks_across,
+            plan,
+            Case("test_x.py::test_y", 0, ()),
+            Failing(60, tmp_path),
+            lambda path: f"replay {path}",
+        )
+    story = caught.value.__notes__[-1]
+    assert "cut n0>n1 for " in story
+    assert "plan: 1 entries" in story
+    assert "<- without this it passes" in story
+    assert "slow" not in story
+    assert f"run it again: replay {tmp_path / 'test_y-0.json'}" in story
+    ((_, case),) = cases_in(tmp_path)
+    sim, error = run_once(world, asks_across, case.plan)
+    assert error is not None
+    assert signature(error) == ("PropertyViolated", "all has arrived")
+    assert sim.trace.digest == case.digest
+
+
+def test_another_failure_is_no_success_of_the_shrink() -> None:
+    def either(sim: Simulation) -> None:
+        sim.run("3s")
+        if not sim.plan.counts.get(f.CUT):
+            raise ValueError("another one")
+        assert sim.call("counter", Total()) < 10
+
+    shrunk = shrink(world, either, (CUTS[1], CUTS[2]), ("AssertionError", f"{__name__}:either"), 60)
+    assert len(shrunk.plan) == 1
+
+
+# --- files ---
+
+
+def test_a_case_is_written_and_read_back_exactly(tmp_path: Path) -> None:
+    plan = (
+        Fault(f.CUT, "n0>n1", 1_234_567_891, 5),
+        Noise(f.SPIKE, Ratio(1, 7), 9),
+        Fault(f.CLOCK_STEP, "n0", 5, 0, -77),
+    )
+    case = Case("tests/test_bank.py::test_money[a b]", 41, plan, "hostile", 3, 2, "always 'x'", "ff")
+    assert read_case(case.write(tmp_path)) == case
+
+
+def test_a_case_whose_test_moved_to_another_file_is_found_by_its_name() -> None:
+    case = Case("tests/test_bank.py::test_money", 41, ())
+    assert case.belongs_to("tests/elsewhere/test_accounts.py::test_money")
+    assert not case.belongs_to("tests/test_bank.py::test_other")
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 9}', '{"format": 1, "test": "x", "seed": "1"}'])
+def test_what_is_no_case_file_is_refused_by_name(text: str, tmp_path: Path) -> None:
+    (tmp_path / "bad.json").write_text(text)
+    with pytest.raises(Misuse, match=r"bad\.json"):
+        read_case(tmp_path / "bad.json")
+    with pytest.raises(Misuse, match=r"missing\.json cannot be read"):
+        read_case(tmp_path / "missing.json")
+
+
+@pytest.mark.parametrize(
+    "line", ["cut", "2s cut", "2s cut n0>n1 for", "2s cut n0>n1 20s", "x cut n0>n1", "noise loss 1", "noise cut 1/2"]
+)
+def test_a_line_that_is_no_fault_is_refused_with_the_line_or_the_mend(line: str) -> None:
+    with pytest.raises(Misuse):
+        f.read_plan([line])
