@@ -92,11 +92,11 @@ class Core:
     # fmt: off
     __slots__ = (
         "_token", "_tracer", "batch", "batch_done", "batch_rest", "bounds", "buggify", "calls", "cells",
-        "control_out", "counters", "crossing", "current", "entered", "event", "fixed", "guests", "home", "io", "left",
-        "letters", "lifecycle", "links", "logger", "now", "place", "pool_bytes", "pool_bytes_limit", "pool_limit", "pool_sure",
-        "puts", "ready", "registry", "remote_children", "requests", "settings", "signals", "sometimes", "stalled",
-        "strict", "supervising", "timers", "tracing", "tree", "turn_budget", "user_timers", "waiters", "wall",
-        "words",
+        "control_out", "counters", "crossing", "current", "entered", "event", "fixed", "guests", "home", "io",
+        "left", "letters", "lifecycle", "links", "logger", "now", "place", "pool_bytes", "pool_bytes_limit",
+        "pool_limit", "pool_sure", "puts", "ready", "registry", "remote_children", "requests", "settings",
+        "signals", "sometimes", "stalled", "strict", "supervising", "timers", "tracing", "tree", "turn_budget",
+        "user_timers", "waiters", "wall", "words",
     )
     # fmt: on
 
