@@ -111,6 +111,8 @@ def start_refusal(owner: Supervisor | DynamicSupervisor, slots: Slots, spec: obj
 def _problem(owner: Supervisor | DynamicSupervisor, spec: object) -> str | None:
     if not isinstance(spec, Child | Supervisor | DynamicSupervisor):
         return f"StartChild takes a Child, a Supervisor or a DynamicSupervisor, got {type(spec).__name__}"
+    if not spec.significant:
+        return None
     auto_shutdown = owner.auto_shutdown if isinstance(owner, Supervisor) else "never"
     try:
         check_significant_children(f"supervisor {owner.id!r}", auto_shutdown, (spec,))

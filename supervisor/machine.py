@@ -125,23 +125,28 @@ class Machine:
 
     def awaits(self, event: Event) -> bool:
         """Tell whether `event` is to be given now; while not `accepting`, ahead of what waits in the inbox."""
-        match self.state, event:
-            case "new", Begin():
-                return True
-            case "idle", ChildEnded(key):
-                return key in self._slots and self._slots[key].state == "running"
-            case "idle", LimitReached() | Retry() | Request() | StopAsked():
-                return True
-            case "busy", ChildStarted(key) | ChildIgnored(key) | ChildStartFailed(key):
-                return key == self.starting or key in self._crew.stops
-            case "busy", ChildEnded(key):
-                return key in self._crew.stops or (self._crew.start.killed and key == self.starting)
-            case "busy", StopAsked(_, budget):
-                return budget is not None
-            case "busy", LimitReached():
-                return True
+        match self.state:
+            case "idle":
+                if isinstance(event, ChildEnded):
+                    return event.key in self._slots and self._slots[event.key].state == "running"
+                return isinstance(event, LimitReached | Retry | Request | StopAsked)
+            case "busy":
+                return self._busy_awaits(event)
+            case "new":
+                return isinstance(event, Begin)
             case _:
                 return False
+
+    def _busy_awaits(self, event: Event) -> bool:
+        match event:
+            case ChildStarted(key) | ChildIgnored(key) | ChildStartFailed(key):
+                return key == self.starting or key in self._crew.stops
+            case ChildEnded(key):
+                return key in self._crew.stops or (self._crew.start.killed and key == self.starting)
+            case StopAsked(_, budget):
+                return budget is not None
+            case _:
+                return isinstance(event, LimitReached)
 
     @property
     def starting(self) -> int | None:
@@ -160,8 +165,10 @@ class Machine:
         Its `start` is its own first turn, and a failure there is a `ChildEnded`. Refused with the reason of `refusal`.
         """
         refused = self.refusal(spec)
-        if refused is not None:
-            return refused
+        return self.admit(spec, address) if refused is None else refused
+
+    def admit(self, spec: AnySpec, address: object) -> int:
+        """Do what `adopt` does for a driver that asked `refusal` before, in the same step."""
         slot = self._slots.add(spec)
         slot.state = "running"
         self._slots.place(slot, address)

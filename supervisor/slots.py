@@ -94,7 +94,7 @@ class Slots:
         self._next = 1
         self._by_key: dict[int, Slot] = {}
         self._by_id: dict[str, Slot] = {}
-        self._by_address: dict[object, Slot] = {}
+        self._by_address: dict[object, Slot] | None = None  # made when somebody asks: most are never asked for so
 
     def add(self, spec: AnySpec) -> Slot:
         """Append a child; its key is never given again."""
@@ -117,12 +117,14 @@ class Slots:
         """Note where the child's new life is."""
         self.unplace(slot)
         slot.address = address
-        self._by_address[address] = slot
+        if self._by_address is not None:
+            self._by_address[address] = slot
 
     def unplace(self, slot: Slot) -> None:
         """Forget where the child was."""
         if slot.address is not None:
-            self._by_address.pop(slot.address, None)
+            if self._by_address is not None:
+                self._by_address.pop(slot.address, None)
             slot.address = None
 
     def __getitem__(self, key: int) -> Slot:
@@ -136,9 +138,14 @@ class Slots:
         if isinstance(child, str):
             return self._by_id.get(child)
         try:
-            return self._by_address.get(child)
+            return self._addresses().get(child)
         except TypeError:  # an unhashable value from afar is nobody's address
             return None
+
+    def _addresses(self) -> dict[object, Slot]:
+        if self._by_address is None:
+            self._by_address = {slot.address: slot for slot in self if slot.address is not None}
+        return self._by_address
 
     def __len__(self) -> int:
         return len(self._by_key)

@@ -291,13 +291,16 @@ class Calls:
         if cell.wait_token:
             self.cancel(cell.wait_token)
             cell.wait_token = 0
-        for token in list(cell.debts or ()):
-            self.cancel(token)
-        owed: list[Request] = list((cell.kept or {}).values())
+        owed: list[Request] = []
+        if cell.rare is not None:
+            for token in list(cell.debts or ()):
+                self.cancel(token)
+            owed += (cell.kept or {}).values()
+            cell.kept = None
         request = cell.request
         if request is not None and not request.forwarded and request not in owed:
             owed.append(request)
-        cell.request = cell.kept = None
+        cell.request = None
         self._abandon(cell, owed)
         for request in owed:
             self.core.requests.refuse(request.caller, reason)

@@ -138,7 +138,6 @@ def _wait(core: Core, cell: Cell, wait: AnyWait) -> None:
     debt = core.calls.open(cell, wait, None)
     cell.wait = wait
     cell.wait_token = debt.token
-    cell.blocked_since = core.now
     core.calls.begin(debt)
 
 

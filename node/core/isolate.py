@@ -128,7 +128,6 @@ class Cell:
     __slots__ = (
         "address",
         "adopted",
-        "blocked_since",
         "capacity",
         "cause",
         "charge",
@@ -168,7 +167,7 @@ class Cell:
         self.capacity = capacity
         self.parked = BLOCKED
         self.state = STARTING
-        self.flags = self.cause = self.handled = self.charge = self.key = self.wait_token = self.blocked_since = 0
+        self.flags = self.cause = self.handled = self.charge = self.key = self.wait_token = 0
         self.owed = 0  # how many entries of the mailbox are the runtime's: outside capacity and pool
         self.adopted = False  # made by ctx.spawn: its supervisor counts it as running from the first turn
         self.letter: Any = None

@@ -80,7 +80,12 @@ class Lifecycle:
         if self.core.settings.start_fault is not None:
             self.core.settings.start_fault(cell.path)
         factory, args, kwargs = cell.factory
-        isolate = factory(*(self._fresh(value) for value in args), **{k: self._fresh(v) for k, v in kwargs.items()})
+        cell.factory = None
+        if args or kwargs:
+            fresh = {key: self._fresh(value) for key, value in kwargs.items()}
+            isolate = factory(*[self._fresh(value) for value in args], **fresh)
+        else:
+            isolate = factory()
         if not isinstance(isolate, Isolate):
             raise Misuse(f"the factory of child {cell.id!r} made {isolate!r}; it has to make an Isolate")
         capacity = isolate.mailbox_capacity
@@ -160,15 +165,17 @@ class Lifecycle:
         cell.flags = 0
         cell.capacity = -1
         cell.parked = BLOCKED
-        core.registry.release(cell)
-        core.io.release(cell)
-        for record in (cell.timers or {}).values():
-            core.timers.cancel(record)
-            core.user_timers -= 1
-        cell.timers = None
+        if cell.rare is not None:
+            core.registry.release(cell)
+            core.io.release(cell)
+            for record in (cell.timers or {}).values():
+                core.timers.cancel(record)
+                core.user_timers -= 1
+            cell.timers = None
         core.links.order.speaker = cell
         core.calls.owner_ended(cell, reason)
-        core.signals.ended(cell, reason)
+        if cell.rare is not None:
+            core.signals.ended(cell, reason)
         core.links.order.speaker = None
         address = cell.address
         address.cell = None

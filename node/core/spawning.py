@@ -79,6 +79,8 @@ def _supervisor_of(core: Core, cell: Cell, under: Target | None) -> SupervisorNo
 
 def _own(core: Core, cell: Cell, child: Child) -> Child:
     """The spec as its supervisor keeps it: no life of the child shares what the spawner may change."""
+    if not child.args and not child.kwargs:
+        return child
     args = (_argument(core, cell, value) for value in child.args)
     kwargs = {name: _argument(core, cell, value) for name, value in child.kwargs.items()}
     options = {option: getattr(child, option) for option in CHILD_OPTIONS}

@@ -204,15 +204,13 @@ class Supervising:
         """Run a child the machine learns of now (`ctx.spawn`): whatever its start does, its end is a ChildEnded."""
         if node.killed or node.cell.state == ENDED:
             return NoProcess()
-        cell = self.launch(node, -1, spec, arguments)
+        cell = self._child_cell(node, spec, arguments)
         if isinstance(cell, Reason):
             return cell
-        key = node.machine.adopt(spec, cell.address)
-        assert isinstance(key, int), "the machine refused what it had just allowed"
-        del node.children[-1]
-        node.children[key] = cell
-        cell.key = key
+        cell.key = key = node.machine.admit(spec, cell.address)
         cell.adopted = True
+        node.children[key] = cell
+        self.core.lifecycle.launch(cell)
         if spec.start_timeout is not None:
             limit = TimerRecord(START, int(spec.start_timeout * NANO), _start_limit(cell), cell, node)
             node.limits[limit.token] = self.core.timers.ask(limit)
@@ -220,19 +218,23 @@ class Supervising:
 
     def launch(self, node: SupervisorNode, key: int, spec: Child, arguments: tuple[Any, ...]) -> Cell | Reason:
         """Make the cell of a child; its `start` is its first turn."""
+        cell = self._child_cell(node, spec, arguments)
+        if isinstance(cell, Cell):
+            cell.key = key
+            node.children[key] = cell
+            self.core.lifecycle.launch(cell)
+        return cell
+
+    def _child_cell(self, node: SupervisorNode, spec: Child, arguments: tuple[Any, ...]) -> Cell | Reason:
         core = self.core
-        if core.remote_children.place_of(spec) is not None:
+        if (spec.core is not None or spec.node is not None) and core.remote_children.place_of(spec) is not None:
             where = f"core={spec.core!r} node={spec.node!r}"
             return InvalidSpec(f"child {spec.id!r} names {where}, and spawn starts on {core.home}: call StartChild")
         refused = self._refusal(spec)
         if refused is not None:
             return refused
         incarnation = node.lives.born(spec.id, core.counters.spawned)
-        cell = self._make(spec, node, incarnation, arguments)
-        cell.key = key
-        node.children[key] = cell
-        core.lifecycle.launch(cell)
-        return cell
+        return self._make(spec, node, incarnation, arguments)
 
     def launch_guest(self, spec: Child, path: str) -> Cell | Reason:
         """Make the cell of a child whose supervisor lives on another core."""
@@ -347,7 +349,7 @@ class Supervising:
             self._end(node, Killed())
 
     def _disarm_start(self, node: SupervisorNode, cell: Cell) -> None:
-        limit = node.limits.pop(_start_limit(cell), None)
+        limit = node.limits.pop(_start_limit(cell), None) if node.limits else None
         if limit is not None:
             self.core.timers.cancel(limit)
 
