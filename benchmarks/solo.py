@@ -267,6 +267,7 @@ def crash(size: int) -> dict[str, float]:
     solo = Solo(Child("fragile", Fragile))
     Fragile.left = size
     solo.tell(solo.isolate("root/fragile").me, 0)
+    solo.collector.start()
     begin = time.perf_counter()
     solo.rest()
     if Fragile.left:
