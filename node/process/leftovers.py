@@ -59,13 +59,20 @@ def _unforkable() -> list[str]:
     zmq: Any = sys.modules.get("zmq")
     if zmq is None and "grpc" not in sys.modules:
         return []
+    # Types first: nearly always there is none of these, and one pass over the objects is all a boot pays.
+    kinds = {type(value) for value in gc.get_objects()}
+    contexts = {kind for kind in kinds if zmq is not None and issubclass(kind, zmq.Context)}
+    channels = {
+        kind for kind in kinds if kind.__name__ in GRPC_CHANNELS and str(kind.__module__).partition(".")[0] == "grpc"
+    }
+    if not contexts and not channels:
+        return []
     found: list[str] = []
     for value in gc.get_objects():
         kind = type(value)  # never the value itself: proxies of the application answer with code of their own
-        if zmq is not None and issubclass(kind, zmq.Context):
-            if not value.closed:
-                found.append(f"a ZeroMQ Context in {_holder(value)}")
-        elif kind.__name__ in GRPC_CHANNELS and str(kind.__module__).partition(".")[0] == "grpc":
+        if kind in contexts and not value.closed:
+            found.append(f"a ZeroMQ Context in {_holder(value)}")
+        elif kind in channels:
             found.append(f"a gRPC channel in {_holder(value)}")
     return found
 

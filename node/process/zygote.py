@@ -83,12 +83,16 @@ def _run(connection: socket.socket, application: str, import_path: Sequence[str]
 def _prepare(application: str, import_path: Sequence[str]) -> str | None:
     """Import all that a core needs; returns why the application cannot be used, or None."""
     from regrove.node.core.errors import Misuse
+    from regrove.node.process import guard
     from regrove.node.process.loading import load_application
 
+    mark = guard.claim("the zygote of a node")  # an application that starts a node when it is imported is refused
     try:
         load_application(application, import_path)
     except Misuse as problem:
         return str(problem)
+    finally:
+        mark.release()
     return None
 
 

@@ -46,8 +46,8 @@ class Life:
     """One life of one core: the process. `started` when its whole tree has."""
 
     __slots__ = (
-        "armed", "begin_by", "control", "core", "dead", "edge", "extra", "finish_at", "home", "links", "pass_at",
-        "peers", "place", "started", "stopped", "transport", "tree_begun", "woken", "world",
+        "armed", "begin_by", "control", "core", "dead", "edge", "extra", "finish_at", "going", "home", "links",
+        "pass_at", "peers", "place", "started", "stopped", "transport", "tree_begun", "woken", "world",
     )  # fmt: skip
 
     def __init__(self, place: SimulatedCore, home: Home) -> None:
@@ -58,6 +58,7 @@ class Life:
         self.started = False
         self.stopped = False
         self.tree_begun = False
+        self.going = False  # told to go while a pass was under way: the next one dials
         self.peers: tuple[Home, ...] | None = None
         self.begin_by = 0
         self.pass_at: int | None = None  # when the next pass is due
@@ -221,7 +222,8 @@ class Life:
         if outputs.control:
             self._report(outputs.control)
         deadline = None if outputs.deadline is None else self.place.real(outputs.deadline)
-        if outputs.busy or self.control or self.transport.inbox or self.edge.pending or self._may_begin():
+        more = outputs.busy or self.control or self.transport.inbox or self.edge.pending
+        if more or self.going or self._may_begin():
             self.due(end)
             return
         if not self.tree_begun and self.peers is not None:
@@ -276,10 +278,12 @@ class Life:
         """Start the tree once the links to `peers` are up."""
         self.peers = peers
         self.begin_by = self.world.clock.now + LINKS_LIMIT
+        self.going = True
         self.wake()
 
     def _begin_tree(self) -> None:
         assert self.peers is not None
+        self.going = False
         for peer in self.peers:
             self.links.warm(peer)
         if self._may_begin():

@@ -207,3 +207,12 @@ class Drawer(Isolate):
 
 app = Application("draws", tree=lambda place: Supervisor("root", [Child("drawer", Drawer)]))
 """
+
+
+def test_an_application_that_starts_a_node_when_it_is_imported_is_refused(
+    start_node: StartNode, tmp_path: Path
+) -> None:
+    (tmp_path / "eager.py").write_text('import regrove\nfrom demo import app\nregrove.start("demo:app")\n')
+    node = start_node(app="eager:app")
+    assert node.wait() == 64
+    assert any("regrove.start" in line for line in node.rest)

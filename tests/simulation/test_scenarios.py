@@ -99,8 +99,7 @@ def test_a_node_with_every_core_quarantined_is_started_again_by_level_three() ->
 def test_names_follow_their_holders_over_a_crash() -> None:
     with Simulation(counting, cores=2) as sim:
         sim.crash("n0/0")
-        sim.run("10ms")
-        assert sim.client.whereis("counter") == Name("counter", "n0@sim", 1)
+        sim.until(lambda: sim.client.whereis("counter") == Name("counter", "n0@sim", 1), within="10ms")
         sim.until(lambda: sim.find("root/counter", core=0))
         sim.run("10ms")
         assert sim.client.whereis("counter") == Name("counter", "n0@sim", 0)
