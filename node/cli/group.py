@@ -23,6 +23,8 @@ COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
     "shell": ("prompting", "shell", "Open a Python prompt with the cluster connected."),
     "check": ("checking", "check", "Build an application's tree, validate its specs, print the sums of its bounds."),
     "revive": ("looking", "revive", "Give quarantined cores a new life at once."),
+    "drain": ("leaving", "drain", "Take no new work, and wait until the node is quiet; it stays up."),
+    "leave": ("leaving", "leave", "Drain a node, then stop it in order."),
     "stop": ("running", "stop", "Stop a node in order."),
     "keygen": ("keys", "keygen", "Make a CURVE key pair."),
 }

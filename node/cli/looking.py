@@ -31,7 +31,7 @@ def status(node: str | None, timeout: float, as_json: bool, live: bool, ready: b
         click.echo("\n".join(status_lines(shape)))
     if shape["state"] == "stopped":
         return DOWN
-    return 0 if live or shape["state"] == "up" else FAILED
+    return 0 if live or shape["state"] == "up" else FAILED  # one that drains is to get no new work: not ready
 
 
 @click.command()

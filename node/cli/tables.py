@@ -47,9 +47,16 @@ def status_lines(status: Mapping[str, Any]) -> list[str]:
     return lines
 
 
+def left_text(left: Mapping[str, int]) -> str:
+    """What a draining core still has: `nothing`, or `1 request, 2 streams`."""
+    words = {"requests": "request", "streams": "stream", "queued": "queued message"}
+    parts = [plural(left[key], word) for key, word in words.items() if left[key]]
+    return ", ".join(parts) or "nothing"
+
+
 def _troubles(core: Mapping[str, Any]) -> list[str]:
-    """What the watchdog says of a core now."""
-    found = []
+    """What is left of a core that drains, and what the watchdog says of it now."""
+    found = [f"has left {left_text(core['left'])}"] if core.get("left") else []
     if core.get("stalled"):
         found.append(f"stands still at {core['stalled']}")
     if core.get("starved"):

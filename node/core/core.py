@@ -16,6 +16,7 @@ from regrove.node.core.address import Address, Caller, Home
 from regrove.node.core.application import Place
 from regrove.node.core.bounds import Bounds
 from regrove.node.core.calls import Calls
+from regrove.node.core.draining import Draining
 from regrove.node.core.effects import SECONDS_MAX, Target, is_delay
 from regrove.node.core.errors import BoundReached, Misuse
 from regrove.node.core.guests import Guests
@@ -31,6 +32,7 @@ from regrove.node.core.ports import (
     AskTree,
     ControlInput,
     ControlOutput,
+    DrainCore,
     Inputs,
     NamesChanged,
     Outputs,
@@ -92,7 +94,8 @@ class Core:
     # fmt: off
     __slots__ = (
         "_token", "_tracer", "batch", "batch_done", "batch_rest", "bounds", "buggify", "calls", "cells",
-        "control_out", "counters", "crossing", "current", "entered", "event", "fixed", "guests", "home", "io",
+        "control_out", "counters", "crossing", "current", "draining", "entered", "event", "fixed", "guests", "home",
+        "io",
         "left", "letters", "lifecycle", "links", "logger", "now", "place", "pool_bytes", "pool_bytes_limit",
         "pool_limit", "pool_sure", "puts", "ready", "registry", "remote_children", "requests", "settings",
         "signals", "sometimes", "stalled", "strict", "supervising", "timers", "tracing", "tree", "turn_budget",
@@ -156,6 +159,7 @@ class Core:
         self.remote_children = RemoteChildren(self)
         self.guests = Guests(self)
         self.links = remote.Links(self, links)
+        self.draining: Draining | None = None
         self.links.add_kinds(hosting_door.kinds(self))
 
     @property
@@ -192,6 +196,8 @@ class Core:
         """End the pass: delays count from `now`; each link's batch leaves."""
         self.event = 0
         self.timers.arm(now)
+        if self.draining is not None:
+            self.draining.look(now)
         changes = self.registry.changes()
         if changes is not None:
             self.control_out.append(changes)
@@ -200,6 +206,8 @@ class Core:
         due = self.timers.next()
         link_due = table.deadline()
         deadline = link_due if due is None else due if link_due is None else min(due, link_due)
+        if self.draining is not None:
+            deadline = min((at for at in (deadline, self.draining.deadline()) if at is not None), default=None)
         control, self.control_out = self.control_out, []
         busy = bool(self.ready) or self.supervising.owes
         return Outputs(self.io.flush(), control, deadline, busy)
@@ -220,6 +228,9 @@ class Core:
                 self.registry.learn_names(control)
             case StopCore(limit, reason):
                 self.supervising.stop(reason, limit)
+            case DrainCore():
+                if self.draining is None:
+                    self.draining = Draining(self)
             case AskTree(request):
                 self.control_out.append(TreeReport(request, rows(self)))
             case _:

@@ -56,6 +56,12 @@ class Io:
     def begin(self, debt: Debt, wait: IoWait) -> None:
         """Send the request out, or refuse it at once."""
         handle = _handle_of(wait)
+        draining = self.core.draining
+        if draining is not None and draining.holds(wait, handle):
+            if isinstance(wait, e.Close):
+                self._forget(handle)
+                self.core.calls.settle(debt.token, o.Closed(wait.stream))
+            return
         if handle:
             owned = self.owned.get(handle)
             if owned is None or owned.cell is not debt.cell:
@@ -172,9 +178,11 @@ class Io:
 
     def release(self, cell: Cell) -> None:
         """An isolate ended: its streams close with it."""
+        draining = self.core.draining
         for handle in cell.handles or ():
             del self.owned[handle]
-            self.commands.append(IoRelease(handle))
+            if draining is None or handle not in draining.closed:
+                self.commands.append(IoRelease(handle))
         cell.handles = None
 
     def may_pass(self, cell: Cell, value: Stream | Listener) -> bool:

@@ -105,6 +105,11 @@ class StopCore:
 
 
 @dataclass(frozen=True, slots=True)
+class DrainCore:
+    """Control input: take no new work from outside from now on; `DrainLeft` follows until nothing is left."""
+
+
+@dataclass(frozen=True, slots=True)
 class AskTree:
     """Control input: answer with `TreeReport(request, rows)`."""
 
@@ -128,6 +133,15 @@ class Stopped:
 
 
 @dataclass(frozen=True, slots=True)
+class DrainLeft:
+    """Control output of a core that drains: requests from outside without an answer, open tcp streams, queued mail."""
+
+    requests: int = 0
+    streams: int = 0
+    queued: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class TreeReport:
     """Control output: one row for each isolate and supervisor, in tree order (plain dicts, see docs/shapes.md)."""
 
@@ -135,8 +149,8 @@ class TreeReport:
     rows: tuple[dict[str, object], ...]
 
 
-ControlInput: TypeAlias = PeerCore | PeerGone | NamesChanged | StopCore | AskTree
-ControlOutput: TypeAlias = NamesChanged | Started | Stopped | TreeReport
+ControlInput: TypeAlias = PeerCore | PeerGone | NamesChanged | StopCore | DrainCore | AskTree
+ControlOutput: TypeAlias = NamesChanged | Started | Stopped | DrainLeft | TreeReport
 
 
 @dataclass(slots=True)

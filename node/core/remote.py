@@ -284,7 +284,8 @@ class Links:
         kinds = self._kinds
         if core.tracing:
             core.event = core.tracer.frame(core.now, home, items)
-        if len(items) > 1 and self._sends(items):
+        draining = core.draining
+        if len(items) > 1 and draining is None and self._sends(items):
             return
         for sequence, item in enumerate(items, first):
             handler = kinds.get(item[0])
@@ -292,7 +293,9 @@ class Links:
                 self.malformed += 1
                 continue
             try:
-                refused = handler(home, item)
+                refused = draining.refusal(home, item) if draining is not None and item[0] < REPLY else None
+                if refused is None:
+                    refused = handler(home, item)
             except (Malformed, DecodeError, ValueError) as error:
                 self.malformed += 1
                 refused = Undecodable(str(error)[:1_000])

@@ -9,7 +9,8 @@
       stop, limit, reason                                    log, {...}                        may be dropped
       tree, request                                          beat, {...}                       counters
       links, request                                         links, request, rows
-      level, name
+      level, name                                            left, requests, streams, queued   while it drains
+      drain
 
 Reasons travel as their class's name and a text: the manager holds no user code and could not decode more.
 """
@@ -19,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, assert_never
 
-from regrove.node.core.ports import AskTree, ControlInput, NamesChanged, PeerCore, PeerGone, StopCore
+from regrove.node.core.ports import AskTree, ControlInput, DrainCore, NamesChanged, PeerCore, PeerGone, StopCore
 from regrove.node.process.framing import FramingError
 from regrove.supervisor.reasons import CoreDown, NoConnection, Reason, Shutdown
 
@@ -37,6 +38,8 @@ def input_frame(item: ControlInput) -> list[Any]:
             return ["names", item.node, item.core, item.names, item.groups]
         case StopCore():
             return ["stop", item.limit, reason_frame(item.reason)]
+        case DrainCore():
+            return ["drain"]
         case AskTree():
             return ["tree", item.request]
         case _:
@@ -54,6 +57,8 @@ def read_input(frame: list[Any]) -> ControlInput | None:
             return NamesChanged(node, core, tuple(names), read_groups(groups))
         case ["stop", limit, reason]:
             return StopCore(limit, read_reason(reason))
+        case ["drain"]:
+            return DrainCore()
         case ["tree", request]:
             return AskTree(request)
         case ["boot" | "go" | "level" | "links", *_]:

@@ -11,7 +11,7 @@ from regrove.node.core.ports import AskTree
 from regrove.node.process.budget import SECOND
 from regrove.node.process.channel import input_frame, plain
 from regrove.node.process.control_server import Request
-from regrove.node.process.manager_events import ReviveAsked, StopAsked
+from regrove.node.process.manager_events import DrainAsked, ReviveAsked, StopAsked
 from regrove.node.process.status import resident_bytes, status_shape
 
 if TYPE_CHECKING:
@@ -61,6 +61,12 @@ class Commands:
                 request.follow()
             case "stop":
                 self._stop(request)
+            case "drain":
+                manager.put(DrainAsked("regrove drain"))
+                request.reply({"draining": True})
+            case "leave":
+                manager.put(DrainAsked("regrove leave", leave=True))
+                request.reply({"leaving": True, "limit": manager.config.drain_limit})
             case "revive":
                 self._revive(request)
             case "logs":

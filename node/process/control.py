@@ -18,6 +18,8 @@ A unix stream socket; its file mode (0600 in a 0700 folder) is the access contro
 | `call-info` | | what a client needs to dial the cores, below |
 | `config` | | {"values": [{"key", "value", "origin"}]} |
 | `stop` | now: bool | {"stopping": true, "limit": seconds}; the connection closes when the node has ended |
+| `drain` | | {"draining": true}; `status` says what is left |
+| `leave` | | {"leaving": true, "limit": seconds}; the connection closes when the node has ended |
 | `revive` | core: int or null (all) | {"revived": [core, ...]} |
 | `logs` | level: str, last: int, follow: bool | {"lines": count}, then the last lines as events, then new ones |
 | `events` | | {"following": true}, then events {"at": wall ns, "event": str, ...} |
@@ -55,6 +57,8 @@ COMMANDS: Final = (
     "call-info",
     "config",
     "stop",
+    "drain",
+    "leave",
     "revive",
     "logs",
     "events",

@@ -18,6 +18,7 @@ from regrove.node.core.page import PASS_AT
 from regrove.node.core.ports import (
     ControlInput,
     ControlOutput,
+    DrainLeft,
     Inputs,
     NamesChanged,
     PeerCore,
@@ -172,6 +173,8 @@ class CoreLoop:
                 self._beat_at = 0
                 self._beat(time.monotonic_ns())  # so that the status of a core that is up counts its isolates
                 self._send(["started"])
+            case DrainLeft(requests, streams, queued):
+                self._send(["left", requests, streams, queued])
             case TreeReport():
                 self._send_rows(item)
             case Stopped(reason, asked):

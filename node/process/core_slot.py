@@ -13,7 +13,7 @@ START_LIMIT: Final = 60 * SECOND  # from spawn to up: the import of the applicat
 Policy: TypeAlias = Literal["retry", "stay", "exit"]
 
 CoreState: TypeAlias = Literal["spawning", "waiting", "starting", "up", "quarantined", "stopping", "ended"]
-NodeState: TypeAlias = Literal["starting", "up", "degraded", "stopping", "stopped"]
+NodeState: TypeAlias = Literal["starting", "up", "degraded", "draining", "drained", "stopping", "stopped"]
 
 
 def no_jitter(_core: int, _strikes: int) -> int:
@@ -67,6 +67,7 @@ class CoreSlot:
     start_left: int | None = None  # ns of its start limit that are left when it waits for the others
     restarts: list[int] = field(default_factory=list)  # times of the replacements that still count
     troubles: Troubles = field(default_factory=Troubles)
+    left: tuple[int, int, int] | None = None  # while it drains: requests, streams, queued; None: not yet known
     strikes: int = 0  # quarantines in a row; a life longer than the budget's period ends the row
     deadline: int | None = None
     owed: bool = False  # it waits for the zygote's first start; no process yet

@@ -33,6 +33,7 @@ from regrove.node.process.manager_events import (
     CloseListeners,
     CoreBound,
     CoreEnded,
+    CoreLeft,
     CoreNamed,
     CoreOutgrew,
     CoreReported,
@@ -171,6 +172,8 @@ class Manager:
                 self.application = application
                 self._watch(core)
                 self.put(CoreBound(core, incarnation, endpoint, remote, key))
+            case ["left", int(requests), int(streams), int(queued)]:
+                self.put(CoreLeft(core, incarnation, requests, streams, queued))
             case ["started"]:
                 self.crew.started(core)
                 self.put(CoreStarted(core, incarnation))
@@ -206,7 +209,7 @@ class Manager:
     def greeting(self) -> Iterator[Shared]:
         """The whole state, for a manager that was just linked."""
         yield self.state.view()
-        yield from self.state.names.rows(self.config.name)
+        yield from self.state.shared_names()
 
     def call_info(self) -> dict[str, Any]:
         """What clients dial."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from regrove.node.cluster.views import Groups, Shared
-from regrove.node.core.ports import NamesChanged, PeerCore, PeerGone, StopCore
+from regrove.node.core.ports import DrainCore, NamesChanged, PeerCore, PeerGone, StopCore
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +198,25 @@ class ForkFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class DrainAsked:
+    """Take no new work from outside; `leave`: when nothing is left, or half the drain limit is over, stop."""
+
+    why: str
+    leave: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CoreLeft:
+    """What a core that drains has left (`ports.DrainLeft`)."""
+
+    core: int
+    incarnation: int
+    requests: int
+    streams: int
+    queued: int
+
+
+@dataclass(frozen=True, slots=True)
 class ReviveAsked:
     """Give the quarantined core, or all that are (None), a new life at once and a clean sheet."""
 
@@ -227,6 +246,8 @@ Event: TypeAlias = (
     | ZygoteAnswered
     | ForkFailed
     | ReviveAsked
+    | DrainAsked
+    | CoreLeft
     | Tick
 )
 
@@ -260,7 +281,7 @@ class Tell:
     """Hand a control input to the core."""
 
     core: int
-    item: PeerCore | PeerGone | NamesChanged | StopCore
+    item: PeerCore | PeerGone | NamesChanged | StopCore | DrainCore
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ Every core quarantined ends the node with 70 (EX_SOFTWARE of sysexits.h), so tha
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final, Literal, assert_never
 
 from regrove.node.cluster.membership import Membership
@@ -26,6 +27,7 @@ from regrove.node.cluster.views import CoreNames, CoreView, NodeView
 from regrove.node.core.ports import NamesChanged, PeerCore, PeerGone, StopCore
 from regrove.node.process.budget import SECOND, quarantine_delay
 from regrove.node.process.core_slot import CoreSlot, ManagerSettings, NodeState, Troubles, exit_text
+from regrove.node.process.draining import Drain
 from regrove.node.process.manager_events import (
     Action,
     Begin,
@@ -33,6 +35,7 @@ from regrove.node.process.manager_events import (
     CoreBound,
     CoreEnded,
     CoreHalted,
+    CoreLeft,
     CoreNamed,
     CoreOutgrew,
     CoreReported,
@@ -41,6 +44,7 @@ from regrove.node.process.manager_events import (
     CoreStalled,
     CoreStarted,
     CoreStarved,
+    DrainAsked,
     Event,
     Finish,
     ForkFailed,
@@ -89,6 +93,7 @@ class ManagerState:
         self.finished: Finish | None = None
         self._reporter = Reporter()
         self._peers = Peers(self)
+        self.drain = Drain(self)
         self._stop_deadline: int | None = None
         self._stop_why = ""
         self._stop_code = EXIT_OK
@@ -102,6 +107,8 @@ class ManagerState:
             return "stopping"
         if not self.ready:
             return "starting"
+        if self.drain.on:
+            return "drained" if self.drain.quiet else "draining"
         return "up" if all(slot.state == "up" for slot in self.cores) else "degraded"
 
     def decide(self, now: int, event: Event) -> list[Action]:
@@ -130,7 +137,13 @@ class ManagerState:
             case PeerLost():
                 self._peers.lost(event, out)
             case StopAsked():
-                self._stop_asked(event, now, out)
+                self.stop(event, now, out)
+            case DrainAsked():
+                self.drain.asked(event, now, out)
+            case CoreLeft():
+                slot = self.cores[event.core]
+                if slot.incarnation == event.incarnation and slot.alive:
+                    self.drain.left(slot, event, now, out)
             case ReviveAsked():
                 self._revive(event, now, out)
             case Tick():
@@ -142,7 +155,7 @@ class ManagerState:
     def deadline(self) -> int | None:
         """Ns of the next `Tick`, or None."""
         times = [slot.deadline for slot in self.cores if slot.deadline is not None]
-        times.extend(at for at in (self._stop_deadline, self.zygote.deadline) if at is not None)
+        times.extend(at for at in (self._stop_deadline, self.zygote.deadline, self.drain.deadline) if at is not None)
         return min(times, default=None)
 
     def view(self) -> NodeView:
@@ -157,6 +170,10 @@ class ManagerState:
         return NodeView(
             self.settings.node, self.settings.incarnation, address, cores, self.members.linked(), self.stopping
         )
+
+    def shared_names(self) -> Iterator[CoreNames]:
+        """What other nodes are told of this one's names; nothing while it drains."""
+        return iter(()) if self.drain.on else iter(self.names.rows(self.settings.node))
 
     def home(self, slot: CoreSlot) -> tuple[str, int, int, int]:
         """The life of a core as the links know it."""
@@ -193,6 +210,7 @@ class ManagerState:
         slot.endpoint = slot.remote = slot.key = ""
         slot.report = slot.kill_reason = None
         slot.troubles = Troubles()
+        slot.left = None
         slot.owed = self.zygote.awaited
         if not slot.owed:
             self._start_process(slot, now, out)
@@ -263,6 +281,7 @@ class ManagerState:
         if slot.last_exit is not None:
             fields["after"] = slot.last_exit
         out.append(Note("info", "core up", fields))
+        self.drain.began(slot, out)
         self._check_ready(out)
 
     def _check_ready(self, out: list[Action]) -> None:
@@ -289,7 +308,8 @@ class ManagerState:
             return
         change = names_changed(entry)
         out.extend(Tell(other.core, change) for other in self._bound_but(slot))
-        out.append(Share(None, entry))
+        if not self.drain.on:
+            out.append(Share(None, entry))
         out.append(Note("debug", "names changed", {"core": slot.core}))
 
     def _core_outgrew(self, slot: CoreSlot, event: CoreOutgrew, now: int, out: list[Action]) -> None:
@@ -356,7 +376,7 @@ class ManagerState:
             self._finish(Finish(EXIT_QUARANTINED, f"every core is quarantined; core {slot.core} {slot.last_exit}"), out)
         elif policy == "exit":
             self._stop_code = EXIT_QUARANTINED
-            self._stop_asked(StopAsked(f"core {slot.core} is quarantined: it {slot.last_exit}"), now, out)
+            self.stop(StopAsked(f"core {slot.core} is quarantined: it {slot.last_exit}"), now, out)
             self._check_stopped(out)
         else:
             self._open(now, out)
@@ -372,7 +392,8 @@ class ManagerState:
 
     # -- the end ----------------------------------------------------------------------------------------------------
 
-    def _stop_asked(self, event: StopAsked, now: int, out: list[Action]) -> None:
+    def stop(self, event: StopAsked, now: int, out: list[Action]) -> None:
+        """Leave in order, or at once when asked again."""
         if self.stopping:
             self._stop_now(event.why, out)
             return
@@ -422,6 +443,7 @@ class ManagerState:
             self._finish(Finish(self._stop_code, f"stopped: {self._stop_why}"), out)
 
     def _tick(self, now: int, out: list[Action]) -> None:
+        self.drain.tick(now, out)
         self.zygote.tick(now, out)
         for slot in self.cores:
             if slot.deadline is None or slot.deadline > now:

@@ -57,7 +57,7 @@ class Peers:
     def _greet(self, node: str, out: list[Action]) -> None:
         """A met node is told all of this one, cores before names; the others hear of it, so that they can dial it."""
         out.append(Share(None, self._manager.view()))
-        out.extend(Share(node, row) for row in self._manager.names.rows(self._manager.settings.node))
+        out.extend(Share(node, row) for row in self._manager.shared_names())
 
     def _names(self, entry: CoreNames, out: list[Action]) -> None:
         member = self._manager.members.get(entry.node)

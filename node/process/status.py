@@ -11,6 +11,7 @@ from typing import Any, Final
 from regrove.node.process.core_slot import CoreSlot
 from regrove.node.process.manager_state import ManagerState
 
+LEFT: Final = ("requests", "streams", "queued")
 PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -48,6 +49,7 @@ def status_shape(
                 "last_exit": slot.last_exit,
                 "isolates": core.isolates if pid is not None else 0,
                 "rss": rss(pid) if pid is not None else None,
+                "left": None if slot.left is None else dict(zip(LEFT, slot.left, strict=True)),
                 "stalled": slot.troubles.stalled_at or None,
                 "starved": slot.troubles.starved or None,
                 "stopped": slot.troubles.halted,
@@ -109,7 +111,8 @@ def resident_bytes(pid: int) -> int | None:
 
 
 def _names(state: ManagerState, node: str) -> list[list[Any]]:
-    return [[name, row.core] for row in state.names.rows(node) for name in row.names]
+    rows = state.shared_names() if node == state.settings.node else state.names.rows(node)
+    return [[name, row.core] for row in rows for name in row.names]
 
 
 def _shown_state(slot: CoreSlot) -> str:

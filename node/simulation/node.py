@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, assert_never
 
 from regrove.node.cluster.views import Shared
 from regrove.node.core.address import Home
-from regrove.node.core.ports import ControlOutput, NamesChanged, Started, Stopped, TreeReport
+from regrove.node.core.ports import ControlOutput, DrainLeft, NamesChanged, Started, Stopped, TreeReport
 from regrove.node.process import manager_events as me
 from regrove.node.process.core_slot import ManagerSettings
 from regrove.node.process.manager_state import EXIT_QUARANTINED, ManagerState
@@ -112,6 +112,10 @@ class SimulatedNode:
     def stop(self, why: str) -> None:
         """Ask the node to leave in order, as SIGTERM does."""
         self.event(me.StopAsked(why))
+
+    def drain(self, why: str, leave: bool = False) -> None:
+        """Ask the node to take no new work, and to `leave` when nothing is left."""
+        self.event(me.DrainAsked(why, leave))
 
     # --- the manager ---
 
@@ -291,6 +295,8 @@ class SimulatedNode:
                 life.leave()
                 life.place.tracer.note("core-stopped", type(item.reason).__name__)
                 self._ended(life, "exited")
+            case DrainLeft(requests, streams, queued):
+                self._report(me.CoreLeft(core, incarnation, requests, streams, queued))
             case TreeReport():
                 pass  # only a command line asks
             case _:
@@ -344,7 +350,7 @@ class ControlLinks:
         for near, far in ((one, other), (other, one)):
             assert near.state is not None
             self.tell(near, far, me.PeerTold(near.state.view()))
-            for row in near.state.names.rows(near.name):
+            for row in near.state.shared_names():
                 self.tell(near, far, me.PeerTold(row))
 
     def tell(self, near: SimulatedNode, far: SimulatedNode, event: me.Event) -> None:

@@ -1,0 +1,84 @@
+"""How a node drains [pure]: no new work from outside, until nothing is left; `leave` stops it then.
+
+Names are taken back from other nodes, whose sends to them find nobody; inside the node they go on to work, because what
+is under way may need them. A core that starts while the node drains drains too.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from regrove.node.cluster.views import CoreNames
+from regrove.node.core.ports import DrainCore
+from regrove.node.process.core_slot import CoreSlot
+from regrove.node.process.manager_events import Action, CoreLeft, DrainAsked, Note, Share, StopAsked, Tell
+
+if TYPE_CHECKING:
+    from regrove.node.process.manager_state import ManagerState
+
+NOTHING = (0, 0, 0)
+
+
+class Drain:
+    """The part of a manager's decisions that is about draining."""
+
+    def __init__(self, manager: ManagerState) -> None:
+        self._manager = manager
+        self.on = False
+        self.why = ""
+        self.deadline: int | None = None  # when `leave` stops the node whatever is left
+        self._leaving = False
+        self._was_quiet = False
+
+    @property
+    def quiet(self) -> bool:
+        """Tell whether it drains and nothing is left."""
+        return self.on and all(slot.left == NOTHING for slot in self._manager.cores if slot.alive)
+
+    def asked(self, event: DrainAsked, now: int, out: list[Action]) -> None:
+        """Begin to drain; once is enough, but `leave` may come later."""
+        manager = self._manager
+        if manager.stopping:
+            return
+        if not self.on:
+            self.on = True
+            self.why = event.why
+            out.append(Note("info", "node drains", {"why": event.why}))
+            for row in manager.names.rows(manager.settings.node):
+                out.append(Share(None, CoreNames(row.node, row.node_incarnation, row.core, row.core_incarnation, ())))
+            for slot in manager.cores:
+                self.began(slot, out)
+        if event.leave and not self._leaving:
+            self._leaving = True
+            self.why = event.why
+            self.deadline = now + manager.settings.drain_limit // 2
+        self._check(now, out)
+
+    def began(self, slot: CoreSlot, out: list[Action]) -> None:
+        """A core is up: it drains if the node does."""
+        if self.on and slot.state == "up":
+            slot.left = None
+            out.append(Tell(slot.core, DrainCore()))
+
+    def left(self, slot: CoreSlot, event: CoreLeft, now: int, out: list[Action]) -> None:
+        """A core says what it has left."""
+        slot.left = (event.requests, event.streams, event.queued)
+        self._check(now, out)
+
+    def tick(self, now: int, out: list[Action]) -> None:
+        """Stop a node that leaves and has waited for long enough."""
+        if self.deadline is not None and self.deadline <= now:
+            self._stop(now, out)
+
+    def _check(self, now: int, out: list[Action]) -> None:
+        quiet = self.quiet
+        if quiet and not self._was_quiet:
+            out.append(Note("info", "node is drained", {}))
+        self._was_quiet = quiet
+        if quiet and self._leaving:
+            self._stop(now, out)
+
+    def _stop(self, now: int, out: list[Action]) -> None:
+        self.deadline = None
+        if not self._manager.stopping:
+            self._manager.stop(StopAsked(self.why), now, out)
