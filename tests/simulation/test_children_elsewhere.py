@@ -194,6 +194,23 @@ def test_under_every_fault_the_old_one_is_fenced_and_in_the_end_there_is_one_of_
     sim.eventually("one of each", lambda _: is_whole(sim), within="120s")
 
 
+def kill_again(sim: Simulation) -> None:
+    """Kill the supervisor, wherever it stands, every few seconds for a minute."""
+    life = sim.nodes[0].cores[0].life
+    if life is not None and not life.dead and "root/ledgers" in {cell.path for cell in life.core.cells if cell}:
+        sim.kill(sim.find("root/ledgers", node=0, core=0))
+    if sim.now < 60 * SECOND:
+        sim.after("2700ms", lambda: kill_again(sim))
+
+
+@simulate(app=app, nodes=2, cores=2, seeds=6, faults=FAULTS)
+def test_a_supervisor_killed_again_and_again_leaves_no_orphan(sim: Simulation) -> None:
+    kill_again(sim)
+    sim.run("62s")
+    sim.calm(keep="all")
+    sim.eventually("one of each", lambda _: is_whole(sim), within="120s")
+
+
 @pytest.mark.long
 @simulate(app=app, nodes=2, cores=2, seeds=500, faults=FAULTS)
 def test_the_same_over_many_seeds(sim: Simulation) -> None:
