@@ -43,7 +43,7 @@ def _shown(key: str, value: object) -> str | None:
 @click.option("-f", "--follow", is_flag=True, help="Until the node ends, instead of for --timeout seconds.")
 @json_option
 def events(node: str | None, timeout: float, follow: bool, as_json: bool) -> int:
-    """Show what happens to a node from now on: cores that end and come back, nodes that join and leave.
+    """Show what happens to a node from now on: what supervisors decide, cores that end, nodes that join and leave.
 
     Each event is a line, with --json an object a line. A node keeps no past events; they are in its log.
     """

@@ -124,6 +124,7 @@ class Guests:
         if owner is None:
             owner = self._owners[home] = Owner(home)
             self._again_later(owner)
+            self._give_up_later(owner)
         guest = owner.guests[life] = Guest(owner, life, name, spec, above)
         self.count += 1
         self._tell(guest)
@@ -285,6 +286,18 @@ class Guests:
         for guest in list(owner.guests.values()):
             if guest.state == RUNS:
                 self._kill(guest, NoConnection())
+        self._give_up_later(owner)
+
+    def _give_up_later(self, owner: Owner) -> None:
+        record = TimerRecord(HOSTING, 2 * owner.lease, 0, None, partial(self._give_up, owner))
+        owner.lapse = self.core.timers.ask(record)
+
+    def _give_up(self, owner: Owner, _: TimerRecord) -> None:
+        """Nobody asks for these lives any more: an owner that still stands has taken them for lost long since."""
+        for guest in list(owner.guests.values()):
+            if guest.state != RUNS:
+                self._leave_line(guest)
+                self._remove(guest)
 
     def _again_later(self, owner: Owner) -> None:
         record = TimerRecord(HOSTING, owner.lease // TELL_AGAIN, 0, None, partial(self._again, owner))

@@ -14,7 +14,7 @@ from tests.process.conftest import DEADLINE, RunningNode, StartNode
 pytestmark = pytest.mark.processes
 
 APP = """
-from regrove import RECEIVE, Application, Child, Isolate, Supervisor
+from regrove import RECEIVE, Application, Child, Down, Isolate, Supervisor
 
 class Worker(Isolate):
     def start(self, ctx):
@@ -29,14 +29,30 @@ class Loops(Isolate):
     def handle(self, ctx, message):
         raise ValueError("no such table")  # line 15
 
+class Watcher(Isolate):  # logs the end of whoever is called far on its core
+    def start(self, ctx):
+        ctx.send_every(0.05, "look")
+        self.watched = None
+        return RECEIVE
+
+    def handle(self, ctx, message):
+        if isinstance(message, Down):
+            ctx.log.info("far ended", reason=type(message.reason).__name__)
+        elif self.watched is None and (at := ctx.whereis("far")) is not None:
+            self.watched = ctx.monitor(at)
+            ctx.log.info("watching far")
+        return RECEIVE
+
 def tree(place):
     children = []
     if place.core == 0 and place.settings.get("far"):
         node, _, core = place.settings["far"].partition("/")
-        far = Child("far", Worker, core=int(core), node=node or None)
+        far = Child("far", Worker, name="far", core=int(core), node=node or None)
         children = [Supervisor("pool", [far], intensity=5)]
     if place.core == 0 and place.settings.get("loops"):
         children = [Supervisor("looping", [Child("loops", Loops, core=1)], intensity=3, period=60.0)]
+    if place.settings.get("watch"):
+        children = [Child("watcher", Watcher)]
     return Supervisor("root", children)
 
 app = Application("elsewhere", tree=tree)
@@ -99,6 +115,21 @@ def test_kill_9_of_a_node_and_its_child_elsewhere_comes_back_with_the_node(start
     port = address.rpartition(":")[2]
     again = start_node("one@localhost", app="elsewhere:app", cores=1, listen=f"127.0.0.1:{port}")
     again.wait_line("worker up", on="one@localhost")
+
+
+def test_kill_9_of_the_node_of_the_supervisor_leaves_no_orphan_on_the_other(start_node: StartNode) -> None:
+    first = start_node("one@localhost", app="elsewhere:app", cores=1, listen="127.0.0.1:0", settings={"watch": "yes"})
+    first.wait_line("node up")
+    with first.control() as control:
+        address = control.ask("members")["members"][0]["address"]
+    second = start_node(
+        "two@localhost", app="elsewhere:app", cores=1, join=[address], settings={"far": "one@localhost/0"}
+    )
+    first.wait_line("watching far")
+    second.wait_line("node up")
+    second.process.kill()
+    assert first.wait_line("far ended")["reason"] in ("NoConnection", "CoreDown")
+    assert [row for row in guests(first) if row["state"] != "ended"] == []
 
 
 def test_the_events_of_a_node_tell_each_decision_of_a_supervisor(start_node: StartNode) -> None:
