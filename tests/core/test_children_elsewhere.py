@@ -8,7 +8,6 @@ import pytest
 
 from regrove import (
     AlreadyStarted,
-    Call,
     Child,
     CountChildren,
     Crashed,
@@ -31,59 +30,23 @@ from regrove.node.core.ports import StopCore
 from regrove.node.core.reasons import Busy
 from regrove.supervisor.requests import CalledInStart, InvalidSpec
 from tests.core.bench import script
-from tests.core.elsewhere import AsksItsSupervisor, FailsToStart, Ignores, SlowStart, Stubborn, Worker
-from tests.core.pair import Host, Pair
-
-GUEST = "guests/n@h/0/root/s/w"
-LEASE = 5.5  # seconds after which an owner takes a child for lost
-ASKS = 1.0
-
-
-def elsewhere(*children: Any, **options: Any) -> Pair:
-    """Supervisor `s` of core 0 with `children`; core 1 has nothing of its own."""
-    log: list[Any] = []
-    pair = Pair([Supervisor("s", list(children), **options), caller(log)], [])
-    pair.log = log  # type: ignore[attr-defined]
-    return pair
-
-
-def caller(log: list[Any]) -> Any:
-    """An isolate that makes the calls it is told of, and keeps the answers."""
-
-    def call(self: Any, ctx: Any, message: Any) -> Any:
-        return Call(message[1], message[2], timeout=30.0)
-
-    return Child("caller", script(log, tuple=call))
-
-
-def ask(pair: Pair, request: object, seconds: float = 0.3, path: str = "root/s") -> Any:
-    """Call the supervisor `s`, and give its answer."""
-    log: list[Any] = pair.log  # type: ignore[attr-defined]
-    before = len(log)
-    pair.tell(pair.a, "root/caller", ("call", pair.a.address(path), request), seconds)
-    answers = [item for item in log[before:] if isinstance(item, Replied)]
-    assert len(answers) == 1, log[before:]
-    return answers[0].value
-
-
-def lives(host: Host, path: str = GUEST) -> bool:
-    return any(cell is not None and cell.path == path for cell in host.core.cells)
-
-
-def reports(host: Host) -> list[Any]:
-    return [fields for event, fields in host.log.lines if event == "supervisor"]
-
-
-def row_of(pair: Pair) -> Any:
-    """What the supervisor `s` knows of its one child."""
-    node = pair.a.cell("root/s").supervising
-    assert node is not None
-    (row,) = node.machine.children()
-    return row
-
-
-def worker(**options: Any) -> Child:
-    return Child("w", Worker, 7, core=1, **options)
+from tests.core.elsewhere import (
+    GUEST,
+    AsksItsSupervisor,
+    FailsToStart,
+    Ignores,
+    SlowStart,
+    Stubborn,
+    Worker,
+    ask,
+    caller,
+    elsewhere,
+    lives,
+    reports,
+    row_of,
+    worker,
+)
+from tests.core.pair import Pair
 
 
 def test_a_child_runs_on_the_core_its_spec_names() -> None:
@@ -262,97 +225,6 @@ def test_a_supervisor_killed_while_its_child_elsewhere_starts_leaves_no_orphan()
     pair.run(0.1)
     assert not lives(pair.a, "root/s")  # killed in its own first start: the start of the tree has failed
     assert pair.b.core.guests.count == pair.a.core.remote_children.count == 0
-
-
-def cut(pair: Pair, *ways: tuple[str, str]) -> None:
-    for source, target in ways:
-        pair.network.cut(source, target)
-
-
-@pytest.mark.parametrize("ways", ["both", "to the host", "to the owner"])
-def test_behind_a_cut_the_old_one_is_dead_before_a_new_one_may_start(ways: str) -> None:
-    pair = elsewhere(worker(), intensity=9)
-    a, b = pair.a.name, pair.b.name
-    cut(pair, *{"both": [(a, b), (b, a)], "to the host": [(a, b)], "to the owner": [(b, a)]}[ways])
-    row = row_of(pair)
-    assert row.state == "running"
-    ended_at = lost_at = None
-    for _ in range(80):
-        pair.run(0.1)
-        row = row_of(pair)
-        ended_at = pair.now if ended_at is None and not lives(pair.b) else ended_at
-        lost_at = pair.now if lost_at is None and row.state != "running" else lost_at
-    assert ended_at is not None
-    assert lost_at is not None
-    assert ended_at <= lost_at
-    assert not lives(pair.b)
-    pair.network.heal_all()
-    pair.run(12.0)
-    row = row_of(pair)
-    assert (row.state, row.address) == ("running", pair.b.address(GUEST))
-    assert pair.b.core.guests.count == 1
-
-
-def test_what_an_owner_behind_a_cut_never_hears_of_is_not_kept_for_ever() -> None:
-    pair = elsewhere(worker(), intensity=9)
-    cut(pair, (pair.a.name, pair.b.name), (pair.b.name, pair.a.name))
-    pair.run(6.0)
-    assert pair.b.core.guests.count == 1  # its end is still to be told
-    pair.run(11.0)
-    assert pair.b.core.guests.count == 0
-    pair.network.heal_all()
-    pair.run(6.0)
-    assert row_of(pair).address == pair.b.address(GUEST)
-
-
-def test_a_short_cut_disturbs_nobody() -> None:
-    pair = elsewhere(worker())
-    old = pair.b.address(GUEST)
-    cut(pair, (pair.a.name, pair.b.name), (pair.b.name, pair.a.name))
-    pair.run(2.5)
-    pair.network.heal_all()
-    pair.run(8.0)
-    assert pair.b.address(GUEST) == old
-    assert ask(pair, WhichChildren())[0].address == old
-
-
-def test_an_end_that_was_lost_with_the_link_is_told_again() -> None:
-    pair = elsewhere(worker(), intensity=9)
-    old = pair.b.address(GUEST)
-    cut(pair, (pair.b.name, pair.a.name))
-    pair.tell(pair.b, GUEST, "crash")
-    pair.run(1.0)
-    for connection in pair.network.connections(pair.b.name, pair.a.name):
-        pair.network.reset(connection)
-    pair.network.heal_all()
-    pair.run(4.0)
-    assert pair.b.address(GUEST) != old
-    assert ask(pair, WhichChildren())[0].address == pair.b.address(GUEST)
-
-
-def test_a_host_that_stood_still_longer_than_the_lease_runs_nothing_of_it_any_more() -> None:
-    pair = elsewhere(worker(), intensity=9)
-    guest = pair.b.isolate(GUEST)
-    assert pair.b.core.inject(pair.b.address(GUEST), "late")
-    frozen = pair.hosts.pop(1)
-    pair.run(LEASE + 0.5)
-    row = row_of(pair)
-    assert (row.state, row.last_reason) == ("restarting", NoConnection())
-    pair.hosts[1] = frozen
-    pair.run(0.3)
-    assert "late" not in guest.seen
-    assert pair.b.isolate(GUEST) is not guest
-
-
-def test_a_start_that_arrives_after_its_owner_gave_up_runs_nothing() -> None:
-    pair = elsewhere()
-    frozen = pair.hosts.pop(1)
-    given = ask(pair, StartChild(worker()), seconds=LEASE + 1.0)
-    assert given == StartFailed("w", NoConnection())
-    pair.hosts[1] = frozen
-    pair.run(0.5)
-    assert not lives(pair.b)
-    assert pair.b.core.guests.count == 0
 
 
 def test_the_first_start_on_a_core_that_is_not_there_fails_after_a_while() -> None:
