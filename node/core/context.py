@@ -56,7 +56,7 @@ class Context:
                     message, charge = core.prepare(own, message)
                 weight = core.pool_bytes + charge
                 if weight <= core.pool_sure:
-                    if cell.parked is IDLE:
+                    if cell.parked == IDLE:
                         if core.letters:
                             cell.parked = ACTIVE
                             cell.letter = message
