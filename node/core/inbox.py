@@ -4,20 +4,22 @@ While a machine runs a start or stop of its own it takes only what it awaits (`M
 can be that: answers to its start and ends it waits for, seen when they arrive (`urgent`); limits and a stop with a
 budget, which may already be waiting (`pressing`); the end of a child that had died before it was asked to stop, which
 the core brings forward when it finds nobody to ask (`bring_forward`).
+
+A retry has its place from the moment it is asked for, and is not taken in the same pass: what came later waits with it.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict, deque
 
-from regrove.supervisor.events import ChildEnded, Event, LimitReached, StopAsked
+from regrove.supervisor.events import ChildEnded, Event, LimitReached, Retry, StopAsked
 from regrove.supervisor.machine import Machine
 
 
 class Inbox:
     """What waits at one supervisor."""
 
-    __slots__ = ("_ended", "_events", "_machine", "_order", "_pressing", "_urgent")
+    __slots__ = ("_ended", "_events", "_held", "_machine", "_order", "_pressing", "_urgent")
 
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
@@ -25,6 +27,7 @@ class Inbox:
         self._ended: dict[int, int] = {}  # the place of each waiting ChildEnded, by the child's key
         self._pressing: OrderedDict[int, Event] = OrderedDict()
         self._urgent: deque[Event] = deque()
+        self._held = 0  # the place of the first retry of this pass
         self._order = 0
 
     def __len__(self) -> int:
@@ -42,6 +45,15 @@ class Inbox:
         elif isinstance(event, LimitReached | StopAsked):
             self._pressing[self._order] = event
 
+    def hold(self, retry: Retry) -> None:
+        """Enter a retry that is not to be taken before `release`."""
+        self.put(retry)
+        self._held = self._held or self._order
+
+    def release(self) -> None:
+        """The next pass has begun."""
+        self._held = 0
+
     def bring_forward(self, key: int) -> None:
         """The end of child `key` already waits, and the machine has just begun to wait for it."""
         place = self._ended.pop(key, None)
@@ -54,7 +66,8 @@ class Inbox:
         if self._urgent and machine.awaits(self._urgent[0]):
             return self._urgent.popleft()
         if machine.accepting:
-            return self._forget(next(iter(self._events))) if self._events else None
+            place = next(iter(self._events), 0)
+            return None if place == 0 or place == self._held else self._forget(place)
         for place, event in self._pressing.items():
             if machine.awaits(event):
                 return self._forget(place)

@@ -40,7 +40,7 @@ class Supervising:
         self.core = core
         self.root: SupervisorNode | None = None
         self.ready: deque[SupervisorNode] = deque()
-        self._retries: list[tuple[SupervisorNode, int]] = []
+        self._retries: list[SupervisorNode] = []
         self._guests = Lives()
 
     def boot(self, spec: Supervisor) -> None:
@@ -91,10 +91,11 @@ class Supervising:
             self.ready.append(node)
 
     def next_pass(self) -> None:
-        """Retries of the pass before enter the inboxes, behind what waits there."""
+        """Retries of the pass before may be taken now, each at the place it has had since."""
         retries, self._retries = self._retries, []
-        for node, token in retries:
-            self.post(node, ev.Retry(token))
+        for node in retries:
+            node.inbox.release()
+            self._ring(node)
 
     @property
     def owes(self) -> bool:
@@ -154,7 +155,8 @@ class Supervising:
                     record = TimerRecord(RETRY, int(delay * NANO), token, None, node)
                     node.limits[token] = self.core.timers.ask(record)
                 else:
-                    self._retries.append((node, token))
+                    node.inbox.hold(ev.Retry(token))
+                    self._retries.append(node)
             case a.Answer(token, value):
                 assert isinstance(token, Request)
                 node.requests.pop(token, None)

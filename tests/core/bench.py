@@ -11,6 +11,7 @@ from regrove.node.core.bounds import Bounds
 from regrove.node.core.core import Core, CoreSettings
 from regrove.node.core.isolate import Cell, Isolate
 from regrove.node.core.ports import ControlInput, ControlOutput, Inputs, IoCommand, IoDone, Outputs
+from regrove.node.core.trace import Tracer
 
 SECOND = 1_000_000_000
 
@@ -55,6 +56,7 @@ class Bench:
         tree: Supervisor | None = None,
         bounds: Bounds | None = None,
         strict: bool = False,
+        tracer: Tracer | None = None,
         **root: Any,
     ) -> None:
         self.log = Log()
@@ -63,7 +65,7 @@ class Bench:
         self.control: list[ControlOutput] = []
         settings = CoreSettings(Home("n@h", 1, 0, 1), bounds=bounds or Bounds(), strict=strict)
         links: Any = NoLinks()
-        self.core = Core(settings, tree or Supervisor("root", children, **root), links, self.log)
+        self.core = Core(settings, tree or Supervisor("root", children, **root), links, self.log, tracer)
         self.core.boot()
         self.settle()
 

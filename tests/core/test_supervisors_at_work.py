@@ -277,6 +277,29 @@ def test_a_failed_start_of_a_spawned_child_is_a_reported_exit() -> None:
     assert not bench.alive("root/pool/w")
 
 
+def test_an_end_that_comes_after_a_failed_restart_waits_behind_its_retry() -> None:
+    """OTP's supervisor sends itself the retry at once, and what comes later stands behind it in its mailbox."""
+    log: list[str] = []
+
+    def fails_once(self: Any, ctx: Any, _: Any) -> Any:
+        log.append("a")
+        if log.count("a") == 2:
+            fail(self, ctx, _)
+
+    def dies_once(self: Any, ctx: Any, _: Any) -> Any:
+        log.append("b")
+        if log.count("b") == 2:
+            ctx.send(ctx.self, "fail")
+
+    bench = Bench(
+        Child("a", script(start=fails_once, fail=fail)), Child("b", script(start=dies_once, fail=fail)), intensity=9
+    )
+    for path in ("root/a", "root/b"):
+        assert bench.core.inject(bench.address(path), "fail")
+    bench.settle()
+    assert log == ["a", "b", "a", "b", "a", "b"]
+
+
 def test_a_killed_supervisor_takes_its_children_with_it_however_deep() -> None:
     tree: Any = Child("leaf", script())
     for depth in range(50):
