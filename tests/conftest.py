@@ -1,4 +1,7 @@
-"""What every test shares: reproducible hypothesis, the long campaigns, and how much of each campaign ran."""
+"""What every test shares: reproducible hypothesis, the long campaigns, and how much of each campaign ran.
+
+A test tells the end of a long run more with `record_property("table", (title, text))`.
+"""
 
 from __future__ import annotations
 
@@ -43,6 +46,7 @@ def campaign(request: pytest.FixtureRequest, record_property: Callable[[str, obj
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     rows: dict[str, list[int]] = {}
+    tables: list[tuple[str, str]] = []
     for report in terminalreporter.getreports("passed") + terminalreporter.getreports("failed"):
         for key, value in report.user_properties:
             if key == "campaign" and report.when == "call":
@@ -50,6 +54,10 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
                 row = rows.setdefault(name, [0, 0])
                 row[0] += ran
                 row[1] += total
+            elif key == "table" and report.when == "call":
+                tables.append(value)
     for name in sorted(rows):
         ran, total = rows[name]
         terminalreporter.write_line(f"campaign {name}: {ran} of {total} ({100 * ran / total:.0f} %)")
+    for title, table in tables if terminalreporter.config.getoption("--long") else ():
+        terminalreporter.write_line(f"{title}:\n{table}")
