@@ -114,8 +114,8 @@ def watched(counts: Counter[str], alive: Callable[[object], bool]) -> Iterator[N
     class Counted(Watched):
         __slots__ = ()
 
-        def __init__(self, spec: Any) -> None:
-            super().__init__(spec, counts, alive)
+        def __init__(self, spec: Any, *more: Any) -> None:
+            super().__init__(spec, *more, counts=counts, alive=alive)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(supervisor_node, "Machine", Counted)
@@ -132,8 +132,8 @@ class Watched(Machine):
 
     __slots__ = ("_alive", "_calls", "_counts")
 
-    def __init__(self, spec: Any, counts: Counter[str], alive: Callable[[object], bool]) -> None:
-        super().__init__(spec)
+    def __init__(self, spec: Any, *more: Any, counts: Counter[str], alive: Callable[[object], bool]) -> None:
+        super().__init__(spec, *more)
         self._counts = counts
         self._alive = alive
         self._calls: dict[object, object] = {}
@@ -144,14 +144,14 @@ class Watched(Machine):
         total = self._window.total
         actions = super().decide(event, now_ns)
         if self._window.total > total and kept + 1 > len(self._window._entries):
-            self._count("4 a restart older than the period counts no more")
+            self._saw("4 a restart older than the period counts no more")
         if before is not None:
             before(actions)
         for action in actions:
             self._acted(action)
         return actions
 
-    def _count(self, rule: str, when: object = True) -> None:
+    def _saw(self, rule: str, when: object = True) -> None:
         if when:
             assert rule in RULES, rule
             self._counts[rule] += 1
@@ -171,7 +171,7 @@ class Watched(Machine):
         """Look at an event before it is decided, and give what is to look at the actions, if anything."""
         match event:
             case ev.Begin() if isinstance(self.spec, Supervisor):
-                self._count("2 children start in the order of the list", len(self.spec.children) > 1)
+                self._saw("2 children start in the order of the list", len(self.spec.children) > 1)
             case ev.ChildIgnored(key):
                 self._ignored(self._slots[key])
             case ev.ChildStartFailed(key, reason) if key not in self._crew.stops:
@@ -182,14 +182,14 @@ class Watched(Machine):
                 slot = self._retries.get(token)
                 if slot is not None and slot.state == "restarting":
                     return self._restart_of(slot, retry=True)
-                self._count("6 a stale retry is ignored")
+                self._saw("6 a stale retry is ignored")
             case ev.Request(token, request):
                 self._calls[token] = request
                 self._requested(request)
             case ev.StopAsked(reason):
                 clean = isinstance(reason, Normal | Shutdown)
-                self._count(f"7 stopped by its parent with {'a clean' if clean else 'an abnormal'} reason")
-                self._count("6 a stop is served while a child is restarting", self._restarting())
+                self._saw(f"7 stopped by its parent with {'a clean' if clean else 'an abnormal'} reason")
+                self._saw("6 a stop is served while a child is restarting", self._restarting())
             case ev.LimitReached():
                 return self._limit
         return None
@@ -200,36 +200,36 @@ class Watched(Machine):
         purpose = self._crew.job.purpose if self._crew.job is not None else None
         if isinstance(purpose, Boot):
             way = "temporary child that ignores its start is dropped"
-            self._count(f"2 a {way if slot.temporary else 'static child that ignores its start stays listed'}")
+            self._saw(f"2 a {way if slot.temporary else 'static child that ignores its start stays listed'}")
         elif isinstance(purpose, Regrow):
-            self._count("5 a child that ignores its restart stays listed")
-            self._count("8 a significant child that ignores its restart shuts nothing down", slot.spec.significant)
+            self._saw("5 a child that ignores its restart stays listed")
+            self._saw("8 a significant child that ignores its restart shuts nothing down", slot.spec.significant)
 
     def _failed(self, reason: Reason) -> None:
         assert self._crew.job is not None
         job = self._crew.job
         match job.purpose:
             case Boot():
-                self._count("2 a first start that fails is not retried")
+                self._saw("2 a first start that fails is not retried")
                 running = sum(slot.state == "running" for slot in self._slots)
-                self._count("2 the earlier children stop in reverse after it", running > 1)
+                self._saw("2 the earlier children stop in reverse after it", running > 1)
                 nested = isinstance(reason, Shutdown) and isinstance(reason.detail, StartFailed)
-                self._count("2 the failure of a first start nests outward", nested)
+                self._saw("2 the failure of a first start nests outward", nested)
             case AddChild() | RestartOne():
-                self._count("4 the failures of start_child and restart_child do not count")
+                self._saw("4 the failures of start_child and restart_child do not count")
             case Regrow():
-                self._count("6 a restart that fails is retried")
+                self._saw("6 a restart that fails is retried")
                 running = sum(slot.state == "running" for slot in self._slots)
                 half = running and job.starts and self._strategy in ("one_for_all", "rest_for_one")
                 if half:
-                    self._count(f"6 a group restart that fails half-way under {self._strategy}")
+                    self._saw(f"6 a group restart that fails half-way under {self._strategy}")
 
     # Exits.
 
     def _exit(self, slot: Slot, reason: Reason) -> Any:
         ending = type(reason).__name__ if isinstance(reason, Normal | Shutdown) else "abnormal"
-        self._count(f"3 {slot.spec.restart}, {ending}")
-        self._count("6 another exit is served while a child is restarting", self._restarting())
+        self._saw(f"3 {slot.spec.restart}, {ending}")
+        self._saw("6 another exit is served while a child is restarting", self._restarting())
         gave_up = isinstance(reason, Shutdown) and isinstance(reason.detail, Reason)
         if gave_up and not isinstance(slot.spec, Child):
             ways = {
@@ -237,7 +237,7 @@ class Watched(Machine):
                 "transient": "stays down",
                 "temporary": "is gone",
             }
-            self._count(f"4 a {slot.spec.restart} supervisor that gave up {ways[slot.spec.restart]}")
+            self._saw(f"4 a {slot.spec.restart} supervisor that gave up {ways[slot.spec.restart]}")
         restarted = slot.spec.restart == "permanent" or (slot.spec.restart == "transient" and ending == "abnormal")
         return self._restart_of(slot, retry=False) if restarted else self._end_of(slot, ending)
 
@@ -250,15 +250,15 @@ class Watched(Machine):
                 return
             if not slot.spec.significant:
                 assert not self._crew.ending
-                self._count("8 a child that is not significant shuts nothing down")
+                self._saw("8 a child that is not significant shuts nothing down")
             elif self._auto == "any_significant":
-                self._count("8 any_significant shuts down")
+                self._saw("8 any_significant shuts down")
             else:
-                self._count("8 all_significant waits for another one", others)
-                self._count("8 all_significant waits for one that is restarting", restarting)
-                self._count("8 all_significant shuts down after the last one", not others)
+                self._saw("8 all_significant waits for another one", others)
+                self._saw("8 all_significant waits for one that is restarting", restarting)
+                self._saw("8 all_significant shuts down after the last one", not others)
             crash = slot.spec.significant and slot.temporary and ending == "abnormal" and not others
-            self._count(
+            self._saw(
                 "8 a significant temporary's crash shuts down under one_for_all",
                 crash and self._strategy == "one_for_all",
             )
@@ -278,62 +278,62 @@ class Watched(Machine):
             if self.state == "finished" or self._crew.ending:
                 self._gave_up(retry)
                 return
-            self._count("4 a restart within the intensity")
-            self._count(f"5 {self._strategy}")
+            self._saw("4 a restart within the intensity")
+            self._saw(f"5 {self._strategy}")
             self._together(place, dead)
             if len(group) > 1:
                 self._grouped(group, slot, retry)
-                self._count("5 a group restart starts a child that was down", [i for i in down if i >= first])
+                self._saw("5 a group restart starts a child that was down", [i for i in down if i >= first])
             behind = self._strategy == "rest_for_one" and [i for i in down if i < place]
-            self._count("5 rest_for_one leaves one down that stands before", behind)
+            self._saw("5 rest_for_one leaves one down that stands before", behind)
 
         return after
 
     def _gave_up(self, retry: bool) -> None:
-        self._count("4 one restart too many: the supervisor gives up")
-        self._count("4 intensity 0 forbids any restart", self.spec.intensity == 0)
-        self._count("6 a retry gives up", retry)
+        self._saw("4 one restart too many: the supervisor gives up")
+        self._saw("4 intensity 0 forbids any restart", self.spec.intensity == 0)
+        self._saw("6 a retry gives up", retry)
         job = self._crew.job
-        self._count("4 giving up stops the survivors in reverse", job is not None and len(job.stops) > 0)
+        self._saw("4 giving up stops the survivors in reverse", job is not None and len(job.stops) > 0)
 
     def _together(self, place: int, dead: list[int]) -> None:
         match self._strategy:
             case "one_for_all":
-                self._count("5 two crashes at once count one under one_for_all", dead)
+                self._saw("5 two crashes at once count one under one_for_all", dead)
             case "one_for_one":
-                self._count("5 two crashes at once count two under one_for_one", dead)
+                self._saw("5 two crashes at once count two under one_for_one", dead)
             case "rest_for_one":
                 later, earlier = [i for i in dead if i > place], [i for i in dead if i < place]
                 text = "5 two crashes at once count {} under rest_for_one, the {} sibling first"
-                self._count(text.format("one", "earlier"), later)
-                self._count(text.format("two", "later"), earlier)
+                self._saw(text.format("one", "earlier"), later)
+                self._saw(text.format("two", "later"), earlier)
 
     def _grouped(self, group: list[Slot], slot: Slot, retry: bool) -> None:
         stopped = [other for other in group if other is not slot and (other.alive or other not in self._slots)]
-        self._count(f"5 {self._strategy} stops several in reverse", len(stopped) > 1)
-        self._count("5 a group restart drops a temporary child", any(other.temporary for other in stopped))
+        self._saw(f"5 {self._strategy} stops several in reverse", len(stopped) > 1)
+        self._saw("5 a group restart drops a temporary child", any(other.temporary for other in stopped))
         significant = any(other.spec.significant for other in stopped) and self._auto != "never"
-        self._count("8 a group restart that stops a significant child shuts nothing down", significant)
+        self._saw("8 a group restart that stops a significant child shuts nothing down", significant)
         taken_back = retry and self._strategy == "one_for_all" and stopped
-        self._count("6 a retry under one_for_all stops those just restarted", taken_back)
+        self._saw("6 a retry under one_for_all stops those just restarted", taken_back)
 
     # Stops.
 
     def _limit(self, actions: list[do.Action]) -> None:
         killed = any(isinstance(action, do.KillChild) for action in actions)
-        self._count("7 a limit passes and the child is killed", killed)
+        self._saw("7 a limit passes and the child is killed", killed)
 
     def _acted(self, action: do.Action) -> None:
         match action:
             case do.AskStop(key) if key in self._slots:
                 kind = self._slots[key].spec.shutdown
-                self._count("7 infinity" if kind == "infinity" else "7 seconds")
+                self._saw("7 infinity" if kind == "infinity" else "7 seconds")
                 self._ordered()
             case do.KillChild(key) if key in self._slots and self._slots[key].spec.shutdown == "brutal_kill":
-                self._count("7 brutal_kill")
+                self._saw("7 brutal_kill")
                 self._ordered()
             case do.Emit(report) if report.context == "shutdown_error":
-                self._count("7 a child that ends its stop with another reason")
+                self._saw("7 a child that ends its stop with another reason")
             case do.Answer(token, value):
                 self._answered(self._calls.pop(token), value)
 
@@ -342,26 +342,26 @@ class Watched(Machine):
         if job is not None and isinstance(job.purpose, End):
             if self._crew.dynamic:
                 stopping = sum(slot.state == "stopping" for slot in self._slots)
-                self._count("7 dynamic children stop all together", stopping > 1)
+                self._saw("7 dynamic children stop all together", stopping > 1)
             else:
-                self._count("7 static children stop one at a time in reverse", job.stops)
+                self._saw("7 static children stop one at a time in reverse", job.stops)
 
     # Requests.
 
     def _requested(self, request: object) -> None:
-        self._count("6 a call is served while a child is restarting", self._restarting())
+        self._saw("6 a call is served while a child is restarting", self._restarting())
         match request:
             case api.TerminateChild(child):
                 slot = self._slots.find(child)
-                self._count("9 terminate_child by address", slot is not None and not isinstance(child, str))
+                self._saw("9 terminate_child by address", slot is not None and not isinstance(child, str))
                 if slot is not None:
-                    self._count("6 terminate_child cancels the retry", slot.state == "restarting")
-                    self._count("9 terminate_child of a child that is down", slot.state == "stopped")
-                    self._count("9 terminate_child takes a temporary's spec away", slot.temporary)
+                    self._saw("6 terminate_child cancels the retry", slot.state == "restarting")
+                    self._saw("9 terminate_child of a child that is down", slot.state == "stopped")
+                    self._saw("9 terminate_child takes a temporary's spec away", slot.temporary)
                     significant = slot.spec.significant and slot.alive and self._auto != "never"
-                    self._count("8 terminate_child of a significant child shuts nothing down", significant)
+                    self._saw("8 terminate_child of a significant child shuts nothing down", significant)
             case api.StartChild(spec):
-                self._count("9 start_child of a supervisor", isinstance(spec, Supervisor))
+                self._saw("9 start_child of a supervisor", isinstance(spec, Supervisor))
 
     def _answered(self, request: object, value: object) -> None:
         call = type(request).__name__
@@ -374,4 +374,4 @@ class Watched(Machine):
                 answer = str(value)
             case _:
                 answer = "spec" if call == "GetSpec" else "address"
-        self._count(f"9 {call}: {answer}")
+        self._saw(f"9 {call}: {answer}")
