@@ -231,10 +231,10 @@ def test_a_dynamic_supervisor_has_a_spec_for_each_child_and_counts_each() -> Non
     """OTP: simple_one_for_one has one spec for all, and its `specs` is 1."""
     with simulation() as sim:
         pool = sim.supervisor("root/pool")
-        for restart in ("permanent", "temporary"):
-            pool.start_child(Child("same", Polite, restart=restart))
+        ours, theirs = Child("same", Polite, restart="permanent"), Child("same", Polite, restart="temporary")
+        addresses = [pool.start_child(ours), pool.start_child(theirs)]
         assert pool.count_children() == Counts(2, 2, 0, 2)
-        assert [pool.get_spec(row.address).restart for row in pool.which_children()] == ["permanent", "temporary"]
+        assert [pool.get_spec(address) for address in addresses if address is not None] == [ours, theirs]
 
 
 def test_a_dynamic_supervisor_knows_no_child_that_is_gone() -> None:
