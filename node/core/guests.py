@@ -174,7 +174,11 @@ class Guests:
     def kill(self, home: Home, life: int) -> None:
         """Its supervisor kills it."""
         guest = self._known(home, life)
-        if guest is not None:
+        if guest is None:
+            return
+        if guest.cell is not None and guest.spec.shutdown == 0 and guest.cell.flags & STOP:
+            self._limit(guest.cell, 0.0)  # a limit of 0 leaves `stop` its one turn
+        else:
             self._kill(guest, Killed())
 
     def forget(self, home: Home, life: int) -> None:
@@ -376,11 +380,19 @@ class Guests:
         if cell.stop_reason is None:
             self._ask_stop(cell, Shutdown())
         if spec.shutdown != "infinity":
-            self.core.timers.ask(TimerRecord(HOSTING, int(spec.shutdown * NANO), 0, cell, self._limit_over))
+            self._limit(cell, spec.shutdown)
+
+    def _limit(self, cell: Cell, seconds: float) -> None:
+        self.core.timers.ask(TimerRecord(HOSTING, int(seconds * NANO), 0, cell, self._limit_over))
 
     def _limit_over(self, record: TimerRecord) -> None:
-        if record.cell is not None and record.cell in self._by_cell:
-            self.core.signals.kill(record.cell, Killed())
+        cell = record.cell
+        if cell is None or cell not in self._by_cell:
+            return
+        if record.delay == 0 and cell.flags & STOP:
+            self._limit(cell, 0.0)  # a full pass has not come to it yet
+        else:
+            self.core.signals.kill(cell, Killed())
 
     def _kill_all(self, _: TimerRecord) -> None:
         for guest in self:

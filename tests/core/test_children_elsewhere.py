@@ -114,6 +114,15 @@ def test_one_that_does_not_stop_is_killed_when_its_limit_is_over() -> None:
     assert not lives(pair.b)
 
 
+def test_with_a_limit_of_zero_its_stop_has_its_one_turn() -> None:
+    pair = elsewhere(worker(shutdown=0))
+    assert ask(pair, TerminateChild("w")) is True
+    assert reports(pair.a) == []
+    stubborn = elsewhere(Child("w", Stubborn, core=1, shutdown=0))
+    assert ask(stubborn, TerminateChild("w")) is True
+    assert [line["context"] for line in reports(stubborn.a)] == ["shutdown_error"]
+
+
 def test_a_start_that_takes_too_long_is_killed_there() -> None:
     pair = elsewhere()
     given = ask(pair, StartChild(Child("x", SlowStart, core=1, start_timeout=0.3)), seconds=1.5)
