@@ -25,6 +25,7 @@ COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
     "revive": ("looking", "revive", "Give quarantined cores a new life at once."),
     "drain": ("leaving", "drain", "Take no new work, and wait until the node is quiet; it stays up."),
     "leave": ("leaving", "leave", "Drain a node, then stop it in order."),
+    "sim": ("simulating", "sim", "Run an application in simulation: seeds, faults, minimal stories of what fails."),
     "stop": ("running", "stop", "Stop a node in order."),
     "keygen": ("keys", "keygen", "Make a CURVE key pair."),
 }

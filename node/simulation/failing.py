@@ -19,6 +19,7 @@ from regrove.node.simulation.trace import first_difference
 
 Make: TypeAlias = Callable[[Faults], Simulation]  # the world of one seed, with the faults it is to meet
 Test: TypeAlias = Callable[[Simulation], object]
+FIRED = "__regrove_fired__"  # on a failure: what its seed's faults did, before it was shrunk
 ENDS: tuple[type[BaseException], ...] = (KeyboardInterrupt, SystemExit, GeneratorExit)
 
 
@@ -91,6 +92,7 @@ def judge(
         return sim
     shrunk = Shrunk(sim.plan.explicit(sim.now), reproduced=False)
     wanted = signature(error)
+    fired = {what: count.fired for what, count in sim.plan.counts.items()}
     if how.shrink_s > 0:
         shrunk = shrink(make, test, shrunk.plan, wanted, how.shrink_s)
     if shrunk.reproduced:
@@ -102,6 +104,7 @@ def judge(
     ).write(how.folder)  # fmt: skip
     sim.command = command(kept)
     error.add_note(story(sim, error, shrunk))
+    setattr(error, FIRED, fired)
     raise error
 
 

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 TRACE_LINES: Final = 40
 PLAN_LINES: Final = 30
-CAUSES: Final = 15
+CAUSES: Final = 12
+RARE: Final = 16
+ORDINARY: Final = ("handle", "outcome", "continue")
 DULL: Final = ("frame", "supervise")
 
 
@@ -82,13 +84,17 @@ def _crashes(sim: Simulation) -> list[str]:
 
 
 def _ending(sim: Simulation) -> list[Event]:
-    """The causes of the last telling event, then what happened last."""
+    """What led to the last telling event, what was out of the ordinary, then what happened last: at most 40 lines."""
     events = list(sim.trace)
     telling = [event for event in events if event.kind not in DULL]
     if not telling:
         return events[-TRACE_LINES:]
-    causes = sim.trace.causes(telling[-1].sequence, CAUSES)
-    known = {event.sequence: event for event in causes}
-    for event in telling[-(TRACE_LINES - len(causes)) :]:
-        known[event.sequence] = event
-    return [known[sequence] for sequence in sorted(known)]
+    chosen = {event.sequence: event for event in sim.trace.causes(telling[-1].sequence, CAUSES)}
+    rare = [event for event in telling if event.kind not in ORDINARY]
+    for event in rare[-RARE:]:
+        chosen[event.sequence] = event
+    for event in reversed(telling):
+        if len(chosen) >= TRACE_LINES:
+            break
+        chosen[event.sequence] = event
+    return [chosen[sequence] for sequence in sorted(chosen)]

@@ -1,0 +1,241 @@
+"""`regrove sim run|replay|shrink|diff|soak`: search seeds of an application for failures, without pytest."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import click
+
+from regrove.node.cli.failing import FAILED
+from regrove.node.cli.options import UsageProblem, settings_from
+
+if TYPE_CHECKING:
+    from regrove.node.simulation.exploring import Found, Search
+
+F = TypeVar("F", bound=Callable[..., Any])
+SHOWN: Final = 5  # stories printed in full
+JUDGED: Final = 25  # seeds: in fewer it says nothing that a kind of fault never fired
+
+
+@click.group()
+def sim() -> None:
+    """Run an application in simulation: many seeds, faults drawn from each, a minimal story for what fails."""
+
+
+def world_options(command: F) -> F:
+    """Give a command the options that say what is simulated."""
+    for option in reversed(
+        (
+            click.option("--check", default="", metavar="MODULE:FUNCTION", help="Takes the simulation."),
+            click.option("--nodes", type=click.IntRange(1, 64), default=3, show_default=True),
+            click.option("--cores", type=click.IntRange(1, 64), default=1, show_default=True, help="On each node."),
+            click.option("--faults", default="", metavar="KINDS", help="Such as cut,pause,crash-node; or none."),
+            click.option(
+                "--profile", type=click.Choice(["faithful", "hostile"]), default="faithful", show_default=True
+            ),
+            click.option("--span", default="30s", show_default=True, help="Virtual time of a run without --check."),
+            click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="As for `regrove start`."),
+            click.option("--shrink", "shrink_s", type=float, default=20.0, show_default=True, metavar="SECONDS"),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def _search(app: str, **given: Any) -> Search:
+    from regrove.node.simulation.exploring import USUAL, Search, kinds_of
+
+    given["settings"] = tuple(sorted(settings_from(given["settings"]).items()))
+    given["faults"] = given["faults"] or USUAL
+    search = Search(app, **given)
+    search.world(0, kinds_of(search.faults))  # whatever is wrong with it is said now, once
+    search.scenario()
+    return search
+
+
+@sim.command()
+@click.argument("app")
+@click.option("--seeds", default="100", show_default=True, metavar="COUNT|FIRST-LAST", help="Which seeds.")
+@click.option("--resume", is_flag=True, help="Go on behind the seeds that earlier runs of this kind did.")
+@click.option("--workers", type=click.IntRange(1, 1024), help="Processes; one a CPU core unless said.")
+@world_options
+def run(app: str, seeds: str, resume: bool, workers: int | None, **given: Any) -> int:
+    """Run seeds on all CPU cores; exit 1 when one fails, with its story and a case file."""
+    from regrove.node.simulation.exploring import Found, on_all_cores
+
+    search = _search(app, **given)
+    wanted = _seeds(seeds, search.next_seed() if resume else 0)
+    found = Found()
+    with click.progressbar(
+        length=len(wanted), label=f"{search.app} seeds {wanted[0]}-{wanted[-1]}", file=sys.stderr
+    ) as bar:
+        for part in on_all_cores(search, iter(wanted), workers or os.cpu_count() or 1):
+            found.add(part)
+            bar.update(part.seeds)
+    search.keep_next(max(search.next_seed(), wanted[-1] + 1))
+    return _tell(found)
+
+
+@sim.command()
+@click.argument("app")
+@click.option("--for", "limit", default="1h", show_default=True, metavar="TIME", help="Real time, such as 10m.")
+@click.option("--workers", type=click.IntRange(1, 1024), help="Processes; one a CPU core unless said.")
+@world_options
+def soak(app: str, limit: str, workers: int | None, **given: Any) -> int:
+    """Run new seeds until the time is up or Ctrl-C; always goes on behind those of earlier runs."""
+    from regrove.node.simulation.clock import SECOND, duration
+    from regrove.node.simulation.exploring import Found, on_all_cores
+
+    search = _search(app, **given)
+    end = time.monotonic() + duration(limit) / SECOND
+    first = search.next_seed()
+    found = Found()
+    timely = (seed for seed in count(first) if time.monotonic() < end)
+    try:
+        for part in on_all_cores(search, _while(timely, end), workers or os.cpu_count() or 1):
+            found.add(part)
+            click.echo(f"\r{found.seeds} seeds from {first}, {len(found.failed)} failed ", nl=False, err=True)
+    except KeyboardInterrupt:
+        pass
+    click.echo(err=True)
+    search.keep_next(first + found.seeds)
+    return _tell(found)
+
+
+def _while(seeds: Any, end: float) -> Any:
+    for seed in seeds:
+        if time.monotonic() >= end:
+            return
+        yield seed
+
+
+def _seeds(text: str, after: int) -> range:
+    first, dash, last = text.partition("-")
+    if (
+        not first.isdigit()
+        or (dash and not last.isdigit())
+        or (dash and int(last) < int(first))
+        or (first == "0" and not dash)
+    ):
+        raise UsageProblem(f"--seeds takes a count such as 500, or a range such as 1000-1999, got {text!r}")
+    return range(int(first), int(last) + 1) if dash else range(after, after + int(first))
+
+
+def _tell(found: Found) -> int:
+    fired = ", ".join(f"{what} {times}" for what, times in found.fired.items()) or "no faults"
+    click.echo(f"{found.seeds} seeds, {len(found.failed)} failed; fired: {fired}")
+    met = [name for name, held in found.held.items() if held]
+    if met:
+        click.echo(f"reached: {', '.join(met)}")
+    idle = found.idle if found.seeds >= JUDGED else []
+    for problem in idle:
+        click.echo(f"in {found.seeds} seeds {problem}")
+    for _, story in sorted(found.failed)[:SHOWN]:
+        click.echo(f"\n{story}")
+    if len(found.failed) > SHOWN:
+        click.echo(
+            f"\nand seeds {', '.join(str(seed) for seed, _ in sorted(found.failed)[SHOWN:])}; their cases are kept"
+        )
+    return FAILED if found.failed or idle else 0
+
+
+@sim.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False))
+@click.option("--trace", "trace", type=click.Path(dir_okay=False), help="Write the events here, as JSON lines.")
+def replay(file: str, trace: str | None) -> int:
+    """Run a case file again and print its story; exit 0 when it passes now."""
+    return _again(file, 0.0, trace)
+
+
+@sim.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False))
+@click.option("--for", "seconds", type=float, default=120.0, show_default=True, metavar="SECONDS")
+def shrink(file: str, seconds: float) -> int:
+    """Shrink a case file further, in place."""
+    return _again(file, seconds, None)
+
+
+def _again(file: str, seconds: float, trace: str | None) -> int:
+    from regrove.node.simulation.cases import read_case
+    from regrove.node.simulation.exploring import search_of
+    from regrove.node.simulation.failing import ENDS, run_once
+    from regrove.node.simulation.story import story
+
+    case = read_case(file)
+    search = search_of(case, folder=str(Path(file).parent))
+    if seconds:
+        try:
+            search.run(case.seed, case.plan, seconds)
+        except ENDS:
+            raise
+        except BaseException as error:
+            click.echo("\n".join([str(error), *getattr(error, "__notes__", ())]))
+            return FAILED
+        click.echo(f"seed {case.seed} passes now under the plan of {file}: nothing to shrink")
+        return 0
+    world, failed = run_once(lambda given: search.world(case.seed, given), search.scenario(), case.plan)
+    if trace is not None:
+        with Path(trace).open("w") as out:
+            world.trace.write(out)
+    if failed is None:
+        click.echo(f"seed {case.seed} passes now under the plan of {file}")
+        return 0
+    world.command = f"regrove sim replay {file}"
+    click.echo(story(world, failed))
+    if case.digest and case.digest != world.trace.digest:
+        click.echo("the execution is not the one that was kept: the application has changed since")
+    return FAILED
+
+
+@sim.command()
+@click.argument("app")
+@click.option("--seed", type=int, default=0, show_default=True)
+@world_options
+def diff(app: str, seed: int, **given: Any) -> int:
+    """Run one seed in two processes under two hash seeds, and show the first event at which they part."""
+    from regrove.node.simulation.trace import first_difference, read
+
+    search = _search(app, **given)
+    with tempfile.TemporaryDirectory() as folder:
+        files = [Path(folder, name) for name in ("first", "second")]
+        for hash_seed, path in zip(("1", "2"), files, strict=True):
+            _traced(search, seed, path, hash_seed)
+        first, second = (path.read_text().splitlines() for path in files)
+    if first[0] == second[0]:
+        click.echo(f"seed {seed} is the same in both: {first[0]}")
+        return 0
+    click.echo(first_difference(read(first), read(second)) or "they part before the events that are kept")
+    return FAILED
+
+
+def _traced(search: Search, seed: int, path: Path, hash_seed: str) -> None:
+    program = "import sys; from regrove.node.cli.simulating import write_trace; write_trace(*sys.argv[1:])"
+    done = subprocess.run(
+        [sys.executable, "-c", program, json.dumps(asdict(search)), str(seed), str(path)],
+        env={**os.environ, "PYTHONHASHSEED": hash_seed},
+        check=False,
+    )
+    if done.returncode:
+        raise click.ClickException(f"the run under PYTHONHASHSEED={hash_seed} ended with {done.returncode}")
+
+
+def write_trace(search: str, seed: str, path: str) -> None:
+    """Run one seed and write its trace; called by `diff` in a process of its own."""
+    from regrove.node.simulation.exploring import Search, kinds_of
+    from regrove.node.simulation.failing import run_once
+
+    given = json.loads(search)
+    known = Search(**{**given, "settings": tuple(map(tuple, given["settings"]))})
+    world, _ = run_once(lambda given: known.world(int(seed), given), known.scenario(), kinds_of(known.faults))
+    with Path(path).open("w") as out:
+        world.trace.write(out)

@@ -1,0 +1,225 @@
+"""Seeds of an application on all CPU cores, without pytest: what `regrove sim` runs.
+
+Ranges of seeds are disjoint and their order does not matter, so any number of worker processes finds the same failing
+seeds. Where a search stopped is kept beside the cases, and the next one goes on there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import json
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass, field
+from itertools import islice
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, Final
+
+from regrove.node.core.errors import Misuse
+from regrove.node.process.loading import load_application
+from regrove.node.simulation import faults as f
+from regrove.node.simulation.cases import FOLDER, Case
+from regrove.node.simulation.failing import ENDS, FIRED, Failing, judge
+from regrove.node.simulation.faults import Faults, Kind
+from regrove.node.simulation.simulation import Simulation
+
+CHUNK: Final = 4  # seeds that a worker takes at once
+STATE: Final = Path(".regrove/sim")
+
+WORDS: Final[dict[str, Callable[[], Kind | tuple[Kind, ...]]]] = {
+    "cut": f.cut,
+    "swizzle": f.swizzle,
+    "loss": f.loss,
+    "reset": f.reset,
+    "delay": f.delay,
+    "clog": f.clog,
+    "in-flight": f.in_flight,
+    "frame-limit": f.frame_limit,
+    "pause": f.pause,
+    "pause-node": lambda: f.pause(on="node"),
+    "slow": f.slow,
+    "crash": f.crash,
+    "crash-node": lambda: f.crash(on="node"),
+    "crash-manager": lambda: f.crash(on="manager"),
+    "crash-isolate": lambda: f.crash(on="isolate"),
+    "restart": f.restart,
+    "memory": f.memory,
+    "drift": f.drift,
+    "clock-step": f.clock_step,
+    "start-fails": f.start_fails,
+    "streams": f.streams,
+    "offload": f.offload,
+    "disk": f.disk,
+    "spike": f.spike,
+    "duplicate": f.duplicate,
+    "reorder": f.reorder,
+}
+USUAL: Final = "cut,swizzle,loss,reset,delay,pause,pause-node,slow,crash,crash-node,crash-isolate,disk,spike"
+
+
+def kinds_of(words: str) -> Faults:
+    """Read `cut,pause,crash-node` as a swarm of these kinds; `none` is no faults. Raises Misuse with what there is."""
+    names = [word.strip() for word in words.split(",") if word.strip()]
+    if names == ["none"]:
+        return None
+    for name in names:
+        if name not in WORDS:
+            raise Misuse(f"there is no kind of fault {name!r}; there are none, {', '.join(WORDS)}")
+    return f.swarm(*(WORDS[name]() for name in names))
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """What is searched: an application by reference, what is checked, and under which faults. All of it is text."""
+
+    app: str
+    check: str = ""  # `module:function`, called with the simulation; "": runs, calms down, and must be up again
+    nodes: int = 3
+    cores: int = 1
+    faults: str = USUAL
+    profile: str = "faithful"
+    span: str = "30s"
+    settings: tuple[tuple[str, str], ...] = ()
+    shrink_s: float = 20.0
+    folder: str = FOLDER
+
+    @property
+    def test(self) -> str:
+        """How a case file names it."""
+        return f"{self.app} {self.check}".strip()
+
+    @property
+    def state(self) -> Path:
+        """Where it is kept which seed comes next."""
+        text = repr((self.app, self.check, self.nodes, self.cores, self.faults, self.profile, self.span, self.settings))
+        return STATE / f"{hashlib.blake2b(text.encode(), digest_size=6).hexdigest()}.json"
+
+    def next_seed(self) -> int:
+        """The first seed that no earlier search of this kind has run."""
+        try:
+            return int(json.loads(self.state.read_text())["next"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return 0
+
+    def keep_next(self, seed: int) -> None:
+        """Remember where to go on."""
+        self.state.parent.mkdir(parents=True, exist_ok=True)
+        self.state.write_text(json.dumps({"app": self.app, "next": seed}) + "\n")
+
+    def world(self, seed: int, faults: Faults) -> Simulation:
+        """Make the world of one seed."""
+        return Simulation(
+            load_application(self.app), self.nodes, self.cores, seed, faults, self.profile, dict(self.settings)
+        )
+
+    def scenario(self) -> Callable[[Simulation], object]:
+        """What is done to each world. Raises Misuse when `check` names nothing that can be called."""
+        if not self.check:
+            return self._survives
+        load_application(self.app)  # its folder is where the check is looked for
+        module, _, name = self.check.rpartition(":")
+        try:
+            found = getattr(importlib.import_module(module), name) if module else None
+        except (ImportError, AttributeError) as error:
+            raise Misuse(f"--check {self.check!r}: {error}") from None
+        if not callable(found):
+            raise Misuse(f"--check {self.check!r}: write MODULE:FUNCTION, a function that takes the simulation")
+        return found  # type: ignore[no-any-return]  # whatever it returns is not looked at
+
+    def _survives(self, sim: Simulation) -> None:
+        sim.run(self.span)
+        sim.calm(keep="all")
+        sim.eventually("every node is ready again", lambda world: all(node.ready for node in world.nodes), "120s")
+
+    def run(self, seed: int, faults: Faults, shrink_s: float | None = None) -> Simulation:
+        """Run one seed; a failure is shrunk, kept as a case and raised with its story."""
+        case = Case(self.test, seed, (), self.profile, self.nodes, self.cores)
+        how = Failing(self.shrink_s if shrink_s is None else shrink_s, Path(self.folder))
+        return judge(
+            lambda given: self.world(seed, given),
+            self.scenario(),
+            faults,
+            case,
+            how,
+            lambda path: f"regrove sim replay {path}",
+        )
+
+
+@dataclass(slots=True)
+class Found:
+    """What some seeds showed; `failed` are (seed, story)."""
+
+    seeds: int = 0
+    fired: dict[str, int] = field(default_factory=dict)
+    held: dict[str, bool] = field(default_factory=dict)
+    failed: list[tuple[int, str]] = field(default_factory=list)
+
+    def add(self, other: Found) -> None:
+        """Add what other seeds showed."""
+        self.seeds += other.seeds
+        self.failed += other.failed
+        for what, count in other.fired.items():
+            self.fired[what] = self.fired.get(what, 0) + count
+        for name, held in other.held.items():
+            self.held[name] = held or self.held.get(name, False)
+
+    @property
+    def idle(self) -> list[str]:
+        """Kinds that were enabled and never fired, and states that were never reached."""
+        kinds = [f"{what} never fired" for what, count in self.fired.items() if not count]
+        return kinds + [f"{name!r} never held" for name, held in self.held.items() if not held]
+
+
+def explore(search: Search, seeds: range) -> Found:
+    """Run some seeds here, one after the other."""
+    found = Found()
+    faults = kinds_of(search.faults)
+    for seed in seeds:
+        found.seeds += 1
+        try:
+            sim = search.run(seed, faults)
+        except ENDS:
+            raise
+        except BaseException as error:
+            found.failed.append((seed, "\n".join([str(error), *getattr(error, "__notes__", ())])))
+            found.add(Found(0, getattr(error, FIRED, {})))
+            continue
+        found.add(Found(0, {what: count.fired for what, count in sim.plan.counts.items()}, dict(sim.world.held)))
+    return found
+
+
+def on_all_cores(search: Search, seeds: Iterator[int], workers: int) -> Iterator[Found]:
+    """Run seeds in worker processes, a few at a time; give what each few showed as it comes. `seeds` may be endless."""
+    if workers == 1:
+        while chunk := _chunk(seeds):
+            yield explore(search, chunk)
+        return
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        running: set[Future[Found]] = set()
+        try:
+            while True:
+                while len(running) < 2 * workers and (chunk := _chunk(seeds)):
+                    running.add(pool.submit(explore, search, chunk))
+                if not running:
+                    return
+                done, running = wait(running, return_when=FIRST_COMPLETED)
+                for future in done:
+                    yield future.result()
+        finally:
+            for future in running:
+                future.cancel()
+
+
+def _chunk(seeds: Iterator[int]) -> range:
+    taken = list(islice(seeds, CHUNK))
+    return range(taken[0], taken[-1] + 1) if taken else range(0)
+
+
+def search_of(case: Case, **changes: Any) -> Search:
+    """The search that a case of `regrove sim` came from. Raises Misuse for a case of a pytest test."""
+    app, _, check = case.test.partition(" ")
+    if "::" in case.test or ":" not in app:
+        raise Misuse(f"this case belongs to a pytest test: run pytest '{case.test}' --sim-replay FILE")
+    return Search(app, check, case.nodes, case.cores, profile=case.profile, **changes)

@@ -1,0 +1,139 @@
+"""`regrove sim`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from zlib import crc32
+
+import pytest
+
+from regrove.node.cli import main
+
+SHOP = """
+from regrove import RECEIVE, Application, Child, Isolate, Name, Supervisor, message
+
+
+@message(name="shop-{0}:Add")
+class Add:
+    count: int
+
+
+class Counter(Isolate):
+    def __init__(self):
+        self.total = 0
+
+    def start(self, ctx):
+        ctx.send_every(0.05, Add(0))
+        return RECEIVE
+
+    def handle(self, ctx, message):
+        if message.count:
+            self.total += message.count
+        else:
+            ctx.send(Name("counter", "n1@sim" if ctx.place.node == "n0@sim" else "n0@sim"), Add(1))
+        return RECEIVE
+
+
+def tree(place):
+    return Supervisor("root", [Child("counter", Counter, name="counter")])
+
+
+app = Application("shop", tree=tree)
+
+
+def nothing_lost(sim):
+    sim.run("3s")
+    sim.calm(keep="all")
+    sim.run("3s")
+    one, other = sim.isolates(Counter)
+    assert abs(one.total - other.total) <= 3
+"""
+
+
+@pytest.fixture
+def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> str:
+    """A module of its own for each test, in the working folder."""
+    name = f"shop_{crc32(request.node.name.encode()):x}"
+    (tmp_path / f"{name}.py").write_text(SHOP.replace("{0}", name))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return name
+
+
+def sim(*arguments: str) -> int:
+    return main(["sim", *arguments])
+
+
+def crashing(shop: str) -> list[str]:
+    return [
+        f"{shop}:app",
+        "--nodes",
+        "2",
+        "--check",
+        f"{shop}:nothing_lost",
+        "--faults",
+        "crash,slow",
+        "--workers",
+        "1",
+    ]
+
+
+def test_seeds_that_fail_end_as_cases_and_are_replayed(shop: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert sim("run", *crashing(shop), "--seeds", "6") == 1
+    told = capsys.readouterr().out
+    assert "6 seeds, " in told
+    assert "crash-core n" in told
+    assert "<- without this it passes" in told
+    case = sorted(Path(".regrove/cases").iterdir())[0]
+    assert f"run it again: regrove sim replay {case}" in told
+    assert sim("replay", str(case)) == 1
+    again = capsys.readouterr().out
+    assert json.loads(case.read_text())["digest"] in again
+    assert "has changed since" not in again
+
+
+def test_a_run_goes_on_behind_the_seeds_of_the_last(shop: str, capsys: pytest.CaptureFixture[str]) -> None:
+    quiet = [f"{shop}:app", "--nodes", "2", "--span", "1s", "--faults", "none", "--workers", "1"]
+    assert sim("run", *quiet, "--seeds", "3") == 0
+    assert sim("run", *quiet, "--seeds", "2", "--resume") == 0
+    kept = [json.loads(path.read_text())["next"] for path in Path(".regrove/sim").iterdir()]
+    assert kept == [5]
+    assert "2 seeds, 0 failed; fired: no faults" in capsys.readouterr().out
+
+
+def test_a_failure_mended_since_passes_when_it_is_replayed(shop: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert sim("run", *crashing(shop), "--seeds", "6", "--shrink", "0") == 1
+    case = sorted(Path(".regrove/cases").iterdir())[0]
+    rows = json.loads(case.read_text())
+    case.write_text(json.dumps({**rows, "plan": []}))
+    assert sim("replay", str(case)) == 0
+    assert sim("shrink", str(case)) == 0
+    assert "passes now" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--faults", "cutt"], "there is no kind of fault 'cutt'"),
+        (["--seeds", "many"], "--seeds takes a count"),
+        (["--seeds", "9-3"], "--seeds takes a count"),
+        (["--check", "nowhere:nothing"], "nowhere"),
+        (["--faults", "duplicate"], "profile='hostile'"),
+    ],
+)
+def test_what_makes_no_sense_is_said_in_a_sentence(
+    arguments: list[str], told: str, shop: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert sim("run", f"{shop}:app", "--workers", "1", *arguments) != 0
+    error = capsys.readouterr().err
+    assert told in error
+    assert "Traceback" not in error
+
+
+def test_a_case_of_a_pytest_test_is_left_to_pytest(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from regrove.node.simulation.cases import Case
+
+    path = Case("tests/test_bank.py::test_money", 3, ()).write(tmp_path)
+    assert sim("replay", str(path)) != 0
+    assert "pytest 'tests/test_bank.py::test_money' --sim-replay" in capsys.readouterr().err
