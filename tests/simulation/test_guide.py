@@ -24,3 +24,24 @@ def test_the_programs_of_the_guide_pass(tmp_path: Path) -> None:
         timeout=300,
     )
     assert "6 passed" in done.stdout, done.stdout
+
+
+def test_the_partition_of_the_guide_fails_and_tells_its_story(tmp_path: Path) -> None:
+    guide = (ROOT / "docs" / "simulation.md").read_text()
+    program = re.findall(r"```py\n(.*?)```", guide, re.DOTALL)[0]
+    assert len([line for line in program.splitlines() if line.strip()]) <= 15
+    (tmp_path / "test_kv_partition.py").write_text(program)
+    done = subprocess.run(
+        [
+            sys.executable, "-m", "pytest", "-q", "-x", "-c", "/dev/null", "--rootdir", str(tmp_path),
+            "-p", "no:cacheprovider", str(tmp_path),
+        ],
+        env={"PYTHONPATH": str(ROOT), "PATH": "", "COLUMNS": "200"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )  # fmt: skip
+    assert "1 failed" in done.stdout, done.stdout
+    assert re.search(r"cut n0/\d<?>n0/\d for .*<- without this it passes", done.stdout), done.stdout
+    assert "--sim-replay" in done.stdout
