@@ -115,9 +115,9 @@ class TracedLinks(LinkTable):
         super().__init__(*arguments, **options)
         self._encoder = PacketEncoder()
         self._decoder = PacketDecoder(self.settings.limits)
+        self.arrivals: dict[tuple[str, int], deque[int]] | None = None  # of the tracer; a client's links have none
 
     note: Callable[[str, str], int]
-    arrivals: dict[tuple[str, int], deque[int]]  # of the tracer
 
     def refuse(self, peer: tuple[str, int, int, int], session: int, sequence: int, reason: bytes) -> None:
         """Tell the sender that an item was not taken."""
@@ -158,7 +158,9 @@ class TracedLinks(LinkTable):
                 continue
             peer = (event.peer[0], event.peer[2])
             at = met[peer] = met.get(peer, -1) + 1
-            if not event.framed:  # what was put together, or held, has no arrival of its own
+            if (
+                not event.framed and self.arrivals is not None
+            ):  # what was put together, or held, has no arrival of its own
                 self.arrivals.setdefault(peer, deque()).insert(at, 0)
         return events
 

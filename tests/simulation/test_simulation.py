@@ -9,7 +9,7 @@ import pytest
 from regrove import Application, Child, Effect, Isolate, Misuse, Name, Sent, Supervisor
 from regrove.node.client.errors import CallFailed, CallTimeout, SupervisorRefused
 from regrove.node.core.context import Context
-from regrove.node.core.effects import RECEIVE, Call, Continue, Crash, Sleep
+from regrove.node.core.effects import RECEIVE, Call, Continue, Crash, Reply, Sleep
 from regrove.node.simulation.clock import MILLISECOND, SECOND
 from regrove.testing import Livelock, NotSettled, NotThere, PropertyViolated, Simulation
 from tests.simulation.apps import Add, Beat, Counter, Total, counting, echoing
@@ -73,6 +73,17 @@ def test_the_client_calls_by_name_address_and_pinned_name() -> None:
             sim.call("nobody", Total())
         with pytest.raises(CallFailed, match="gave no answer"):
             sim.call("counter", Add(1))
+
+
+class Generous(Isolate):
+    def handle(self, ctx: Context, message: object) -> Effect:
+        return Reply(b"x" * 1_000_000)
+
+
+def test_an_answer_that_travels_in_pieces_reaches_the_client() -> None:
+    app = Application("generous", tree=lambda place: Supervisor("root", [Child("giver", Generous, name="giver")]))
+    with Simulation(app) as sim:
+        assert sim.call("giver", "please") == b"x" * 1_000_000
 
 
 def test_a_call_without_an_answer_ends_at_its_deadline() -> None:

@@ -45,10 +45,10 @@ class Simulated:
         self.call, self.send, self.supervisor = sim.client.call, sim.client.send, sim.client.supervisor
 
     def until(self, condition: Callable[[], object]) -> None:
-        for _ in range(1_000):
+        for _ in range(20_000):
             if condition():
                 return
-            self.sim.run("5ms")
+            self.sim.run("1ms")
         raise AssertionError("it never comes to that")
 
     def pause_core(self, core: int) -> None:

@@ -75,7 +75,7 @@ def test_a_supervisor_killed_in_the_middle_of_its_shutdown_leaves_no_orphan(stag
 
 def test_a_shutdown_while_a_retry_loops(stage: Stage) -> None:
     stage.send("loop", Die())
-    stage.until(lambda: len(lines(stage, "start loop")) > 50)
+    stage.until(lambda: len(lines(stage, "start loop")) > 20)
     assert address(stage, "retrying", "loop") in ("restarting", None)
     stage.supervisor("top").terminate_child("retrying", LIMIT)
     starts = len(lines(stage, "start loop"))
