@@ -79,6 +79,7 @@ class SimulatedClient:
             self._transport, identity, lambda kind, ordinal: key_of(key, kind, ordinal), LinkSettings()
         )
         self._links.note = self._note
+        self._links.arrivals = {}  # nothing of the client is traced
         self._desk = Desk(self._links, Directory(local=True))
         self._open: dict[int, Asked] = {}
         self._pass_at: int | None = None

@@ -151,8 +151,11 @@ class World:
         if batch:
             arrivals = way.arrivals
             if arrivals is None:
-                known = self._arrivals.get(target.core, {}) if source.node else {}
-                arrivals = way.arrivals = known.setdefault((source.node, source.index), deque())
+                known = self._arrivals.get(target.core)
+                if known is None or not source.node:
+                    arrivals = way.arrivals = deque(maxlen=0)  # the client traces nothing, nor is it a peer
+                else:
+                    arrivals = way.arrivals = known.setdefault((source.node, source.index), deque())
             arrivals.append(event)
         return event
 
