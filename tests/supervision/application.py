@@ -157,6 +157,12 @@ class Stuffed(Isolate):
         return DONE
 
 
+class Heap(Stuffed):
+    """Takes one message and lets all others wait, more of them than the core may hold."""
+
+    mailbox_capacity = 1_000_000
+
+
 class Hand(Isolate):
     """Does from inside what a story asks for, and keeps what came of it."""
 
@@ -171,6 +177,9 @@ class Hand(Isolate):
                 ctx.request(above, TerminateChild(name), timeout=60.0)
             case Do("kill", name):
                 ctx.exit(name, Kill())
+            case Do("kill later", name):
+                ctx.send_after(2.0, Do("kill", name))
+                return Reply(None)
             case Do("watch", name):
                 self.watched = ctx.whereis(name)
                 assert self.watched is not None
@@ -271,9 +280,17 @@ def tree(place: Place) -> Supervisor:
         Supervisor("tower", [tower], intensity=0, restart="transient", name="tower"),
         DynamicSupervisor("towers", name="towers"),
         DynamicSupervisor("pool", name="pool", intensity=DYNAMIC, max_children=DYNAMIC),
-        Supervisor("full", [Child("near", Stuffed, name="near"), Child("far", Stuffed, name="far")], name="full"),
+        Supervisor(
+            "full",
+            [
+                Child("near", Stuffed, name="near"),
+                Child("far", Stuffed, name="far"),
+                Child("heap", Heap, name="heap"),
+            ],
+            name="full",
+        ),
     ]
     return Supervisor("root", children, name="top")
 
 
-app = Application("hard cases", tree=tree, bounds=Bounds(pool_messages=50_000))
+app = Application("hard cases", tree=tree, bounds=Bounds(pool_messages=20_000))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
@@ -66,16 +66,13 @@ class Real:
         self.call, self.send, self.supervisor = node.call, node.send, node.supervisor
 
     def until(self, condition: Callable[[], object]) -> None:
-        deadline = time.monotonic() + LIMIT
-        while not condition():
-            assert time.monotonic() < deadline, f"not within {LIMIT} s: {condition}"
-            time.sleep(0.01)
+        self.node.wait_until(lambda status: condition(), timeout=LIMIT)
 
     def pause_core(self, core: int) -> None:
-        self.node.kill_core(core, 19)
+        self.node.kill_core(core, signal.SIGSTOP)
 
     def resume_core(self, core: int) -> None:
-        self.node.kill_core(core, 18)
+        self.node.kill_core(core, signal.SIGCONT)
 
 
 @contextmanager

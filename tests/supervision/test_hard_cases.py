@@ -139,16 +139,18 @@ def test_ten_thousand_dynamic_children_start_crash_and_stop(stage: Stage) -> Non
 
 
 def test_supervision_works_with_every_mailbox_the_pool_and_the_links_full(stage: Stage) -> None:
-    old = address(stage, "full", "near")
+    full, old = stage.supervisor("full"), address(stage, "full", "near")
     assert stage.call("hand", Do("fill", "near")) == ["MAILBOX_FULL"]
     stage.pause_core(1)
     try:
-        assert stage.call("hand", Do("fill", "far"), timeout=LIMIT) in (["LINK_FULL"], ["POOL_EXHAUSTED"])
-        stage.send("hand", Do("kill", "near"))
+        assert stage.call("hand", Do("fill", "far"), timeout=LIMIT) == ["LINK_FULL"]
+        stage.call("hand", Do("kill later", "near"), timeout=LIMIT)
+        assert stage.call("hand", Do("fill", "heap"), timeout=LIMIT) == ["POOL_EXHAUSTED"]
         stage.until(lambda: address(stage, "full", "near") not in (old, None, "restarting"))
-        assert isinstance(stage.call("near", Ping(), timeout=LIMIT), Address)
-        stage.supervisor("full").terminate_child("far", LIMIT)
+        full.terminate_child("far", LIMIT)
         assert address(stage, "full", "far") is None
-        assert stage.supervisor("full").start_child(Child("more", Doomed, restart="temporary"), LIMIT) is not None
+        assert full.start_child(Child("more", Doomed, restart="temporary"), LIMIT) is not None
+        full.terminate_child("heap", LIMIT)
+        assert isinstance(stage.call("near", Ping(), timeout=LIMIT), Address)
     finally:
         stage.resume_core(1)
