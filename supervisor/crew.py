@@ -10,7 +10,7 @@ from typing import Any
 from regrove.supervisor.actions import Action
 from regrove.supervisor.jobs import End, Job
 from regrove.supervisor.slots import Slot, Slots
-from regrove.supervisor.spec import AnySpec, Child, DynamicSupervisor, Supervisor
+from regrove.supervisor.spec import AnySpec, Child, DynamicSupervisor, Supervisor, start_timeout_of
 from regrove.supervisor.starting import Budget, Start
 from regrove.supervisor.stopping import Stops
 
@@ -86,6 +86,17 @@ class Crew:
                 self.job = None
                 return job
         return None
+
+    def begin_next(self) -> Slot | None:
+        """Take the next one to start off the job, if starts are all it has left and neither start has a limit."""
+        job, start = self.job, self.start
+        if job is None or not job.starts or job.stops or self.stops or not start.unlimited:
+            return None
+        slot = self.slots[job.starts[0]]
+        if start_timeout_of(slot.spec) is not None:
+            return None
+        job.starts.popleft()
+        return slot
 
     def limit_reached(self, token: int) -> None:
         """Kill those whose time is over; with the budget's end that is everybody left."""

@@ -153,6 +153,23 @@ class Machine:
         """The key of the child whose `start` runs now: a call from it must be answered `CalledInStart`."""
         return None if self._crew.start.slot is None else self._crew.start.slot.key
 
+    def start_next(self, address: object, now_ns: int) -> Slot | None:
+        """Take the start that runs as a success at `address` and begin the next one, if that is all there is to do.
+
+        What `decide` would do on `ChildStarted` with one `StartChild` as its answer, without the event and the action:
+        the slot whose life begins now. None, and nothing has happened, where `decide` has more to do or other things.
+        """
+        slot = self._crew.begin_next()
+        if slot is None:
+            return None
+        begun = self._crew.start.slot
+        assert begun is not None
+        self._slots.place(begun, address)
+        begun.state = "running"
+        begun.began_ns = self._crew.now_ns = now_ns
+        self._crew.start.pass_to(slot)
+        return slot
+
     def refusal(self, spec: object) -> Reason | None:
         """Tell why `spec` cannot be added now, or None. For `adopt`, which may also come while busy."""
         if self.state in ("new", "finished") or self._crew.ending:

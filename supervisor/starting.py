@@ -33,6 +33,16 @@ class Start:
             actions.append(ArmLimit(self._limit, timeout))
         return actions
 
+    @property
+    def unlimited(self) -> bool:
+        """Whether a start runs that has no limit, and had none that passed."""
+        return self.slot is not None and self._limit is None and not self.killed
+
+    def pass_to(self, slot: Slot) -> None:
+        """One start without a limit is over, and the one of `slot`, which has none either, begins."""
+        slot.state = "starting"
+        self.slot = slot
+
     def limit(self, token: int) -> list[Action]:
         """Kill a start whose time is over."""
         if token != self._limit or self.slot is None:

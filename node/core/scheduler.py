@@ -92,6 +92,11 @@ def run_ready(core: Core, budget: int) -> None:
                 spare -= drain(core, cell, limit - 1)
         elif cell.flags or cell.wait is not None or cell.state == STARTING:
             spare -= turn(core, cell, limit)
+            if supervising.ahead:
+                spare -= supervising.ahead
+                budget -= supervising.ahead
+                supervising.ahead = 0
+                words[SERVED] = budget
             continue
         else:
             spare -= drain(core, cell, limit) or 1

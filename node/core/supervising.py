@@ -34,12 +34,13 @@ NANO = 1_000_000_000
 class Supervising:
     """The supervisors of one core."""
 
-    __slots__ = ("_guests", "_retries", "core", "ready", "root")
+    __slots__ = ("_guests", "_retries", "ahead", "core", "ready", "root")
 
     def __init__(self, core: Core) -> None:
         self.core = core
         self.root: SupervisorNode | None = None
         self.ready: deque[SupervisorNode] = deque()
+        self.ahead = 0  # events served in the turn of the child they came from, which the pass has not counted yet
         self._retries: list[SupervisorNode] = []
         self._guests = Lives()
 
@@ -319,8 +320,26 @@ class Supervising:
         """A child's start succeeded; of an adopted one the machine assumed it."""
         if cell.adopted:
             self._disarm_start(node, cell)
-        else:
+        elif not self._started_next(node, cell):
             self.post(node, ev.ChildStarted(cell.key, cell.address))
+
+    def _started_next(self, node: SupervisorNode, cell: Cell) -> bool:
+        """Begin the next sibling at once where nobody could tell: nothing else on this core comes before it.
+
+        A large tree starts in half the time; order, trace and budget are those of the way through inbox and queue.
+        """
+        core = self.core
+        if self.ready or core.ready or cell.flags or cell.mailbox or node.killed or node.inbox:
+            return False
+        slot = node.machine.start_next(cell.address, core.now)
+        if slot is None:
+            return False
+        self.ahead += 1
+        if core.tracing:
+            core.trace("supervise", node.cell, ev.ChildStarted.__name__)
+        spec = slot.spec
+        self._start_child(node, slot.key, spec, node.machine.arguments(spec))
+        return True
 
     def child_ended(self, cell: Cell, reason: Reason, started: bool) -> None:
         """A child is gone for good: the event for its supervisor."""

@@ -34,6 +34,7 @@ from regrove import (
     UnknownRequest,
     WhichChildren,
 )
+from regrove.node.core.bounds import Bounds
 from regrove.node.core.ports import Started, Stopped
 from tests.core.bench import Bench, script
 
@@ -66,6 +67,27 @@ def test_children_start_in_order_and_stop_in_reverse() -> None:
     bench.settle()
     assert log == ["stop c", "stop b", "stop a"]
     assert bench.control[-1] == Stopped(Shutdown(), asked=True)
+
+
+def test_what_a_start_sends_is_handled_before_the_next_sibling_starts() -> None:
+    log: list[Any] = []
+
+    def tell(self: Any, ctx: Any, _: Any) -> None:
+        log.append("start b")
+        ctx.send("a", "mail")
+        ctx.send(ctx.self, "mine")
+
+    first = script(log, start=lambda s, c, _: log.append("start a"), mail=lambda s, c, _: log.append("mail at a"))
+    second = script(log, start=tell, mine=lambda s, c, _: log.append("mail at b"))
+    Bench(Child("a", first, name="a"), Child("b", second), Child("c", noting(log, "c")))
+    assert log.index("mail at b") < log.index("start c")
+    assert set(log) == {"start a", "start b", "mail at b", "mail at a", "start c"}
+
+
+def test_a_tree_that_starts_keeps_to_the_budget_of_a_pass() -> None:
+    bench = Bench(*[Child(f"c{n}", script([])) for n in range(40)], bounds=Bounds(pass_budget=10))
+    assert bench.core.counters.passes >= 8
+    assert bench.core.counters.callbacks == 40
 
 
 def test_a_later_sibling_waits_until_a_slow_start_has_ended() -> None:

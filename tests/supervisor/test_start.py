@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from regrove.supervisor.actions import KillChild
-from regrove.supervisor.events import LimitReached
+from regrove.supervisor.actions import KillChild, StartChild
+from regrove.supervisor.events import Begin, ChildStarted, LimitReached, StopAsked
+from regrove.supervisor.machine import Machine
 from regrove.supervisor.reasons import Normal, Shutdown, StartFailed, StartTimedOut
 from regrove.supervisor.requests import WhichChildren
 from regrove.supervisor.spec import Child, DynamicSupervisor, Supervisor
@@ -121,3 +122,41 @@ def test_extra_arguments_of_a_dynamic_supervisor_come_before_the_childs_own() ->
     assert book.machine.arguments(Child("a", Worker, 3)) == (1, 2, 3)
     assert book.machine.arguments(Supervisor("s")) == ()
     assert Playbook(three()).machine.arguments(Child("a", Worker, 3)) == (3,)
+
+
+def machines(spec: Supervisor) -> tuple[Machine, Machine]:
+    """Two of the same spec, whose first child starts."""
+    pair = Machine(spec), Machine(spec)
+    for machine in pair:
+        machine.decide(Begin(), 0)
+    return pair
+
+
+def test_the_short_way_to_the_next_start_is_what_the_event_would_have_led_to() -> None:
+    short, whole = machines(three())
+    for key, id in ((1, "b"), (2, "c")):
+        (action,) = whole.decide(ChildStarted(key, id), key)
+        assert isinstance(action, StartChild)
+        begun = short.start_next(id, key)
+        assert begun is not None
+        assert (begun.key, begun.spec) == (action.key, action.spec)
+        assert short.children() == whole.children()
+        assert short.statistics(key) == whole.statistics(key)
+    assert short.decide(ChildStarted(3, "c"), 3) == whole.decide(ChildStarted(3, "c"), 3)
+
+
+def test_there_is_no_short_way_past_the_last_start_nor_around_a_limit() -> None:
+    last, _ = machines(Supervisor("s", [Child("a", Worker)]))
+    assert last.start_next("a", 1) is None
+    for limited in ("a", "b"):
+        spec = [Child(id, Worker, start_timeout=1.0 if id == limited else None) for id in "ab"]
+        machine, untouched = machines(Supervisor("s", spec))
+        assert machine.start_next("a", 1) is None
+        assert machine.children() == untouched.children()
+
+
+def test_there_is_no_short_way_around_a_stop_that_aborts_the_start() -> None:
+    machine, _ = machines(three())
+    machine.start_next("a", 1)
+    machine.decide(StopAsked(Shutdown(), 1.0), 2)
+    assert machine.start_next("b", 3) is None
