@@ -15,7 +15,7 @@ the same source and target, as `order` tells them, wait for it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from regrove.transport.base import Peer, Transport
@@ -143,6 +143,11 @@ class LinkTable(BulkSessions):
     def link(self, peer: Peer) -> Link | None:
         """The record of a peer, for one who posts to it often: while it has an `out` the peer takes posts."""
         return self._links.get(peer)
+
+    @property
+    def pack(self) -> Callable[[Item], bytes]:
+        """What writes an item."""
+        return self._encoder.item
 
     def head(self, fields: Item) -> bytes:
         """The bytes of every user item that begins with `fields` and has its payload next: see `wire.joined`."""

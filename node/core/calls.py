@@ -6,17 +6,17 @@ of its owner. Its token is never reused in one life of a core, so a late answer 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from regrove.node.core import remote
-from regrove.node.core.address import Caller, Home
+from regrove.node.core.address import Address, Caller, Home
 from regrove.node.core.effects import Await, Call, CallAll, IoWait, Push, Sleep, Wait
 from regrove.node.core.handles import Ticket
 from regrove.node.core.isolate import OUTCOME, STARTING, SYSTEM, Cell, Request
-from regrove.node.core.mailbox import OK, deliver_system, mail_of, offer, wake
-from regrove.node.core.outcomes import Failed, Gathered, Outcome, Replied
+from regrove.node.core.mailbox import OK, Sent, deliver_system, mail_of, offer, wake
+from regrove.node.core.outcomes import Failed, Gathered, Outcome, Replied, set_ticket
 from regrove.node.core.reasons import Cancelled, SelfCall, Timeout
-from regrove.node.core.timers import DEADLINE, SLEPT, TimerRecord
+from regrove.node.core.timers import DEADLINE, SLEPT, Timed
 from regrove.supervisor.reasons import Reason
 from regrove.supervisor.requests import CalledInStart
 
@@ -25,20 +25,25 @@ if TYPE_CHECKING:
     from regrove.node.core.waiters import Waiter
 
 NANO = 1_000_000_000
+ANSWERED: Final = frozenset((Call, Push))  # the waits that another core may settle
 
 
-class Debt:
-    """One outcome owed to `cell`: of the returned wait, of a ticket, or of one call of a CallAll (`group`)."""
+class Debt(Timed):
+    """One outcome owed to `cell`: of the returned wait, of a ticket, or of one call of a CallAll (`group`).
 
-    __slots__ = ("cell", "group", "handle", "missing", "peer", "results", "ticket", "timer", "token", "wait", "waiter")
+    It is its own timer: `alive` while a deadline is to come.
+    """
+
+    __slots__ = ("at_peer", "cell", "group", "handle", "missing", "peer", "results", "ticket", "wait", "waiter")
 
     def __init__(self, token: int, cell: Cell, wait: Wait, ticket: Ticket | None) -> None:
         self.token = token
         self.cell = cell
         self.wait = wait
         self.ticket = ticket
-        self.timer: TimerRecord | None = None
+        self.alive = False
         self.peer: Home | None = None
+        self.at_peer: dict[int, None] | None = None  # all that waits for that life of a core, this debt among them
         self.group: tuple[int, int] | None = None
         self.results: list[Outcome | None] | None = None
         self.missing = 0
@@ -65,62 +70,88 @@ class Calls:
         debt = Debt(token, cell, wait, ticket)
         self.debts[token] = debt
         if ticket is not None:
-            if cell.debts is None:
-                cell.debts = {}
-            cell.debts[token] = None
+            rare = cell.rare or cell.own()
+            if rare.debts is None:
+                rare.debts = {}
+            rare.debts[token] = None
         if type(wait) is Sleep:
-            debt.timer = core.timers.ask(TimerRecord(SLEPT, int(wait.delay * NANO), token, cell))
+            debt.kind = SLEPT
+            debt.delay = int(wait.delay * NANO)
         elif wait.timeout is not None:
-            debt.timer = core.timers.ask(TimerRecord(DEADLINE, int(wait.timeout * NANO), token, cell))
+            debt.kind = DEADLINE
+            debt.delay = int(wait.timeout * NANO)
+        else:
+            return debt
+        debt.alive = True
+        core.timers.ask(debt)
         return debt
 
     def begin(self, debt: Debt) -> None:
         """Do what the wait asks for; a refusal settles the debt at once. What cannot begin raises and owes nothing."""
         wait = debt.wait
         try:
-            match wait:
-                case Call():
-                    self._call(debt, wait, wait.timeout)
-                case CallAll():
-                    self._call_all(debt, wait)
-                case Push():
-                    self.core.waiters.push(debt, wait)
-                case Await():
-                    self._await(debt, wait)
-                case Sleep():
-                    pass
-                case IoWait():
-                    self.core.io.begin(debt, wait)
-                case _:
-                    raise AssertionError(f"no such wait: {wait!r}")
+            if type(wait) is Call:  # by far the most
+                self._call(debt, wait, wait.timeout)
+            else:
+                self._begin(debt, wait)
         except BaseException:
             self._forget(debt)
             raise
 
+    def _begin(self, debt: Debt, wait: Wait) -> None:
+        match wait:
+            case Call():
+                self._call(debt, wait, wait.timeout)
+            case CallAll():
+                self._call_all(debt, wait)
+            case Push():
+                self.core.waiters.push(debt, wait)
+            case Await():
+                self._await(debt, wait)
+            case Sleep():
+                pass
+            case IoWait():
+                self.core.io.begin(debt, wait)
+            case _:
+                raise AssertionError(f"no such wait: {wait!r}")
+
     def _call(self, debt: Debt, wait: Call, timeout: float | None) -> None:
         core = self.core
-        where = core.registry.resolve(wait.to)
-        caller = Caller(core.home, debt.token)
+        to = wait.to
+        left = -1 if timeout is None else int(timeout * NANO)
+        if type(to) is Address and to.route is not None and debt.cell.state != STARTING:
+            sent_along = to.route.ask(core, debt.cell, debt.token, wait.request, left)
+            if sent_along is not None:
+                self._called(debt, sent_along, to.home)
+                return
+        where = core.registry.resolve(to)
         if isinstance(where, Cell):
             if where is debt.cell:
                 self.fail(debt.token, SelfCall())
                 return
             message, charge = core.prepare(debt.cell, wait.request)
-            sent = offer(core, where, message, charge, Request(caller, None), core.event)
+            request = Request(Caller(core.home, debt.token), None)
+            self._called(debt, offer(core, where, message, charge, request, core.event), None)
         elif isinstance(where, tuple):
             home, slot, generation = where
             if debt.cell.state == STARTING and core.guests.waited_for(debt.cell, home, slot):
                 self.settle(debt.token, Replied(CalledInStart()))
                 return
             payload = core.encoded(debt.cell, wait.request)
-            left = -1 if timeout is None else int(timeout * NANO)
             sent = core.links.post(home, (remote.CALL, slot, generation, debt.token, left, payload), debt.token)
-            if sent is OK:
-                self.at_peer(debt, home)
+            if sent is OK and type(to) is Address:
+                core.links.remember(to)
+            self._called(debt, sent, home)
         else:
-            sent = where
+            self._called(debt, where, None)
+
+    def _called(self, debt: Debt, sent: Sent, peer: Home | None) -> None:
+        """A call was sent, to another core when there is a `peer`, or was not."""
+        core = self.core
         if sent is OK:
             core.counters.sent += 1
+            if peer is not None:
+                self.at_peer(debt, peer)
         else:
             core.counters.rejected += 1
             self.fail(debt.token, sent.reason)
@@ -131,6 +162,7 @@ class Calls:
         waiting = self.peers.get(home)
         if waiting is None:
             waiting = self.peers[home] = {}
+        debt.at_peer = waiting
         waiting[debt.token] = None
 
     def _call_all(self, debt: Debt, wait: CallAll) -> None:
@@ -191,9 +223,8 @@ class Calls:
         if debt.group is not None:
             self._gathered(debt.group, outcome)
         elif debt.ticket is not None:
-            assert cell.debts is not None
-            del cell.debts[token]
-            object.__setattr__(outcome, "ticket", debt.ticket)
+            del cell.rare.debts[token]  # type: ignore[union-attr]  # it was put there with the ticket
+            set_ticket(outcome, debt.ticket)
             deliver_system(self.core, cell, outcome, token)
         elif cell.wait_token == token:
             cell.outcome = outcome
@@ -205,7 +236,7 @@ class Calls:
     def settle_from(self, token: int, outcome: Outcome) -> None:
         """Pay a debt with what a link brought: an answer may come from wherever the caller was handed on to."""
         debt = self.debts.get(token)
-        if debt is not None and isinstance(debt.wait, Call | Push):
+        if debt is not None and type(debt.wait) in ANSWERED:
             self.settle(token, outcome)
         else:
             self.core.counters.late_answers += 1
@@ -220,7 +251,6 @@ class Calls:
         debt = self.debts.get(token)
         if debt is None:
             return
-        debt.timer = None
         if debt.results is not None:
             results = debt.results
             self._drop_parts(debt)
@@ -254,12 +284,10 @@ class Calls:
             debt.cell.debts.pop(debt.token, None)
 
     def _close(self, debt: Debt) -> None:
-        if debt.timer is not None:
-            self.core.timers.cancel(debt.timer)
-        if debt.peer is not None:
-            waiting = self.peers.get(debt.peer)
-            if waiting is not None:
-                waiting.pop(debt.token, None)
+        if debt.alive:
+            self.core.timers.cancel(debt)
+        if debt.at_peer is not None:
+            debt.at_peer.pop(debt.token, None)
 
     def _undo(self, debt: Debt) -> None:
         """Take back what a wait that is given up has left in the world."""
@@ -329,7 +357,7 @@ class Calls:
             debt = self.debts.get(token)
             if debt is None:
                 continue
-            debt.peer = None
+            debt.peer = debt.at_peer = None
             self.fail(token, reason)
         self.core.waiters.peer_lost(home)
 

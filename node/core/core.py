@@ -50,7 +50,7 @@ from regrove.node.core.signals import Signals
 from regrove.node.core.strict import Strict
 from regrove.node.core.supervising import Supervising
 from regrove.node.core.tables import MESSAGE_CHARGE
-from regrove.node.core.timers import DEADLINE, HOSTING, LIMIT, MESSAGE, RETRY, SLEPT, START, TimerRecord, Timers
+from regrove.node.core.timers import DEADLINE, HOSTING, LIMIT, MESSAGE, RETRY, SLEPT, START, Timed, TimerRecord, Timers
 from regrove.node.core.trace import Tracer
 from regrove.node.core.tree import rows
 from regrove.node.core.waiters import Waiters
@@ -256,11 +256,13 @@ class Core:
         self.remote_children.peer_gone(home, reason)
         self.guests.peer_gone(home, reason)
 
-    def _fire(self, record: TimerRecord) -> None:
+    def _fire(self, record: Timed) -> None:
         if record.kind == DEADLINE:
             self.calls.expire(record.token)
         elif record.kind == SLEPT:
             self.calls.settle(record.token, Slept())
+        elif not isinstance(record, TimerRecord):
+            raise AssertionError(f"no such deadline: {record.kind}")
         elif record.kind == MESSAGE:
             self._fire_message(record)
         elif record.kind in (LIMIT, RETRY, START):

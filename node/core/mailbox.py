@@ -12,6 +12,7 @@ from enum import Enum
 from operator import length_hint
 from typing import TYPE_CHECKING, Any, Final
 
+from regrove.node.core.effects import Await
 from regrove.node.core.isolate import ACTIVE, ENDED, IDLE, SYSTEM, Cell, Entry, Request
 from regrove.node.core.reasons import LinkFull, MailboxFull, PoolExhausted, TooLarge, Unreachable
 from regrove.supervisor.reasons import NoProcess, Reason
@@ -173,7 +174,10 @@ def put(core: Core, cell: Cell, message: Any, charge: int, tag: Request | None, 
     core.entered += 1
     core.puts += 1
     core.pool_bytes += charge
-    mail_of(cell).append((message, charge, tag, cause))
+    mailbox = cell.mailbox
+    if mailbox is None or cell.charge:
+        mailbox = mail_of(cell)
+    mailbox.append((message, charge, tag, cause))
     if cell.parked == IDLE:
         cell.parked = ACTIVE
         core.ready.append(cell)
@@ -194,9 +198,12 @@ def deliver_system(core: Core, cell: Cell, message: Any, token: int) -> None:
     """Append what the runtime owes: outside capacity and pool, because it was reserved when the debt was made."""
     if cell.state == ENDED:
         return
-    if core.calls.awaited(cell, message, token):
+    if type(cell.wait) is Await and core.calls.awaited(cell, message, token):
         return
-    mail_of(cell).append((message, SYSTEM, token, core.event))
+    mailbox = cell.mailbox
+    if mailbox is None or cell.charge:
+        mailbox = mail_of(cell)
+    mailbox.append((message, SYSTEM, token, core.event))
     cell.owed += 1
     if cell.parked == IDLE:
         cell.parked = ACTIVE

@@ -88,12 +88,13 @@ class Notice(NamedTuple):
 class Route:
     """The way to one isolate of another core, kept on its address: sending along it looks nothing up."""
 
-    __slots__ = ("core", "generation", "head", "home", "link", "slot")
+    __slots__ = ("core", "generation", "head", "home", "link", "pack", "slot")
 
     def __init__(self, core: Core, link: Link, head: bytes, to: Address) -> None:
         self.core = core
         self.link = link
         self.head = head  # the bytes of a SEND to it before its payload
+        self.pack = core.links.table.pack
         self.home = to.home
         self.slot = to.slot
         self.generation = to.generation
@@ -125,6 +126,27 @@ class Route:
             if len(waiting) >= out.cut_at:
                 core.links.table.filled(self.link, out)
         core.counters.sent += 1
+        return OK
+
+    def ask(self, core: Core, cell: Cell, token: int, message: Any, left: int) -> Sent | None:
+        """Post the CALL of a debt, as `Calls` does the slow way; None when that is the one to take. Counts nothing."""
+        out = self.link.out
+        waiters = core.waiters
+        if out is None or self.core is not core or waiters.lines or waiters.big_lines:
+            return None
+        payload = encode(message) if core.crossing is None else core.crossing.encoded(message)
+        if cell.request is not None or cell.kept:
+            core.forwarding(cell, message)
+        item = (CALL, self.slot, self.generation, token, left, payload)
+        rest = out.left - len(payload) - OVERHEAD_BYTES
+        if rest < 0:
+            return core.links.post_now(self.home, item, token)
+        out.left = rest
+        waiting = out.waiting
+        out.tokens.append((out.next + len(waiting), token))
+        waiting.append(self.pack(item))
+        if len(waiting) >= out.cut_at:
+            core.links.table.filled(self.link, out)
         return OK
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from heapq import heapify, heappop, heappush
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 if TYPE_CHECKING:
     from regrove.node.core.isolate import Cell
+
+_T = TypeVar("_T", bound="Timed")
 
 # What a due record means; `Core._fire` is the one place that acts on it.
 DEADLINE: Final = 1  # the wait or ticket `token` failed with Timeout
@@ -18,10 +20,21 @@ START: Final = 6  # `cell` did not finish its start in time
 HOSTING: Final = 7  # call `data` with the record: leases of children on other cores
 
 
-class TimerRecord:
-    """One timer; `alive` False means cancelled or fired. `period` in ns repeats it."""
+class Timed:
+    """What `Timers` keeps; `alive` False means cancelled or fired. A debt is the record of its own deadline."""
 
-    __slots__ = ("alive", "cell", "data", "delay", "due", "kind", "period", "queued", "token")
+    __slots__ = ("alive", "delay", "due", "kind", "token")
+    alive: bool
+    delay: int  # ns from the end of the pass that asked
+    due: int
+    kind: int
+    token: int
+
+
+class TimerRecord(Timed):
+    """One timer of its own; `period` in ns repeats it."""
+
+    __slots__ = ("cell", "data", "period", "queued")
 
     def __init__(self, kind: int, delay: int, token: int, cell: Cell | None, data: Any = None) -> None:
         self.kind = kind
@@ -41,15 +54,15 @@ class Timers:
     __slots__ = ("_asked", "_dead", "_heap", "_order")
 
     def __init__(self) -> None:
-        self._asked: list[TimerRecord] = []
-        self._heap: list[tuple[int, int, TimerRecord]] = []
+        self._asked: list[Timed] = []
+        self._heap: list[tuple[int, int, Timed]] = []
         self._order = 0
         self._dead = 0
 
     def __len__(self) -> int:
         return len(self._heap) + len(self._asked) - self._dead
 
-    def ask(self, record: TimerRecord) -> TimerRecord:
+    def ask(self, record: _T) -> _T:
         """Have `record` armed at the end of this pass."""
         self._asked.append(record)
         return record
@@ -61,7 +74,7 @@ class Timers:
         heappush(self._heap, (due, self._order, record))
         return record
 
-    def cancel(self, record: TimerRecord) -> bool:
+    def cancel(self, record: Timed) -> bool:
         """Take it back; answers whether it was still to come."""
         if not record.alive:
             return False
@@ -88,10 +101,10 @@ class Timers:
         self._order = order
         asked.clear()
 
-    def due(self, now: int) -> list[TimerRecord]:
+    def due(self, now: int) -> list[Timed]:
         """Take what is due at `now`, in order of time, then of arming."""
         heap = self._heap
-        fired: list[TimerRecord] = []
+        fired: list[Timed] = []
         while heap and heap[0][0] <= now:
             record = heappop(heap)[2]
             if record.alive:
