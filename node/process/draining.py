@@ -1,7 +1,8 @@
 """How a node drains [pure]: no new work from outside, until nothing is left; `leave` stops it then.
 
-Names are taken back from other nodes, whose sends to them find nobody; inside the node they go on to work, because what
-is under way may need them. A core that starts while the node drains drains too.
+A node that stops closes the same doors at once, and does not wait. Names are taken back from other nodes, whose sends
+to them find nobody; inside the node they go on to work, because what is under way may need them. A core that starts
+while the node drains drains too.
 """
 
 from __future__ import annotations
@@ -31,6 +32,11 @@ class Drain:
         self._was_quiet = False
 
     @property
+    def closed(self) -> bool:
+        """Tell whether new work from outside is refused: it drains, or it stops."""
+        return self.on or self._manager.stopping
+
+    @property
     def quiet(self) -> bool:
         """Tell whether it drains and nothing is left."""
         return self.on and all(slot.left == NOTHING for slot in self._manager.cores if slot.alive)
@@ -44,8 +50,7 @@ class Drain:
             self.on = True
             self.why = event.why
             out.append(Note("info", "node drains", {"why": event.why}))
-            for row in manager.names.rows(manager.settings.node):
-                out.append(Share(None, CoreNames(row.node, row.node_incarnation, row.core, row.core_incarnation, ())))
+            self._take_names_back(out)
             for slot in manager.cores:
                 self.began(slot, out)
         if event.leave and not self._leaving:
@@ -60,6 +65,15 @@ class Drain:
             slot.left = None
             out.append(Tell(slot.core, DrainCore()))
 
+    def stopping(self, out: list[Action]) -> None:
+        """The node stops in order: nothing new comes in while the trees stop."""
+        if self.on:
+            return
+        self._take_names_back(out)
+        for slot in self._manager.cores:
+            if slot.state in ("starting", "up"):
+                out.append(Tell(slot.core, DrainCore()))
+
     def left(self, slot: CoreSlot, event: CoreLeft, now: int, out: list[Action]) -> None:
         """A core says what it has left."""
         slot.left = (event.requests, event.streams, event.queued)
@@ -69,6 +83,10 @@ class Drain:
         """Stop a node that leaves and has waited for long enough."""
         if self.deadline is not None and self.deadline <= now:
             self._stop(now, out)
+
+    def _take_names_back(self, out: list[Action]) -> None:
+        for row in self._manager.names.rows(self._manager.settings.node):
+            out.append(Share(None, CoreNames(row.node, row.node_incarnation, row.core, row.core_incarnation, ())))
 
     def _check(self, now: int, out: list[Action]) -> None:
         quiet = self.quiet

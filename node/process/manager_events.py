@@ -89,7 +89,6 @@ class CoreSlow:
     held: int
     at: str
     stack: str = ""
-    isolate: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -172,8 +172,8 @@ class ManagerState:
         )
 
     def shared_names(self) -> Iterator[CoreNames]:
-        """What other nodes are told of this one's names; nothing while it drains."""
-        return iter(()) if self.drain.on else iter(self.names.rows(self.settings.node))
+        """What other nodes are told of this one's names; nothing while it drains or stops."""
+        return iter(()) if self.drain.closed else iter(self.names.rows(self.settings.node))
 
     def home(self, slot: CoreSlot) -> tuple[str, int, int, int]:
         """The life of a core as the links know it."""
@@ -308,7 +308,7 @@ class ManagerState:
             return
         change = names_changed(entry)
         out.extend(Tell(other.core, change) for other in self._bound_but(slot))
-        if not self.drain.on:
+        if not self.drain.closed:
             out.append(Share(None, entry))
         out.append(Note("debug", "names changed", {"core": slot.core}))
 
@@ -407,6 +407,7 @@ class ManagerState:
             self._stop_now(event.why, out)
             return
         self._stop_deadline = now + limit + STOP_GRACE
+        self.drain.stopping(out)
         for slot in self.cores:
             self._stop_core(slot, event.why, out)
         self._check_stopped(out)

@@ -56,8 +56,6 @@ class Reporter:
             self._places.popitem(last=False)
         self._places[event.at] = (now, 0)
         fields: dict[str, object] = {"core": slot.core, "where": event.at, "held_ms": event.held // 1_000_000}
-        if event.isolate:
-            fields["isolate"] = event.isolate
         if times:
             fields["times_since"] = times
         if last is None and event.stack:
@@ -74,9 +72,10 @@ def _stalled(slot: CoreSlot, now: int, event: CoreStalled, out: list[Action]) ->
     if not event.fatal:
         out.append(Note("warning", "core stalls", fields))
         return
-    if slot.state != "up":
-        return  # a start has a limit of its own, and so has a stop
-    slot.kill_reason = f"stalled: no progress for {event.held / SECOND:.1f} s at {event.at}"
+    if slot.state not in ("up", "stopping"):
+        return  # a start has a limit of its own
+    stalled = f"stalled: no progress for {event.held / SECOND:.1f} s at {event.at}"
+    slot.kill_reason = stalled if slot.kill_reason is None else f"{slot.kill_reason}; {stalled}"
     out.append(Note("error", "core stalled", fields | {"reason": slot.kill_reason, "stack": event.stack}))
     out.append(Kill(slot.core))
 

@@ -206,5 +206,5 @@ def _row(node: SimulatedNode) -> dict[str, Any]:
         for slot in state.cores
         if slot.bound
     ]
-    names = [[name, row.core] for row in state.names.rows(node.name) for name in row.names]
+    names = [[name, row.core] for row in state.shared_names() for name in row.names]
     return {"node": node.name, "incarnation": node.incarnation, "cores": cores, "names": names}

@@ -6,7 +6,7 @@ from regrove import Accept, Child, Close, Closed, Listen
 from regrove.node.core import remote
 from regrove.node.core.address import Home
 from regrove.node.core.draining import LOOK_NS
-from regrove.node.core.ports import DrainCore, DrainLeft, IoCancel, IoDone, IoRelease, IoRequest
+from regrove.node.core.ports import DrainCore, DrainLeft, IoCancel, IoDone, IoRelease, IoRequest, StopCore, Stopped
 from regrove.supervisor.reasons import Shutdown
 from tests.core.bench import Bench, script
 
@@ -103,3 +103,10 @@ def test_programs_and_names_from_other_nodes_are_refused_and_the_rest_is_taken()
     refused = [draining.refusal(home, item) for home in (program, far, near) for item in (by_name, by_address)]
     assert [isinstance(reason, Shutdown) for reason in refused] == [True, True, True, False, False, False]
     assert "core 0 of n@h drains" in str(refused[0])
+
+
+def test_a_child_that_starts_by_listening_does_not_hold_up_a_stop() -> None:
+    bench = Bench(Child("door", script(start=lambda self, ctx, _: Listen("127.0.0.1", 0))))
+    bench.settle(control=[DrainCore(), StopCore(20.0, Shutdown("SIGTERM"))])
+    bench.advance(20)
+    assert [type(output) for output in bench.control if isinstance(output, Stopped)] == [Stopped]

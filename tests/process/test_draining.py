@@ -1,7 +1,8 @@
-"""How a node drains and leaves: the manager's decisions, then a simulated and a real node."""
+"""How a node drains and leaves: the manager's decisions, then real nodes."""
 
 from __future__ import annotations
 
+import signal
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -9,19 +10,23 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import regrove
+from regrove.node.cluster.views import CoreNames
 from regrove.node.core.ports import DrainCore, StopCore
 from regrove.node.process.budget import SECOND
 from regrove.node.process.manager_events import (
+    Begin,
     CoreEnded,
     CoreLeft,
     CoreNamed,
     CoreStarted,
     DrainAsked,
     Share,
+    StopAsked,
     Tell,
     Tick,
 )
-from tests.process.stories import booted, bound, notes, of, seen
+from tests.process.stories import booted, bound, manager, notes, of, seen
 
 if TYPE_CHECKING:
     from tests.process.conftest import RunningNode
@@ -87,8 +92,46 @@ def test_a_drained_node_leaves_at_once() -> None:
     assert told(state.decide(SECOND, DrainAsked("leave", leave=True)), StopCore) == [0]
 
 
+def test_a_node_that_stops_closes_its_doors_before_its_trees_stop() -> None:
+    state = booted(remote=True)
+    state.decide(0, CoreNamed(0, 1, ("ledger",)))
+    out = state.decide(SECOND, StopAsked("SIGTERM"))
+    kinds = [(tell.core, type(tell.item)) for tell in of(out, Tell) if isinstance(tell.item, DrainCore | StopCore)]
+    assert kinds == [(0, DrainCore), (1, DrainCore), (0, StopCore), (1, StopCore)]
+    rows = [share.item for share in of(out, Share) if isinstance(share.item, CoreNames)]
+    assert [(row.core, row.names) for row in rows] == [(0, ())]
+    assert list(state.shared_names()) == []
+    assert of(state.decide(SECOND, CoreNamed(1, 1, ("desk",))), Share) == []
+
+
+def test_a_core_that_still_starts_closes_its_doors_too() -> None:
+    state = manager(1)
+    state.decide(0, Begin())
+    state.decide(0, bound(0))
+    assert told(state.decide(SECOND, StopAsked("SIGTERM")), DrainCore) == [0]
+
+
+def test_what_is_left_of_a_node_that_stops_does_not_make_it_drained() -> None:
+    state = booted(1)
+    state.decide(0, StopAsked("SIGTERM"))
+    assert state.decide(SECOND, CoreLeft(0, 1, 0, 0, 0)) == []
+    assert seen(state) == "stopping"
+
+
 SERVER = """
-from regrove import DONE, RECEIVE, Accept, Accepted, Application, Child, Isolate, Listen, Listening, Supervisor
+from regrove import (
+    DONE, RECEIVE, Accept, Accepted, Application, Child, Isolate, Listen, Listening, Reply, Sleep, Slept, Supervisor,
+)
+
+class Last(Isolate):
+    # It answers with what it is asked, and takes a minute to stop when it is told to.
+    def handle(self, ctx, message):
+        return DONE if isinstance(message, Slept) else Reply(message)
+    def stop(self, ctx, reason):
+        if not ctx.place.settings.get("slow"):
+            return DONE
+        ctx.log.info("it takes its time")
+        return Sleep(60)
 
 class Door(Isolate):
     def start(self, ctx):
@@ -100,7 +143,10 @@ class Door(Isolate):
                 ctx.log.info("listening", port=listener.port)
         return Accept(self.listener)
 
-app = Application("door", tree=lambda place: Supervisor("root", [Child("door", Door)]))
+def tree(place):
+    return Supervisor("root", [Child("door", Door), Child("last", Last, name="last", shutdown=60)])
+
+app = Application("door", tree=tree)
 """
 
 
@@ -123,8 +169,45 @@ def test_a_real_node_refuses_new_connections_and_leaves_when_the_old_one_is_clos
     assert node.wait() == 0
 
 
+@pytest.mark.processes
+@pytest.mark.parametrize("how", ["SIGTERM", "SIGINT", "regrove stop"])
+def test_a_real_node_refuses_connections_and_calls_while_its_trees_stop(
+    start_node: StartNode, tmp_path: Path, how: str
+) -> None:
+    (tmp_path / "door.py").write_text(SERVER)
+    node = start_node(app="door:app", cores=1, settings={"slow": "stop"})
+    port = node.wait_line("listening")["port"]
+    if all(line["event"] != "node up" for line in node.lines):
+        node.wait_line("node up")
+    with regrove.connect(tmp_path / "run" / node.name / "control", timeout=30) as cluster:
+        assert cluster.call("last", "ping", timeout=10) == "ping"
+        target = regrove.Name("last", core=0)
+        if how == "regrove stop":
+            with node.control() as control:
+                control.ask("stop")
+        else:
+            node.process.send_signal(signal.Signals[how])
+        node.wait_line("it takes its time")
+        until_refused(port)
+        with pytest.raises(regrove.CallFailed, match="drains: it takes no new work"):
+            cluster.call(target, "ping", timeout=10)
+        assert node.status()["state"] == "stopping"
+    node.process.send_signal(signal.SIGTERM)  # the second one: now
+    node.wait()
+
+
 def until_left(node: RunningNode, wanted: dict[str, int]) -> None:
     for _ in range(3000):
         if node.status()["cores"][0]["left"] == wanted:
             return
     raise AssertionError(node.status())
+
+
+def until_refused(port: int) -> None:
+    """The core's end of a listener closes at once, the manager's a moment later."""
+    for _ in range(3000):
+        try:
+            socket.create_connection(("127.0.0.1", port), 10).close()
+        except ConnectionRefusedError:
+            return
+    raise AssertionError(f"port {port} still takes connections")

@@ -11,6 +11,7 @@ from regrove.node.process.manager_events import (
     Begin,
     CoreEnded,
     CoreHalted,
+    CoreOutgrew,
     CoreResumed,
     CoreSlow,
     CoreStalled,
@@ -22,10 +23,11 @@ from regrove.node.process.manager_events import (
     Note,
     ReviveAsked,
     Spawn,
+    StopAsked,
     Tell,
     Tick,
 )
-from regrove.node.process.manager_state import EXIT_QUARANTINED, ManagerState
+from regrove.node.process.manager_state import EXIT_QUARANTINED, MIB, ManagerState
 from tests.process.stories import NODE, booted, bound, manager, notes, of, quiet, seen
 
 PLACE = "/app/shop.py:7 in handle"
@@ -53,6 +55,26 @@ def test_a_stalled_core_is_killed_and_its_exit_names_the_line() -> None:
     assert (note.event, note.fields["stack"], note.fields["where"]) == ("core stalled", "the stack", PLACE)
     state.decide(SECOND, CoreEnded(0, 1, "killed by SIGKILL"))
     assert state.cores[0].last_exit == f"stalled: no progress for 5.0 s at {PLACE}"
+
+
+def test_a_core_that_stalls_while_the_node_stops_does_not_hold_it_until_the_drain_limit() -> None:
+    state = booted(1)
+    state.decide(0, StopAsked("SIGTERM"))
+    assert of(state.decide(5 * SECOND, stalled(fatal=False)), Kill) == []
+    assert of(state.decide(6 * SECOND, stalled()), Kill) == [Kill(0)]
+    assert of(state.decide(7 * SECOND, CoreEnded(0, 1, "killed by SIGKILL")), Finish)
+    assert state.cores[0].last_exit == f"stalled: no progress for 5.0 s at {PLACE}"
+
+
+def test_a_core_that_stalls_after_it_outgrew_its_memory_says_both() -> None:
+    state = booted()
+    state.decide(0, CoreOutgrew(0, 1, 600 * MIB, 512 * MIB))
+    assert of(state.decide(6 * SECOND, stalled()), Kill) == [Kill(0)]
+    state.decide(7 * SECOND, CoreEnded(0, 1, "killed by SIGKILL"))
+    exit_reason = state.cores[0].last_exit
+    assert exit_reason is not None
+    assert exit_reason.startswith("outgrew its memory limit: 600 MiB resident")
+    assert exit_reason.endswith(f"; stalled: no progress for 5.0 s at {PLACE}")
 
 
 def test_a_verdict_on_an_older_life_changes_nothing() -> None:
