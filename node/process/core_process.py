@@ -74,7 +74,7 @@ def main(descriptor: int, hands: int) -> int:
     if parameters is None or os.getppid() != parameters.manager_pid:
         return EXIT_ORPHANED
     guard.claim(f"core {parameters.core} of {parameters.config.name}")
-    words = _let_be_watched(parameters)
+    watched = _let_be_watched(parameters)
     try:
         application, tree = _load(parameters)
     except Misuse as problem:
@@ -85,7 +85,7 @@ def main(descriptor: int, hands: int) -> int:
         connection.sendall(pack(["reported", "refused", text]))
         return EXIT_REFUSED
     try:
-        return _drive(parameters, application, tree, connection, passing, words)
+        return _drive(parameters, application, tree, connection, passing, watched)
     except TransportError as problem:
         connection.setblocking(True)
         connection.sendall(pack(["reported", "failed", str(problem)]))
@@ -109,13 +109,13 @@ def _read_boot(connection: socket.socket) -> BootParameters | None:
     return None if frame is None else BootParameters.from_plain(frame[1])
 
 
-def _let_be_watched(parameters: BootParameters) -> Words:
-    """Answer the manager's watchdog: a page it sees, and stacks when it asks. Without /proc it sees nothing."""
+def _let_be_watched(parameters: BootParameters) -> tuple[Words, str]:
+    """Answer the manager's watchdog: a page it sees, and stacks when it asks; else why it sees nothing (no /proc)."""
     try:
         stacks.arm(parameters.manager_pid, parameters.dumps)
-        return open_page(parameters.manager_pid, parameters.pages, parameters.core)
-    except OSError:
-        return own_words()
+        return open_page(parameters.manager_pid, parameters.pages, parameters.core), ""
+    except OSError as problem:
+        return own_words(), str(problem)
 
 
 def _load(parameters: BootParameters) -> tuple[Application, Supervisor]:
@@ -147,8 +147,9 @@ def _drive(
     tree: Supervisor,
     connection: socket.socket,
     passing: socket.socket,
-    words: Words,
+    watched: tuple[Words, str],
 ) -> int:
+    words, unwatched = watched
     config, bounds = parameters.config, application.bounds
     poller = Poller()
     keys = KeyPair(parameters.public_key, parameters.secret_key) if parameters.public_key else None
@@ -193,6 +194,8 @@ def _drive(
     workers.attach(hands)
     lines.pipe = pipe
     loop.attach(pipe)
+    if unwatched:
+        logger.warning("core is not watched", problem=unwatched, mend="mount /proc where the node runs")
     pipe.send(["bound", parameters.endpoint, remote, parameters.public_key, application.name, application.version])
     pin(parameters.cpu)  # after the I/O thread of ZeroMQ was made: it may run elsewhere
     try:
