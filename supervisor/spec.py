@@ -90,12 +90,16 @@ class Child:
         owner = check_id("child", id)
         check_callable(owner, factory)
         check_name(owner, name)
-        _check_child_options(owner, restart, shutdown, significant)
-        _check_own(owner, restart, backoff, own_intensity, own_period)
+        # Defaults pass: a tree of thousands is built anew in each life of a core.
+        if restart != "permanent" or shutdown != WORKER_SHUTDOWN or significant is not False:
+            _check_child_options(owner, restart, shutdown, significant)
+        if backoff is not None or own_intensity is not None or own_period is not None:
+            _check_own(owner, restart, backoff, own_intensity, own_period)
         if start_timeout is not None:
             check_seconds(owner, "start_timeout", start_timeout, "None for no limit, or e.g. start_timeout=10.0")
-        check_index(owner, "core", core)
-        check_name(owner, node, "node")
+        if core is not None or node is not None:
+            check_index(owner, "core", core)
+            check_name(owner, node, "node")
         put = object.__setattr__
         put(self, "id", id)
         put(self, "factory", factory)
@@ -224,6 +228,8 @@ def validate_tree(spec: object) -> Supervisor:
     if not isinstance(spec, Supervisor):
         rule = "the top of a tree must be a Supervisor"
         raise SpecError("the tree", "root", spec, rule, "return Supervisor('root', [Child(...), ...]) from tree(place)")
+    if _names_differ(spec):
+        return spec
     holders: dict[tuple[str, int | None, str | None], str] = {}
     for path, node in walk(spec):
         if node.name is None:
@@ -234,6 +240,26 @@ def validate_tree(spec: object) -> Supervisor:
             rule = f"a name is unique on its core, and {first!r} registers it too"
             raise SpecError(f"child {path!r}", "name", node.name, rule, "give one of the two another name")
     return spec
+
+
+def _names_differ(spec: Supervisor) -> bool:
+    """Tell whether no registered name is given twice; paths are put together only where one is."""
+    seen: set[tuple[str, int | None, str | None]] = set()
+    count = 0
+    waiting: list[AnySpec] = [spec]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, Child):
+            if node.name is not None:
+                count += 1
+                seen.add((node.name, node.core, node.node))
+            continue
+        if node.name is not None:
+            count += 1
+            seen.add((node.name, None, None))
+        if isinstance(node, Supervisor):
+            waiting += node.children
+    return len(seen) == count
 
 
 def _check_child_options(owner: str, restart: object, shutdown: object, significant: object) -> None:

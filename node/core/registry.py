@@ -130,9 +130,11 @@ class Registry:
             self.core.counters.bounds_reached += 1
             raise BoundReached("names", self.core.bounds.names, "let isolates that hold unused names end")
         self._names[name] = cell
-        if cell.names is None:
-            cell.names = []
-        cell.names.append(name)
+        own = cell.own()
+        if own.names is None:
+            own.names = [name]
+        else:
+            own.names.append(name)
         self._changed = True
         return True
 
@@ -280,6 +282,8 @@ def _problem_of(name: object) -> str:
     """Say what a name or a group has to be, when `name` is not: it has to fit beside a message on the wire."""
     if not isinstance(name, str) or not name:
         return "a non-empty str"
+    if len(name) <= NAME_BYTES_MAX and name.isascii():
+        return ""
     try:
         length = len(name.encode())
     except UnicodeEncodeError:

@@ -179,8 +179,8 @@ class Supervising:
 
     def _start_child(self, node: SupervisorNode, key: int, spec: AnySpec, arguments: tuple[Any, ...]) -> None:
         if isinstance(spec, Child):
-            place = self.core.remote_children.place_of(spec)
-            if place is not None:
+            elsewhere = spec.core is not None or spec.node is not None
+            if elsewhere and (place := self.core.remote_children.place_of(spec)) is not None:
                 self.core.remote_children.start(node, key, spec, arguments, place)
                 return
             cell = self.launch(node, key, spec, arguments)
