@@ -86,7 +86,7 @@ class CoreSlot:
 def exit_text(slot: CoreSlot, event: CoreEnded) -> str:
     """What happened and why: the manager's own reason, else what the core said, else what the kernel says."""
     if slot.kill_reason is not None:
-        return slot.kill_reason
+        return f"{slot.kill_reason} at {event.at}" if event.at else slot.kill_reason
     if slot.report is not None:
         return f"{slot.report} ({event.how})" if event.how else slot.report
     return event.how

@@ -64,6 +64,7 @@ from regrove.node.process.watching import Watchdog
 from regrove.node.process.zygote_client import Started, ZygoteClient
 from regrove.supervisor.report import REPORT_EVENT
 
+LOOK_NS: Final = 100_000_000  # what a stack has to come (2-3 ms) before its process is killed
 EVENTS_PER_PASS: Final = 10_000  # a bound on what one wake decides before links and signals are looked at again
 
 
@@ -221,7 +222,22 @@ class Manager:
 
     def _child_ended(self, core: int, incarnation: int, how: str) -> None:
         self.crew.drain(core)  # what it said last explains its end
-        self.put(CoreEnded(core, incarnation, self._watchdog.forget(core, how)))
+        at = self._watchdog.place(core)
+        self.put(CoreEnded(core, incarnation, self._watchdog.forget(core, how), at))
+
+    def _kill(self, core: int, look: bool) -> None:
+        child = self._children.get(core) if look else None
+        if child is None:
+            self.crew.kill(core)
+            return
+        self._watchdog.look(child)
+        life = child.incarnation
+        self._poller.alarm(LOOK_NS, lambda: self._kill_looked_at(core, life))
+
+    def _kill_looked_at(self, core: int, incarnation: int) -> None:
+        child = self._children.get(core)
+        if child is not None and child.incarnation == incarnation:
+            self.crew.kill(core)
 
     def _signal(self, number: int) -> None:
         if number == signal.SIGCHLD:
@@ -292,8 +308,8 @@ class Manager:
                 self.crew.spawn(core, incarnation, kind)
             case SpawnZygote():
                 self.zygote.start()
-            case KillZygote():
-                self.zygote.kill()
+            case KillZygote(look):
+                self.zygote.kill(look)
             case Tell(core, item):
                 self.crew.send(core, input_frame(item))
             case Go(core, peers):
@@ -302,8 +318,8 @@ class Manager:
                 self.crew.listeners.close(core)
             case DivertListeners(core, away):
                 self.crew.listeners.divert(core, away)
-            case Kill(core):
-                self.crew.kill(core)
+            case Kill(core, look):
+                self._kill(core, look)
             case Share(node, item):
                 if self._peering is not None:
                     self._peering.share(node, item)

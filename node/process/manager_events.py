@@ -53,11 +53,15 @@ class CoreReported:
 
 @dataclass(frozen=True, slots=True)
 class CoreEnded:
-    """The process of a core is gone; `how` is a text such as `killed by SIGKILL` or `exited with status 3`."""
+    """The process of a core is gone; `how` is a text such as `killed by SIGKILL` or `exited with status 3`.
+
+    `at` is where it stood when it was killed after a look.
+    """
 
     core: int
     incarnation: int
     how: str
+    at: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,7 +276,9 @@ class SpawnZygote:
 
 @dataclass(frozen=True, slots=True)
 class KillZygote:
-    """End the zygote's process at once; `ZygoteEnded` follows."""
+    """End the zygote's process at once, or after a `look` at where it stands; `ZygoteEnded` follows."""
+
+    look: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,9 +299,10 @@ class Go:
 
 @dataclass(frozen=True, slots=True)
 class Kill:
-    """End the core's process at once (SIGKILL); `CoreEnded` follows."""
+    """End the core's process at once (SIGKILL), or after a `look` at where it stands; `CoreEnded` follows."""
 
     core: int
+    look: bool = False
 
 
 @dataclass(frozen=True, slots=True)

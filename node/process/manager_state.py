@@ -455,7 +455,7 @@ class ManagerState:
                 self._spawn(slot, now, out)
             elif slot.state in ("spawning", "starting"):
                 slot.kill_reason = self._too_slow(slot)
-                out.append(Kill(slot.core))
+                out.append(Kill(slot.core, look=True))
             elif slot.state == "stopping":
                 out.append(Kill(slot.core))
         if self._stop_deadline is not None and self._stop_deadline <= now:

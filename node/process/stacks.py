@@ -116,8 +116,7 @@ def arm(manager_pid: int, fd: int) -> None:
 
 def ask(pidfd: int, fd: int) -> str:
     """Ask an armed core for its stack; empty when none came in time. Sleeps 4 ms or more, off the main loop."""
-    os.ftruncate(fd, 0)
-    signal.pidfd_send_signal(pidfd, DUMP_SIGNAL)
+    prompt(pidfd, fd)
     end = time.monotonic() + DUMP_LIMIT_S
     size = 0
     while time.monotonic() < end:
@@ -127,6 +126,12 @@ def ask(pidfd: int, fd: int) -> str:
             break
         size = grown
     return left(fd)
+
+
+def prompt(pidfd: int, fd: int) -> None:
+    """Ask for a stack without waiting: `left` has it a few ms later. One that is not armed yet ends of it."""
+    os.ftruncate(fd, 0)
+    signal.pidfd_send_signal(pidfd, DUMP_SIGNAL)
 
 
 def left(fd: int) -> str:

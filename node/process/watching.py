@@ -10,7 +10,7 @@ from regrove.node.process.children import Child
 from regrove.node.process.manager_events import CoreHalted, CoreResumed, CoreSlow, CoreStalled, CoreStarved, Event
 from regrove.node.process.page import Pages
 from regrove.node.process.sampler import Found, Sampler
-from regrove.node.process.stacks import Code, Stack, left, main_stack
+from regrove.node.process.stacks import Code, Stack, left, main_stack, prompt
 from regrove.node.process.watchdog import (
     Continued,
     Fed,
@@ -34,11 +34,25 @@ class Watchdog:
         self._pages = pages
         self._put = put
         self._code = Code.here()
+        self._looked_at: set[int] = set()
         self._sampler = Sampler(pages, poller, self._found, stall_kill, self._code)
 
     def watch(self, child: Child) -> None:
         """Watch the process of a core that is bound."""
         self._sampler.watch(child.core, child.incarnation, child.pid, child.pidfd)
+
+    def look(self, child: Child) -> None:
+        """Let a core that is about to be killed say where it stands; `place` has it a few ms later."""
+        self._looked_at.add(child.core)
+        prompt(child.pidfd, self._pages.dumps[child.core])
+
+    def place(self, core: int) -> str:
+        """Where a core stood that was looked at before its end; empty when it was not, or could not be seen."""
+        if core not in self._looked_at:
+            return ""
+        self._looked_at.discard(core)
+        place = main_stack(left(self._pages.dumps[core]), self._code).place
+        return "" if place is None else str(place)
 
     def forget(self, core: int, how: str) -> str:
         """The process of a core is gone; `how` with the place where a fault has killed it."""

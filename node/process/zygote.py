@@ -5,7 +5,7 @@ its import. It forks twice and the process between ends at once, so that the man
 subreaper, becomes the parent: no core dies with the zygote. Descriptors reach what it forks by SCM_RIGHTS.
 
     manager -> zygote                                    zygote -> manager
-      prepare, application, import path, manager's pid     up, threads, unforkable
+      prepare, application, import path, pid, dumps        up, threads, unforkable
       fork, request            + pipe, hands               refused, text
       worker, request          + connection                forked, request, pid     + pidfd
                                                            failed, request, text
@@ -41,12 +41,12 @@ def main(descriptor: int) -> int:
     found = descriptors.receive(connection)
     if found is None:
         return EXIT_OK
-    _, application, import_path, manager = found[0]
-    return _run(connection, application, import_path, manager)
+    _, application, import_path, manager, dumps = found[0]
+    return _run(connection, application, import_path, manager, dumps)
 
 
 def fork_from_manager(
-    connection: socket.socket, application: str, import_path: Sequence[str], manager: int
+    connection: socket.socket, application: str, import_path: Sequence[str], manager: int, dumps: int
 ) -> NoReturn:
     """Become the zygote in a process that the manager has just forked from itself; never returns."""
     code = 1
@@ -55,7 +55,7 @@ def fork_from_manager(
         null = os.open(os.devnull, os.O_RDONLY)
         os.dup2(null, 0)
         os.close(null)
-        code = _run(connection, application, import_path, manager)
+        code = _run(connection, application, import_path, manager, dumps)
     except BaseException:
         traceback.print_exc()
     finally:
@@ -67,11 +67,13 @@ def _ignore_signals() -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
-def _run(connection: socket.socket, application: str, import_path: Sequence[str], manager: int) -> int:
-    from regrove.node.process import core_process, fork
+def _run(connection: socket.socket, application: str, import_path: Sequence[str], manager: int, dumps: int) -> int:
+    from regrove.node.process import core_process, fork, stacks
 
     if not fork.tie_to(manager):
         return EXIT_OK
+    with contextlib.suppress(OSError):  # without /proc nobody sees where an import hangs
+        stacks.arm(manager, dumps)
     refused = _prepare(application, import_path)
     if refused is not None:
         descriptors.send(connection, ["refused", refused])

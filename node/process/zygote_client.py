@@ -22,6 +22,7 @@ from regrove.node.io.poller import Poller
 from regrove.node.process.children import Children, exit_text, start_python
 from regrove.node.process.descriptors import Hands, close_all, pair, send
 from regrove.node.process.manager_events import Event, ZygoteAnswered, ZygoteEnded, ZygoteRefused, ZygoteUp
+from regrove.node.process.stacks import Code, left, main_stack, prompt
 from regrove.node.process.zygote import fork_from_manager
 
 ZYGOTE_MODULE: Final = "regrove.node.process.zygote"
@@ -34,10 +35,11 @@ Failed = Callable[[str, bool], None]  # (why, whether there was no answer at all
 
 @dataclass(slots=True)
 class Started:
-    """A zygote's process: its pid and our end of its connection, until a `ZygoteClient` has taken it over."""
+    """A zygote's process, until a `ZygoteClient` has taken it over: its pid, our end, and where its stack goes."""
 
     pid: int
     connection: socket.socket
+    dumps: int
     taken: bool = False
 
     def end(self) -> None:
@@ -46,6 +48,7 @@ class Started:
             return
         self.taken = True
         self.connection.close()
+        os.close(self.dumps)
         os.kill(self.pid, signal.SIGKILL)  # ours, and not reaped
         os.waitpid(self.pid, 0)
 
@@ -59,14 +62,20 @@ class _Request:
 def start_zygote(application: str, import_path: Sequence[str]) -> Started:
     """Start the process and let it begin to import; raises OSError. Needs no manager yet."""
     ours, theirs = pair()
+    dumps = _place_for_dumps()
     with theirs:
         try:
             pid = start_python(ZYGOTE_MODULE, [theirs.fileno()])
-            send(ours, ["prepare", application, list(import_path), os.getpid()])
+            send(ours, ["prepare", application, list(import_path), os.getpid(), dumps])
         except OSError:
             ours.close()
+            os.close(dumps)
             raise
-    return Started(pid, ours)
+    return Started(pid, ours, dumps)
+
+
+def _place_for_dumps() -> int:
+    return os.memfd_create("regrove-stacks-zygote", os.MFD_CLOEXEC)
 
 
 def fork_zygote(application: str, import_path: Sequence[str], others: Sequence[socket.socket]) -> Started | None:
@@ -79,19 +88,21 @@ def fork_zygote(application: str, import_path: Sequence[str], others: Sequence[s
         return None
     manager = os.getpid()
     ours, theirs = pair()
+    dumps = _place_for_dumps()
     try:
         pid = os.fork()
     except OSError:
         ours.close()
         theirs.close()
+        os.close(dumps)
         return None
     if pid == 0:
         ours.close()
         for other in others:
             other.close()
-        fork_from_manager(theirs, application, import_path, manager)
+        fork_from_manager(theirs, application, import_path, manager, dumps)
     theirs.close()
-    return Started(pid, ours)
+    return Started(pid, ours, dumps)
 
 
 class ZygoteClient:
@@ -116,6 +127,9 @@ class ZygoteClient:
         self._early = early  # started before there was a manager
         self._hands: Hands | None = None
         self._pidfd = -1
+        self._dumps = -1
+        self._looked_at = False
+        self._code = Code.here()
         self._requests: dict[int, _Request] = {}
         self._last = 0
         children.before_reaping = self._drain
@@ -132,6 +146,8 @@ class ZygoteClient:
         self.pid = started.pid
         self._children.others.add(started.pid)
         self._pidfd = os.pidfd_open(started.pid)
+        self._dumps = started.dumps
+        self._looked_at = False
         self._poller.register(self._pidfd, select.EPOLLIN, self._ended)
         self._hands = Hands(started.connection, self._poller, self._answered, _let_pass)
 
@@ -153,10 +169,21 @@ class ZygoteClient:
         """Nobody waits for that fork any more."""
         self._requests.pop(number, None)
 
-    def kill(self) -> None:
-        """Send SIGKILL; `ZygoteEnded` follows."""
-        if self._pidfd >= 0:
+    def kill(self, look: bool = False) -> None:
+        """Send SIGKILL, or ask for its stack first; `ZygoteEnded` follows."""
+        if self._pidfd < 0:
+            return
+        if look:
+            self._looked_at = True
+            prompt(self._pidfd, self._dumps)
+            pid = self.pid
+            self._poller.alarm(LOOK_NS, lambda: self._kill_looked_at(pid))
+        else:
             signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+
+    def _kill_looked_at(self, pid: int | None) -> None:
+        if self.pid == pid:
+            self.kill()
 
     def close(self) -> None:
         """Kill it and wait for its end: the last act of a manager."""
@@ -216,10 +243,14 @@ class ZygoteClient:
         if found is None:
             return
         self._drain()  # what it said last explains its end
+        how = exit_text(found.si_code, found.si_status)
+        if self._looked_at:
+            place = main_stack(left(self._dumps), self._code).place
+            how = f"was killed: it had not imported the application in time{'' if place is None else f', at {place}'}"
         self._forget_process()
         self._children.reap_strays()
         requests, self._requests = self._requests, {}
-        self._on_event(ZygoteEnded(exit_text(found.si_code, found.si_status)))
+        self._on_event(ZygoteEnded(how))
         for request in requests.values():
             request.failed("the zygote ended", False)
 
@@ -230,7 +261,8 @@ class ZygoteClient:
         self.pid = None
         self._poller.unregister(self._pidfd)
         os.close(self._pidfd)
-        self._pidfd = -1
+        os.close(self._dumps)
+        self._pidfd = self._dumps = -1
         if self._hands is not None:
             self._hands.close()
             self._hands = None

@@ -99,7 +99,7 @@ class ZygoteSlot:
         if self.state == "lost":
             self.begin(now, out)
         elif self.state in ("starting", "silent"):
-            out.append(KillZygote())
+            out.append(KillZygote(look=self.state == "starting"))
 
     def _up(self, event: ZygoteUp, out: list[Action]) -> None:
         self._first = False

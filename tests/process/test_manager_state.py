@@ -167,9 +167,10 @@ def test_a_core_that_does_not_bind_in_time_is_killed_and_counts_as_ended() -> No
     state = manager(1)
     state.decide(0, Begin())
     assert state.deadline() == START_LIMIT
-    assert of(state.decide(START_LIMIT, Tick()), Kill) == [Kill(0)]
-    state.decide(START_LIMIT, CoreEnded(0, 1, "killed by SIGKILL"))
+    assert of(state.decide(START_LIMIT, Tick()), Kill) == [Kill(0, look=True)]
+    state.decide(START_LIMIT, CoreEnded(0, 1, "killed by SIGKILL", "/app/shop.py:3 in <module>"))
     assert "not up within start_kill = 60 s" in str(state.cores[0].last_exit)
+    assert str(state.cores[0].last_exit).endswith(" at /app/shop.py:3 in <module>")
 
 
 def test_a_stop_asks_every_core_and_ends_with_0_when_all_are_gone() -> None:
@@ -290,7 +291,7 @@ def test_the_limit_of_a_start_stands_still_while_a_core_waits_for_the_others() -
     state = manager(2)
     state.decide(0, Begin())
     state.decide(SECOND, bound(0))
-    assert of(state.decide(START_LIMIT, Tick()), Kill) == [Kill(1)]
+    assert of(state.decide(START_LIMIT, Tick()), Kill) == [Kill(1, look=True)]
     state.decide(START_LIMIT, CoreEnded(1, 1, "killed by SIGKILL"))
     state.decide(START_LIMIT + SECOND, bound(1, 2))
     assert state.deadline() == START_LIMIT + SECOND + START_LIMIT - SECOND
@@ -300,7 +301,7 @@ def test_a_tree_that_is_not_up_within_the_limit_is_killed_and_counts_as_ended() 
     state = manager(1)
     state.decide(0, Begin())
     state.decide(SECOND, bound(0))
-    assert of(state.decide(START_LIMIT, Tick()), Kill) == [Kill(0)]
+    assert of(state.decide(START_LIMIT, Tick()), Kill) == [Kill(0, look=True)]
     state.decide(START_LIMIT, CoreEnded(0, 1, "killed by SIGKILL"))
     assert "its tree was still starting" in str(state.cores[0].last_exit)
 

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +44,8 @@ class Worker(Isolate):
         return RECEIVE
 
     def handle(self, ctx, message):
+        if message.how != "work":
+            ctx.log.info("begins")
         match message.how:
             case "python":
                 while True:  # python
@@ -71,6 +74,7 @@ def tree(place):
 
 app = Application("stalls", tree=tree)
 """
+NAMED_WITHIN = timedelta(seconds=2.5)  # ten times the goal of 0.25 s
 PTRACE_SEIZE, PTRACE_DETACH = 0x4206, 17
 
 
@@ -85,6 +89,10 @@ def stall(start_node: StartNode, tmp_path: Path) -> StartNode:
     return start
 
 
+def at(line: dict[str, Any]) -> datetime:
+    return datetime.fromisoformat(line["at"])
+
+
 def place(tmp_path: Path, mark: str) -> str:
     number = next(n for n, row in enumerate(APP.splitlines(), 1) if row.endswith(f"# {mark}"))
     return f"{tmp_path}/stalls.py:{number} "
@@ -95,7 +103,9 @@ def test_a_handler_that_never_returns_is_named_and_its_core_replaced(
     stall: StartNode, tmp_path: Path, how: str
 ) -> None:
     node = stall(how)
+    begins = node.wait_line("begins", core=0)
     slow = node.wait_line("slow handler", core=0)
+    assert at(slow) - at(begins) < NAMED_WITHIN
     # A loop may be seen on the line of its test or of its body.
     assert slow["where"].startswith(f"{tmp_path}/stalls.py:")
     if how != "python":
@@ -130,9 +140,24 @@ def test_a_start_that_is_slower_than_the_stall_limit_kills_nothing(stall: StartN
     assert [core["restarts"] for core in node.status()["cores"]] == [0, 0]
 
 
-def test_a_start_beyond_its_limit_is_killed_and_counts_as_ended(stall: StartNode) -> None:
+def test_a_start_beyond_its_limit_is_killed_and_counts_as_ended(stall: StartNode, tmp_path: Path) -> None:
     node = stall("slow start", start_kill="1.5s", cores=1, core_restarts="0/30s")
-    assert "it was not up within start_kill = 1.5 s" in node.wait_line("core quarantined")["reason"]
+    reason = node.wait_line("core quarantined")["reason"]
+    assert "it was not up within start_kill = 1.5 s" in reason
+    assert f"{tmp_path}/stalls.py:" in reason
+    assert node.wait() == 70
+
+
+def test_an_import_that_hangs_is_named_by_its_line_in_the_zygote_and_in_a_core(
+    start_node: StartNode, tmp_path: Path
+) -> None:
+    (tmp_path / "hangs.py").write_text("import time\n\ntime.sleep(1000)\n")
+    node = start_node(app="hangs:app", cores=1, start_kill="4s", core_restarts="0/30s")
+    line = f"{tmp_path}/hangs.py:3 in <module>"
+    assert line in node.wait_line("zygote lost")["reason"]
+    quarantined = node.wait_line("core quarantined")["reason"]
+    assert "it was still loading the application" in quarantined
+    assert line in quarantined
     assert node.wait() == 70
 
 

@@ -59,7 +59,7 @@ def test_a_zygote_that_hangs_in_the_import_is_killed_at_the_limit_of_a_start() -
     state = begun()
     due = state.deadline()
     assert due is not None
-    assert quiet(state.decide(due, Tick())) == [KillZygote()]
+    assert quiet(state.decide(due, Tick())) == [KillZygote(look=True)]
     assert of(state.decide(due, ZygoteEnded("killed by SIGKILL")), Spawn)[0] == Spawn(0, 1, "fresh")
 
 
