@@ -21,7 +21,7 @@ from regrove.node.process.configuration import NodeConfig
 from regrove.node.process.folders import NodeFolder
 from regrove.node.process.framing import FrameReader, pack
 
-MANAGER_MODULE: Final = "regrove.node.process.manager_process"
+MANAGER_MODULE: Final = "regrove.node.process.manager_entry"
 
 
 class NodeFailed(RegroveError):

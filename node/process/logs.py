@@ -17,8 +17,6 @@ from collections.abc import Callable, Mapping, MutableMapping
 from datetime import UTC, datetime
 from typing import IO, Any, Final
 
-import structlog
-
 from regrove.node.process.channel import plain
 
 QUEUE_LINES: Final = 10_000
@@ -125,6 +123,7 @@ def console_text(line: Line) -> str:
 
 def core_logger(send: Callable[[Line], None], level: Callable[[], str], clock: Callable[[], int], **bound: Any) -> Any:
     """A structlog logger of a core: `send(line)` gets plain values; `level()` is asked at each line."""
+    import structlog  # 0.1 s, which the manager need not pay; the zygote has imported it for all cores
 
     def deliver(_logger: Any, method: str, event: MutableMapping[str, Any]) -> Any:
         name = _LEVEL_NAMES.get(method, method)

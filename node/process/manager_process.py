@@ -1,4 +1,4 @@
-"""A manager as a process: in the foreground (`regrove start`: `run`), or launched by a program (`main FD`).
+"""A manager as a process: in the foreground (`regrove start`: `run`), or launched by a program (`serve`).
 
 Whatever keeps a node from starting is one sentence with its mend on standard error, and the exit code: 64 for what is
 wrong with the command line, the configuration or the application, 1 for what is wrong with the machine.
@@ -24,7 +24,7 @@ from regrove.node.process import guard
 from regrove.node.process.configuration import ConfigError, NodeConfig, Resolved
 from regrove.node.process.crew import CoreCrew, CrewSettings
 from regrove.node.process.folders import RuntimeFolder, private_folder, short_folder
-from regrove.node.process.framing import pack, read_frame
+from regrove.node.process.framing import pack
 from regrove.node.process.keyring import loopback_keys, read_keys, shared
 from regrove.node.process.logs import LogWriter
 from regrove.node.process.manager import Manager
@@ -55,32 +55,27 @@ def run(resolved: Resolved, *, stderr: IO[str] | None = None, on_up: Callable[[s
 
     `on_up(name, listen)` is called once, when every tree has started; it must not block.
     """
-    return _run(resolved, sys.stderr if stderr is None else stderr, None, on_up)
+    config = resolved.config
+    zygote = None if guard.running() else fork_zygote(config.app, config.import_path, [])
+    return _run(resolved, sys.stderr if stderr is None else stderr, None, on_up, zygote)
 
 
-def main(descriptor: int) -> int:
-    """Run a node for the program at the other end of `descriptor`, whose closing ends it."""
-    connection = socket.socket(fileno=descriptor)
-    connection.set_inheritable(False)
-    config = _read_config(connection)
-    if config is None:
-        return EXIT_FAILED
+def serve(config: NodeConfig, parent: socket.socket, zygote: Started | None) -> int:
+    """Run a node for the program at the other end of `parent`, whose closing ends it; `zygote` was forked for it."""
     origins = dict.fromkeys(config.plain(), "the program that started it")
-    return _run(Resolved(config, origins), sys.stderr, connection, None)
-
-
-def _read_config(connection: socket.socket) -> NodeConfig | None:
-    frame = read_frame(connection)
-    return None if frame is None else NodeConfig.from_plain(frame)
+    return _run(Resolved(config, origins), sys.stderr, parent, None, zygote)
 
 
 def _run(
-    resolved: Resolved, stream: IO[str], parent: socket.socket | None, on_up: Callable[[str, str], None] | None
+    resolved: Resolved,
+    stream: IO[str],
+    parent: socket.socket | None,
+    on_up: Callable[[str, str], None] | None,
+    zygote: Started | None,
 ) -> int:
     """The whole life of a node; whatever stops it from starting becomes a Finish."""
     config = resolved.config
     mark: guard.Claim | None = None
-    zygote = None if guard.running() else fork_zygote(config.app, config.import_path, [parent] if parent else [])
     log = LogWriter(stream, config.log_format)
     runtime = RuntimeFolder(Path(config.runtime_dir), config.name)
     try:
@@ -215,7 +210,3 @@ def _ignore(_frame: object) -> None:
 
 def _nothing(_events: int) -> None:
     """The transport is polled in every pass; its descriptors only end the sleep."""
-
-
-if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1])))

@@ -1,0 +1,35 @@
+"""The process of a manager that a program launches (this module, one FD): it forks a zygote, then becomes the manager.
+
+What a core needs is imported before the fork, so that both have it; what only one of them needs after it, by each for
+itself and at the same time.
+"""
+
+from __future__ import annotations
+
+import socket
+import sys
+
+from regrove.node.process import core_process as _for_the_zygote  # noqa: F401
+from regrove.node.process.configuration import NodeConfig
+from regrove.node.process.framing import read_frame
+from regrove.node.process.zygote_client import fork_zygote
+
+EXIT_UNTOLD = 1
+
+
+def main(descriptor: int) -> int:
+    """Run a node for the program at the other end of `descriptor`, whose closing ends it."""
+    connection = socket.socket(fileno=descriptor)
+    connection.set_inheritable(False)
+    frame = read_frame(connection)
+    if frame is None:
+        return EXIT_UNTOLD
+    config = NodeConfig.from_plain(frame)
+    zygote = fork_zygote(config.app, config.import_path, [connection])
+    from regrove.node.process.manager_process import serve
+
+    return serve(config, connection, zygote)
+
+
+if __name__ == "__main__":
+    sys.exit(main(int(sys.argv[1])))
