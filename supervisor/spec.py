@@ -38,7 +38,8 @@ AutoShutdown: TypeAlias = Literal["never", "any_significant", "all_significant"]
 ShutdownLimit: TypeAlias = float | Literal["brutal_kill", "infinity"]
 AnySpec: TypeAlias = Union["Child", "Supervisor", "DynamicSupervisor"]
 
-RESTARTS: Final = ("permanent", "transient", "temporary")
+PERMANENT: Final = "permanent"
+RESTARTS: Final = (PERMANENT, "transient", "temporary")
 STRATEGIES: Final = ("one_for_one", "one_for_all", "rest_for_one")
 AUTO_SHUTDOWNS: Final = ("never", "any_significant", "all_significant")
 WORKER_SHUTDOWN: Final = 5.0  # seconds, as OTP gives a worker
@@ -90,8 +91,8 @@ class Child:
         owner = check_id("child", id)
         check_callable(owner, factory)
         check_name(owner, name)
-        # Defaults pass: a tree of thousands is built anew in each life of a core.
-        if restart != "permanent" or shutdown != WORKER_SHUTDOWN or significant is not False:
+        # The defaults themselves pass: a tree of thousands is built anew in each life of a core.
+        if restart is not PERMANENT or shutdown is not WORKER_SHUTDOWN or significant is not False:
             _check_child_options(owner, restart, shutdown, significant)
         if backoff is not None or own_intensity is not None or own_period is not None:
             _check_own(owner, restart, backoff, own_intensity, own_period)

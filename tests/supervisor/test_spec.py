@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -56,6 +57,7 @@ BAD: list[tuple[Any, str, Any, str]] = [
     (child, "shutdown", True, SHUTDOWN),
     (child, "shutdown", math.nan, SHUTDOWN),
     (child, "shutdown", math.inf, SHUTDOWN),
+    (child, "shutdown", Decimal(5), SHUTDOWN),
     (child, "shutdown", "5", SHUTDOWN),
     (child, "shutdown", None, SHUTDOWN),
     (child, "shutdown", [], SHUTDOWN),
