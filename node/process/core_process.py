@@ -74,7 +74,7 @@ def main(descriptor: int, hands: int) -> int:
     if parameters is None or os.getppid() != parameters.manager_pid:
         return EXIT_ORPHANED
     guard.claim(f"core {parameters.core} of {parameters.config.name}")
-    watched = _let_be_watched(parameters)
+    watched = let_be_watched(parameters)
     try:
         application, tree = _load(parameters)
     except Misuse as problem:
@@ -109,7 +109,7 @@ def _read_boot(connection: socket.socket) -> BootParameters | None:
     return None if frame is None else BootParameters.from_plain(frame[1])
 
 
-def _let_be_watched(parameters: BootParameters) -> tuple[Words, str]:
+def let_be_watched(parameters: BootParameters) -> tuple[Words, str]:
     """Answer the manager's watchdog: a page it sees, and stacks when it asks; else why it sees nothing (no /proc)."""
     try:
         stacks.arm(parameters.manager_pid, parameters.dumps)

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import os
 
+from regrove.node.core.page import PASS_AT
+from regrove.node.process.boot import BootParameters
+from regrove.node.process.configuration import resolve
+from regrove.node.process.core_process import let_be_watched
 from regrove.node.process.stacks import Code, Frame, Stack, main_stack, place_of
 
 CODE = Code(("/srv/regrove/node/", "/srv/regrove/supervisor/"), ("/usr/lib/python3/",))
@@ -76,3 +80,10 @@ def test_what_is_installed_here_is_told_from_what_is_the_users() -> None:
     assert not code.is_library(__file__)
     assert not code.is_ours(__file__)
     assert place_of((Frame(__file__, 1, "f"),), code) == Frame(__file__, 1, "f")
+
+
+def test_a_core_that_cannot_open_its_page_knows_why() -> None:
+    config = resolve({"app": "shop:app", "name": "one@here"}).config
+    words, problem = let_be_watched(BootParameters(config, 0, 1, 1, os.getpid(), "ipc://x", pages=-1, dumps=-1))
+    words[PASS_AT] = 7  # it runs all the same
+    assert f"/proc/{os.getpid()}/fd/-1" in problem
