@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from regrove.node.core.waiters import Waiter
 
 NANO = 1_000_000_000
+PAID: Final = Sleep(0)  # the wait of a debt that is settled
 ANSWERED: Final = frozenset((Call, Push))  # the waits that another core may settle
 
 
@@ -272,20 +273,23 @@ class Calls:
         debt = self.debts.pop(token, None)
         if debt is None:
             return False
-        self._forget(debt)
         self._undo(debt)
+        self._forget(debt)
         return True
 
     def _forget(self, debt: Debt) -> None:
         self.debts.pop(debt.token, None)
-        self._close(debt)
         self._drop_parts(debt)
+        self._close(debt)
         if debt.ticket is not None and debt.cell.debts is not None:
             debt.cell.debts.pop(debt.token, None)
 
     def _close(self, debt: Debt) -> None:
         if debt.alive:
             self.core.timers.cancel(debt)
+            # Its place among the timers may last as long as its deadline: what it was asked with does not.
+            debt.wait = PAID
+            debt.results = debt.waiter = None
         if debt.at_peer is not None:
             debt.at_peer.pop(debt.token, None)
 

@@ -68,7 +68,7 @@ def carry_out(core: Core, cell: Cell, effect: AnyEffect) -> None:
             if cell.request is not None and not cell.flags & CONTINUE:
                 core.requests.judge(cell)
             if cell.state == STARTING:
-                core.lifecycle.started(cell)
+                core.lifecycle.started(cell, at_rest=True)
         case Reply(value=value, effect=following):
             if _reply(core, cell, value):
                 carry_out(core, cell, following)  # type: ignore[arg-type]  # Reply refuses a Reply at birth

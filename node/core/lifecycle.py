@@ -107,13 +107,13 @@ class Lifecycle:
                 return value  # it stays on this core: what it holds beside values, a function say, may not travel
         return value
 
-    def started(self, cell: Cell) -> None:
-        """The start ended with success."""
+    def started(self, cell: Cell, at_rest: bool = False) -> None:
+        """The start ended with success; `at_rest`: nothing more follows from it."""
         cell.state = RUNNING
         node = cell.parent
         self.core.trace("started", cell, None)
         if node is not None:
-            self.core.supervising.child_started(node, cell)
+            self.core.supervising.child_started(node, cell, at_rest)
         else:
             self.core.guests.started(cell)
 

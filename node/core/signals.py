@@ -237,8 +237,8 @@ class Signals:
         if cell is self.core.current:
             # Its own handler did this: the loop over its mail finds nothing more, and needs no check a message.
             settle(self.core)
-            if cell.mailbox:
-                mail = cell.mailbox
+            mail = cell.mailbox
+            if mail is not None:  # an empty one too: what it sends to itself after this is not for that loop
                 cell.mailbox = mail.copy()
                 mail.clear()
         wake(self.core, cell)

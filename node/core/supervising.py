@@ -316,11 +316,11 @@ class Supervising:
         for node in bare:
             self._end(node, Killed())
 
-    def child_started(self, node: SupervisorNode, cell: Cell) -> None:
-        """A child's start succeeded; of an adopted one the machine assumed it."""
+    def child_started(self, node: SupervisorNode, cell: Cell, at_rest: bool) -> None:
+        """A child's start succeeded; of an adopted one the machine assumed it. `at_rest`: it does nothing more now."""
         if cell.adopted:
             self._disarm_start(node, cell)
-        elif not self._started_next(node, cell):
+        elif not (at_rest and self._started_next(node, cell)):
             self.post(node, ev.ChildStarted(cell.key, cell.address))
 
     def _started_next(self, node: SupervisorNode, cell: Cell) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Any
 
 import pytest
@@ -445,3 +446,25 @@ def test_an_old_address_answers_nobody_again_over_a_thousand_restarts() -> None:
         bench.tell("root/asker", Hand(address))
     assert failures(log) == [NoProcess()] * 3
     assert not [entry for entry in log if isinstance(entry, Down)]
+
+
+def test_a_call_that_was_answered_is_not_kept_until_its_deadline() -> None:
+    def go(self: Any, ctx: Any, _: Any) -> Any:
+        self.kept = (self.kept or 0) + 1
+        return Call("b", ("marked", self.kept), timeout=3600.0, then=go_on) if self.kept < 20 else None
+
+    def go_on(ctx: Any, outcome: Any) -> Any:
+        ctx.send(ctx.self, "go")
+        return RECEIVE
+
+    bench = Bench(
+        Child("slow", script(start=lambda s, c, _: Sleep(1_000.0))),  # the deadlines of the others stay behind its own
+        Child("a", script(go=go)),
+        Child("b", script(tuple=lambda s, c, m: Reply(1)), name="b"),
+        bounds=Bounds(pass_budget=1),
+    )
+    bench.tell("root/a", "go")
+    assert bench.isolate("root/a").kept == 20
+    assert bench.core.calls.debts.keys() == {bench.cell("root/slow").wait_token}
+    gc.collect()
+    assert [each for each in gc.get_objects() if type(each) is Call and "marked" in repr(each)] == []

@@ -107,3 +107,24 @@ def test_a_letter_is_not_lost_when_stop_comes_before_it(going_on: bool) -> None:
     assert (7 in log) is going_on
     assert core.pool_messages == core.pool_bytes == 0
     assert core.counters.abandoned == (0 if going_on else 1)
+
+
+@pytest.mark.parametrize("short_cuts", [True, False])
+@pytest.mark.parametrize("before", [0, 1, 3])
+def test_who_killed_itself_handles_nothing_of_what_it_sends_itself_after(short_cuts: bool, before: int) -> None:
+    log: list[Any] = []
+
+    def kill(self: Any, ctx: Any, message: Any) -> None:
+        ctx.exit(ctx.self, Kill())
+        ctx.send(ctx.self, "after")
+
+    bench = Bench(Child("a", script(log, kill=kill), restart="temporary"))
+    bench.core.letters = short_cuts
+    address = bench.address("root/a")
+    for number in range(before):
+        bench.core.inject(address, number)
+    bench.tell("root/a", "kill")
+    assert log == list(range(before))
+    counters = bench.core.counters
+    assert (counters.sent, counters.handled, counters.abandoned) == (before + 2, before + 1, 1)
+    assert bench.core.pool_messages == bench.core.pool_bytes == 0

@@ -23,6 +23,7 @@ from regrove import (
     MaxChildren,
     Misuse,
     NotFound,
+    Push,
     Replied,
     Shutdown,
     Sleep,
@@ -82,6 +83,16 @@ def test_what_a_start_sends_is_handled_before_the_next_sibling_starts() -> None:
     Bench(Child("a", first, name="a"), Child("b", second), Child("c", noting(log, "c")))
     assert log.index("mail at b") < log.index("start c")
     assert set(log) == {"start a", "start b", "mail at b", "mail at a", "start c"}
+
+
+@pytest.mark.parametrize("wait", [Call("t", "mail"), Push("t", "mail")])
+def test_what_a_start_waits_for_is_begun_before_the_next_sibling_starts(wait: Any) -> None:
+    log: list[Any] = []
+    target = script(log, mail=lambda s, c, _: log.append("mail"))
+    Bench(
+        Child("t", target, name="t"), Child("a", script([], start=lambda s, c, _: wait)), Child("b", noting(log, "b"))
+    )
+    assert log.index("mail") < log.index("start b")
 
 
 def test_a_tree_that_starts_keeps_to_the_budget_of_a_pass() -> None:
