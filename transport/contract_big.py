@@ -10,7 +10,7 @@ from regrove.transport.contract import World
 from regrove.transport.contract_links import Node, Stage, in_doubt
 from regrove.transport.events import LinkLost, LinkUp, Resolved, Room, Verdict
 from regrove.transport.pieces import Held
-from regrove.transport.wire import Item
+from regrove.transport.wire import INLINE_BYTES_MAX, Item
 
 MIB: Final = 1024 * 1024
 BIG: Final = 16 * MIB
@@ -61,16 +61,16 @@ def check_small_messages_of_other_pairs_pass_a_big_one(world: World) -> None:
 
 
 def check_the_budget_of_big_messages_is_exact_and_room_follows(world: World) -> None:
-    """Two of 16 MiB are 32 MiB; one more byte over 64 KiB is LINK_FULL while small ones go on."""
+    """Two of 16 MiB are 32 MiB; the least that travels in pieces is LINK_FULL then, while small ones go on."""
     stage, a, b = paired(world)
     for number in range(2):
         assert a.table.post(b.peer, (1, 1, number, 0, bytes(BIG))) is Verdict.OK
     assert a.table.post(b.peer, (1, 1, 2, 0, bytes(BIG + 1))) is Verdict.TOO_LARGE
-    assert a.table.post(b.peer, (1, 1, 2, 0, bytes(65_537))) is Verdict.LINK_FULL
-    assert a.table.post(b.peer, (1, 1, 2, 0, bytes(65_536))) is Verdict.OK
+    assert a.table.post(b.peer, (1, 1, 2, 0, bytes(INLINE_BYTES_MAX + 1))) is Verdict.LINK_FULL
+    assert a.table.post(b.peer, (1, 1, 2, 0, bytes(INLINE_BYTES_MAX))) is Verdict.OK
     assert a.table.statistics()[0].bulk_bytes == 2 * BIG
     stage.until(lambda: a.heard(Room), "room")
-    assert a.table.post(b.peer, (1, 1, 2, 1, bytes(65_537))) is Verdict.OK
+    assert a.table.post(b.peer, (1, 1, 2, 1, bytes(INLINE_BYTES_MAX + 1))) is Verdict.OK
     stage.until(lambda: len(b.items()) == 5, "all")
 
 

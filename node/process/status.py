@@ -62,8 +62,8 @@ def status_shape(
         "state": state.state,
         "cores": cores,
         "manager": {"pid": os.getpid()},
-        "zygote": {"pid": zygote, "state": state.zygote.state, "why": state.zygote.why},
         "agent": None,
+        "zygote": {"pid": zygote, "state": state.zygote.state, "why": state.zygote.why},
     }
 
 
