@@ -21,7 +21,7 @@ class Verdict(IntEnum):
     TOO_LARGE = 3  # the payload is over the message limit of the settings, or of the peer
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # made once a frame: frozen would cost three times as much
 class Items:
     """Items arrived from `peer` in one frame; the first has sequence `first`, the others count on.
 

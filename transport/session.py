@@ -222,11 +222,14 @@ class Outgoing:
         if length > self._message_max:
             return self._signal_big(item, length)
         cost = length + OVERHEAD_BYTES
-        self._fold()
-        if self.waiting and self._waiting_size + cost > BATCH_BYTES_MAX:
+        if self._armed >= 0:
+            self._fold()
+        if self._waiting_size + cost > BATCH_BYTES_MAX and self.waiting:
             self.cut()
         self.signals += 1
-        self._append(self._encoder.item(self._row(item)), cost)
+        if self._ordered or (self.bulk is not None and self.bulk.transfers):
+            item = self._row(item)
+        self._append(self._encoder.item(item), cost)
         return _OK
 
     def _signal_big(self, item: Item, length: int) -> Verdict:

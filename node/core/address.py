@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from regrove.node.core.isolate import Cell
-    from regrove.node.core.remote import Route
+    from regrove.node.core.route import Route
 
 
 class Home(NamedTuple):

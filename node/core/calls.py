@@ -14,7 +14,7 @@ from regrove.node.core.effects import Await, Call, CallAll, IoWait, Push, Sleep,
 from regrove.node.core.handles import Ticket
 from regrove.node.core.isolate import OUTCOME, STARTING, SYSTEM, Cell, Request
 from regrove.node.core.mailbox import OK, Sent, deliver_system, mail_of, offer, wake
-from regrove.node.core.outcomes import Failed, Gathered, Outcome, Replied, set_ticket
+from regrove.node.core.outcomes import Failed, Gathered, Outcome, Replied, replied, set_ticket
 from regrove.node.core.reasons import Cancelled, SelfCall, Timeout
 from regrove.node.core.timers import DEADLINE, SLEPT, Timed
 from regrove.supervisor.reasons import Reason
@@ -241,6 +241,22 @@ class Calls:
             self.settle(token, outcome)
         else:
             self.core.counters.late_answers += 1
+
+    def replied(self, token: int, value: Any) -> None:
+        """Pay a debt with an answer that a link brought."""
+        debt = self.debts.get(token)
+        if debt is None or type(debt.wait) not in ANSWERED:
+            self.core.counters.late_answers += 1
+            return
+        ticket = debt.ticket
+        if ticket is None:
+            self.settle(token, replied(value, None))
+            return
+        del self.debts[token]
+        self._close(debt)
+        cell = debt.cell
+        del cell.rare.debts[token]  # type: ignore[union-attr]  # it was put there with the ticket
+        deliver_system(self.core, cell, replied(value, ticket), token)
 
     def fail(self, token: int, reason: Reason) -> None:
         """Pay a debt with `Failed(reason)`."""

@@ -95,13 +95,16 @@ class Context:
 
     def begin(self, wait: Wait) -> Ticket:
         """Begin any wait without waiting; its outcome comes as a message with that `.ticket`. Raises BoundReached."""
-        core = self._here()
         cell = self._cell
+        core = cell.core
+        if core.current is not cell:
+            self._misplaced()
         if not isinstance(wait, Wait):
             raise Misuse(f"begin takes a wait such as Call(...) or Read(...), got {wait!r}")
         if type(wait) is Await:
             raise Misuse("begin(Await(...)): an Await is the waiting itself; return it, its tickets have begun already")
-        if cell.debts is not None and len(cell.debts) >= core.bounds.tickets:
+        rare = cell.rare
+        if rare is not None and rare.debts is not None and len(rare.debts) >= core.bounds.tickets:
             core.counters.bounds_reached += 1
             raise BoundReached("tickets", core.bounds.tickets, "handle or cancel outstanding tickets first")
         ticket = Ticket(core.next_token())

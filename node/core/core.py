@@ -49,7 +49,7 @@ from regrove.node.core.scheduler import run_ready
 from regrove.node.core.signals import Signals
 from regrove.node.core.strict import Strict
 from regrove.node.core.supervising import Supervising
-from regrove.node.core.tables import MESSAGE_CHARGE
+from regrove.node.core.tables import MESSAGE_CHARGE, SCALARS
 from regrove.node.core.timers import DEADLINE, HOSTING, LIMIT, MESSAGE, RETRY, SLEPT, START, Timed, TimerRecord, Timers
 from regrove.node.core.trace import Tracer
 from regrove.node.core.tree import rows
@@ -305,7 +305,7 @@ class Core:
     def forwarding(self, cell: Cell, value: Any) -> None:
         """A caller that travels in a message is the receiver's to answer: its end here no longer fails the request."""
         request = cell.request
-        if request is None and not cell.kept:
+        if type(value) in SCALARS or (request is None and not cell.kept):
             return
         for caller in messages.callers_in(value):
             if cell.kept is not None:

@@ -172,7 +172,14 @@ class Call(Wait):
     def __init__(
         self, to: Target, request: object, *, timeout: float | None = MESSAGE_TIMEOUT, then: Then | None = None
     ) -> None:
-        self._begin(timeout, then, _getframe(1))
+        frame = _getframe(1)
+        if then is None and type(timeout) is float and 0 <= timeout <= SECONDS_MAX:
+            self.timeout = timeout  # `_begin` once more: a call of it is a quarter of a Call
+            self.then = None
+            self.code = frame.f_code
+            self.offset = frame.f_lasti
+        else:
+            self._begin(timeout, then, frame)
         self.to = to
         self.request = request
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, assert_never
 
 from regrove.node.core.effects import (
+    RECEIVE,
     Accept,
     Await,
     Call,
@@ -63,15 +64,23 @@ AnyEffect = Receive | Ignore | Done | Crash | Continue | Reply | AnyWait
 
 def carry_out(core: Core, cell: Cell, effect: AnyEffect) -> None:
     """Make `cell` what its callback said it becomes."""
+    if type(effect) is Reply:  # the commonest beside RECEIVE
+        following = effect.effect
+        if _reply(core, cell, effect.value) and (following is not RECEIVE or cell.state == STARTING):
+            _carry_out(core, cell, following)  # type: ignore[arg-type]  # Reply refuses a Reply at birth
+        return
+    _carry_out(core, cell, effect)
+
+
+def _carry_out(core: Core, cell: Cell, effect: AnyEffect) -> None:
     match effect:
         case Receive():
             if cell.request is not None and not cell.flags & CONTINUE:
                 core.requests.judge(cell)
             if cell.state == STARTING:
                 core.lifecycle.started(cell, at_rest=True)
-        case Reply(value=value, effect=following):
-            if _reply(core, cell, value):
-                carry_out(core, cell, following)  # type: ignore[arg-type]  # Reply refuses a Reply at birth
+        case Reply():
+            carry_out(core, cell, effect)
         case (
             Call()
             | CallAll()

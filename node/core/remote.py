@@ -22,19 +22,21 @@ Kinds from 29 on are of children on other cores: `hosting.py`.
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import count as counting
 from itertools import repeat
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, assert_never
 
+from regrove.node.core import route as routes
 from regrove.node.core.address import Address, Caller, Home
 from regrove.node.core.errors import DecodeError
 from regrove.node.core.isolate import Cell, Request
 from regrove.node.core.mailbox import LINK_FULL, OK, TOO_LARGE, UNREACHABLE, Sent, deliver_system, offer, put_all
 from regrove.node.core.messages import decode, decode_all, encode
 from regrove.node.core.ordering import MailOrder
-from regrove.node.core.outcomes import Failed, Pushed, Replied, Undelivered
+from regrove.node.core.outcomes import Failed, Pushed, Undelivered
 from regrove.node.core.reasons import Undecodable, Unknown, Unreachable
 from regrove.supervisor.reasons import Crashed, NoConnection, NoProcess, Reason, Shutdown
-from regrove.transport.credit import OVERHEAD_BYTES
 from regrove.transport.events import (
     DialRefused,
     Items,
@@ -47,9 +49,7 @@ from regrove.transport.events import (
     Room,
     Verdict,
 )
-from regrove.transport.link import Link
 from regrove.transport.links import LinkTable
-from regrove.transport.wire import BINS, joined
 
 if TYPE_CHECKING:
     from regrove.node.core.core import Core
@@ -74,6 +74,13 @@ WATCHED: Final = 28
 REASON_BYTES_MAX: Final = 65_536  # of a reason on the wire: signals take no credit, so none may be big
 CLIENT_PREFIX: Final = "client:"
 _FOUR: Final = frozenset((4,))
+_ASKED: Final = frozenset((CALL, REPLY))
+_INTS: Final = frozenset((int,))
+_BYTES: Final = frozenset((bytes,))
+_KIND: Final = itemgetter(0)
+_PAYLOAD: Final = itemgetter(-1)
+_make_home: Final = tuple.__new__
+_make_caller: Final = tuple.__new__  # a third of the time of Caller(...), once a request
 _VERDICTS: Final = {Verdict.LINK_FULL: LINK_FULL, Verdict.UNREACHABLE: UNREACHABLE, Verdict.TOO_LARGE: TOO_LARGE}
 
 
@@ -83,71 +90,6 @@ class Notice(NamedTuple):
     cell: Cell
     to: object
     token: object
-
-
-class Route:
-    """The way to one isolate of another core, kept on its address: sending along it looks nothing up."""
-
-    __slots__ = ("core", "generation", "head", "home", "link", "pack", "slot")
-
-    def __init__(self, core: Core, link: Link, head: bytes, to: Address) -> None:
-        self.core = core
-        self.link = link
-        self.head = head  # the bytes of a SEND to it before its payload
-        self.pack = core.links.table.pack
-        self.home = to.home
-        self.slot = to.slot
-        self.generation = to.generation
-
-    def send(self, core: Core, cell: Cell, message: Any) -> Sent | None:
-        """Do what `Core.send` does for an isolate of another core; None when its way is the one to take.
-
-        A link that has an `out` is one to a known life of a peer: to forget the peer, or to lose it, takes it away.
-        """
-        out = self.link.out
-        waiters = core.waiters
-        if out is None or self.core is not core or waiters.lines or waiters.big_lines:
-            return None
-        payload = encode(message) if core.crossing is None else core.crossing.encoded(message)
-        if cell.request is not None or cell.kept:
-            core.forwarding(cell, message)
-        length = len(payload)
-        left = out.left - length - OVERHEAD_BYTES
-        if left < 0:
-            sent = core.links.post_now(self.home, (SEND, self.slot, self.generation, payload))
-            if sent is not OK:
-                core.counters.rejected += 1
-                return sent
-        else:
-            out.left = left
-            waiting = out.waiting
-            # `joined`, once more: a call is a tenth of a send
-            waiting.append(self.head + BINS[length] + payload if length < 256 else joined(self.head, payload))
-            if len(waiting) >= out.cut_at:
-                core.links.table.filled(self.link, out)
-        core.counters.sent += 1
-        return OK
-
-    def ask(self, core: Core, cell: Cell, token: int, message: Any, left: int) -> Sent | None:
-        """Post the CALL of a debt, as `Calls` does the slow way; None when that is the one to take. Counts nothing."""
-        out = self.link.out
-        waiters = core.waiters
-        if out is None or self.core is not core or waiters.lines or waiters.big_lines:
-            return None
-        payload = encode(message) if core.crossing is None else core.crossing.encoded(message)
-        if cell.request is not None or cell.kept:
-            core.forwarding(cell, message)
-        item = (CALL, self.slot, self.generation, token, left, payload)
-        rest = out.left - len(payload) - OVERHEAD_BYTES
-        if rest < 0:
-            return core.links.post_now(self.home, item, token)
-        out.left = rest
-        waiting = out.waiting
-        out.tokens.append((out.next + len(waiting), token))
-        waiting.append(self.pack(item))
-        if len(waiting) >= out.cut_at:
-            core.links.table.filled(self.link, out)
-        return OK
 
 
 class Malformed(Exception):
@@ -201,7 +143,7 @@ class Links:
         link = self.table.link(to.home)
         route = to.route
         if link is not None and (route is None or route.link is not link or route.core is not self.core):
-            to.route = Route(self.core, link, self.table.head((SEND, to.slot, to.generation)), to)
+            to.route = routes.Route(self.core, link, self.table.head((SEND, to.slot, to.generation)), to)
 
     def post_now(self, home: Home, item: tuple[Any, ...], notify: object = None) -> Sent:
         """Put user mail on a link whose turn it is."""
@@ -244,7 +186,7 @@ class Links:
         """Take what has arrived on the links."""
         for event in self.table.receive(now):
             if type(event) is Items:  # by far the most
-                self._items(Home._make(event.peer), event.session, event.first, event.items)
+                self._items(_make_home(Home, event.peer), event.session, event.first, event.items)
             else:
                 self._event(event)
 
@@ -303,29 +245,35 @@ class Links:
 
     def _items(self, home: Home, session: int, first: int, items: tuple[Any, ...]) -> None:
         core = self.core
-        kinds = self._kinds
         if core.tracing:
             core.event = core.tracer.frame(core.now, home, items)
-        draining = core.draining
-        if len(items) > 1 and draining is None and self._sends(items):
+        together = len(items) > 1 and core.draining is None
+        if together and (self._sends(items) or self._calls_and_replies(home, session, first, items)):
             return
         for sequence, item in enumerate(items, first):
-            handler = kinds.get(item[0])
-            if handler is None:
-                self.malformed += 1
-                continue
-            try:
-                refused = draining.refusal(home, item) if draining is not None and item[0] < REPLY else None
-                if refused is None:
-                    refused = handler(home, item)
-            except (Malformed, DecodeError, ValueError) as error:
-                self.malformed += 1
-                refused = Undecodable(str(error)[:1_000])
-                core.logger.warning("undecodable", peer=str(home), kind=item[0], problem=str(error))
-                self._fail_caller(home, item, refused)
-            if refused is not None and item[0] < REPLY:
-                core.counters.refused += 1
-                self.table.refuse(home, session, sequence, self.packed(refused))
+            self._item(home, session, sequence, item)
+
+    def _item(self, home: Home, session: int, sequence: int, item: Any) -> None:
+        handler = self._kinds.get(item[0])
+        if handler is None:
+            self.malformed += 1
+            return
+        draining = self.core.draining
+        try:
+            refused = draining.refusal(home, item) if draining is not None and item[0] < REPLY else None
+            if refused is None:
+                refused = handler(home, item)
+        except (Malformed, DecodeError, ValueError) as error:
+            self.malformed += 1
+            refused = Undecodable(str(error)[:1_000])
+            self.core.logger.warning("undecodable", peer=str(home), kind=item[0], problem=str(error))
+            self._fail_caller(home, item, refused)
+        if refused is not None and item[0] < REPLY:
+            self._refuse(home, session, sequence, refused)
+
+    def _refuse(self, home: Home, session: int, sequence: int, reason: Reason) -> None:
+        self.core.counters.refused += 1
+        self.table.refuse(home, session, sequence, self.packed(reason))
 
     def _fail_caller(self, home: Home, item: Any, reason: Reason) -> None:
         if item[0] == REPLY and len(item) == 3 and type(item[1]) is int and item[1] in self.core.calls.debts:
@@ -369,6 +317,50 @@ class Links:
         put_all(core, cell, zip(values, charges, repeat(None), repeat(core.event)), count, charge)
         return True
 
+    def _calls_and_replies(self, home: Home, session: int, first: int, items: tuple[Any, ...]) -> bool:
+        """Take a batch of nothing but calls and answers, whose payloads are unpacked together; False: nothing was done.
+
+        What is malformed, or asks a supervisor, goes the slow way in its turn.
+        """
+        if not _ASKED.issuperset(map(_KIND, items)):
+            return False
+        payloads = list(map(_PAYLOAD, items))
+        if frozenset(map(type, payloads)) != _BYTES:
+            return False
+        values = decode_all(payloads)
+        if values is None:
+            return False
+        core = self.core
+        for sequence, item, value in zip(counting(first), items, values, strict=False):
+            if not _INTS.issuperset(map(type, item[1:-1])):
+                self._item(home, session, sequence, item)
+            elif item[0] == REPLY and len(item) == 3:
+                if core.crossing is not None:
+                    core.crossing.remember(value, item[2])
+                core.calls.replied(item[1], value)
+            elif item[0] == CALL and len(item) == 6:
+                cell = core.registry.local(item[1], item[2])
+                if cell is None or cell.supervising is not None:
+                    self._item(home, session, sequence, item)
+                    continue
+                if core.crossing is not None:
+                    core.crossing.remember(value, item[5])
+                refused = self._called(home, cell, item, value)
+                if refused is not None:
+                    self._refuse(home, session, sequence, refused)
+            else:
+                self._item(home, session, sequence, item)
+        return True
+
+    def _called(self, home: Home, cell: Cell, item: Any, value: Any) -> Reason | None:
+        """Put a call into the mailbox of `cell`."""
+        core = self.core
+        _, _, _, token, left, payload = item
+        deadline = None if left < 0 else core.now + left
+        request = Request(_make_caller(Caller, (home, token, deadline)), deadline)
+        sent = offer(core, cell, value, 64 + len(payload), request, core.event)
+        return None if sent is OK else sent.reason
+
     def _send(self, home: Home, item: Any) -> Reason | None:
         cell = self._target(item, 4)
         if cell is None:
@@ -378,16 +370,13 @@ class Links:
         return None if sent is OK else sent.reason
 
     def _call(self, home: Home, item: Any) -> Reason | None:
-        core = self.core
         cell = self._target(item, 6)
         _, _, _, token, left, payload = item
-        _ints(item, token, left)
+        if type(token) is not int or type(left) is not int:
+            _ints(item, token, left)
         if cell is None:
             return NoProcess()
-        deadline = None if left < 0 else core.now + left
-        request = Request(Caller(home, token, deadline), deadline)
-        sent = offer(core, cell, core.arrived(_bytes(payload)), 64 + len(payload), request, core.event)
-        return None if sent is OK else sent.reason
+        return self._called(home, cell, item, self.core.arrived(_bytes(payload)))
 
     def _push(self, home: Home, item: Any) -> Reason | None:
         core = self.core
@@ -401,8 +390,9 @@ class Links:
     # --- signals ---------------------------------------------------------------------------------------------------
 
     def _reply(self, home: Home, item: Any) -> None:
-        read_shape(item, int, bytes)
-        self.core.calls.settle_from(item[1], Replied(self.core.arrived(item[2])))
+        if len(item) != 3 or type(item[1]) is not int or type(item[2]) is not bytes:
+            read_shape(item, int, bytes)
+        self.core.calls.replied(item[1], self.core.arrived(item[2]))
 
     def _failed(self, home: Home, item: Any) -> None:
         read_shape(item, int, bytes)

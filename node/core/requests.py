@@ -6,7 +6,7 @@ returns RECEIVE or ends.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from regrove.node.core import remote
 from regrove.node.core.address import Caller
@@ -20,6 +20,8 @@ from regrove.transport.events import Verdict
 if TYPE_CHECKING:
     from regrove.node.core.core import Core
 
+_OK: Final = Verdict.OK
+
 
 class Requests:
     """Answers of one core."""
@@ -32,9 +34,12 @@ class Requests:
     def waits_still(self, request: Request) -> bool:
         """Tell whether somebody still wants the answer: an expired request is not started."""
         caller = request.caller
+        deadline = request.deadline
+        if deadline is not None:  # a caller of this core has none here
+            return self.core.now < deadline
         if caller.home == self.core.home:
             return caller.token in self.core.calls.debts
-        return request.deadline is None or self.core.now < request.deadline
+        return True
 
     def answer(self, caller: Caller, value: Any) -> None:
         """Answer a request with a prepared or foreign value; a second answer is dropped and counted."""
@@ -46,7 +51,10 @@ class Requests:
         if len(payload) > core.bounds.message_bytes:
             self.refuse(caller, TooLarge())
             return
-        match core.links.answer(caller.home, (remote.REPLY, caller.token, payload)):
+        verdict = core.links.answer(caller.home, (remote.REPLY, caller.token, payload))
+        if verdict is _OK:
+            return
+        match verdict:
             case Verdict.UNREACHABLE:
                 core.counters.late_answers += 1
             case Verdict.TOO_LARGE:

@@ -231,9 +231,9 @@ def drain_singly(core: Core, cell: Cell, limit: int) -> int:
             cell.handled += 1
         else:
             cell.owed -= 1
-            timers = cell.timers
-            if timers is not None and tag in timers:
-                timers[tag].queued = False
+            rare = cell.rare
+            if rare is not None and rare.timers is not None and tag in rare.timers:
+                rare.timers[tag].queued = False
             tag = None
             cell.handled += 1
         if tracing:

@@ -119,8 +119,9 @@ class CoreLoop:
         if outputs.io:
             self._edge.submit(outputs.io)
         # Names first: who hears that the tree has started may call its names at once.
-        for output in sorted(outputs.control, key=_is_end_of_start):
-            self._report(output)
+        if outputs.control:
+            for output in sorted(outputs.control, key=_is_end_of_start):
+                self._report(output)
         if self._going is not None:
             self._try_to_go(now)
         self._beat(now)
@@ -133,11 +134,13 @@ class CoreLoop:
         if busy:
             self._poller.wait(0)
             return
-        now = time.monotonic_ns()
-        times = [deadline, self._going[1] if self._going is not None else None, self._beat_due()]
-        due = min((at for at in times if at is not None), default=None)
+        due = deadline
+        if self._beat_owed and (due is None or self._beat_at < due):
+            due = self._beat_at
+        if self._going is not None and (due is None or self._going[1] < due):
+            due = self._going[1]
         self._words[PASS_AT] = 0
-        self._poller.wait(None if due is None else max(0, due - now))
+        self._poller.wait(None if due is None else max(0, due - time.monotonic_ns()))
 
     def _try_to_go(self, now: int) -> None:
         """Begin the tree once the links to the node's other cores are up, or have had their time."""
@@ -198,6 +201,8 @@ class CoreLoop:
             self._code = EXIT_ESCALATED
 
     def _beat(self, now: int) -> None:
+        if self._beat_owed and now < self._beat_at:
+            return  # counters only rise: what has moved since the last beat has moved for good
         counters = self._core.counters
         isolates = self._core.lifecycle.isolates
         key = (isolates, counters.callbacks, counters.ended, counters.sent)
@@ -212,9 +217,6 @@ class CoreLoop:
         beat["pool_messages"] = self._core.pool_messages
         beat["pool_bytes"] = self._core.pool_bytes
         self._pipe.send_spare(["beat", beat])
-
-    def _beat_due(self) -> int | None:
-        return self._beat_at if self._beat_owed else None
 
     def _send(self, frame: list[Any]) -> None:
         if self._pipe is not None:

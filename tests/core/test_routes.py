@@ -1,10 +1,10 @@
-"""Sends along the route an address keeps: the same verdicts, order and accounts as the slow way."""
+"""Sends and calls along the route an address keeps: the same verdicts, order and accounts as the slow way."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from regrove import Child, Push, Sent
+from regrove import Child, Push, Reply, Sent
 from regrove.node.core.address import Address
 from regrove.node.core.tree import rows
 from tests.core.bench import Script, script
@@ -19,9 +19,9 @@ class Narrow(Script):
     mailbox_capacity = 10
 
 
-def pair_of(b: Any, **steps: Any) -> tuple[Pair, Address]:
+def pair_of(b: Any, log: list[Any] | None = None, **steps: Any) -> tuple[Pair, Address]:
     """A pair whose `a` does the steps, and the address of `root/b` as `a` would have got it in a message."""
-    pair = Pair([Child("a", script(**steps))], [Child("b", b)])
+    pair = Pair([Child("a", script(log, **steps))], [Child("b", b)])
     there = pair.b.address("root/b")
     return pair, Address(there.home, there.slot, there.generation)
 
@@ -100,3 +100,56 @@ def test_a_send_along_a_route_does_not_overtake_a_push_that_waits() -> None:
     pair.tell(pair.a, "root/a", "more")
     assert answers == [Sent.LINK_FULL, Sent.OK]
     assert handled[-2:] == ["pushed", "late"]
+
+
+def test_calls_in_one_batch_are_answered_each_by_its_own_ticket() -> None:
+    to: Address
+    log: list[Any] = []
+    tickets: list[Any] = []
+
+    def go(self: Any, ctx: Any, _: Any) -> None:
+        tickets.extend(ctx.request(to, n) for n in range(60))
+
+    class Echo(Wide):
+        def handle(self, ctx: Any, message: Any) -> Any:
+            return Reply(message)
+
+    pair, to = pair_of(lambda: Echo([], {}), log=log, go=go)
+    for _ in range(2):  # the second time along the route
+        log.clear()
+        tickets.clear()
+        pair.tell(pair.a, "root/a", "go")
+        assert [(answer.ticket, answer.value) for answer in log] == list(zip(tickets, range(60), strict=True))
+    assert to.route is not None
+    assert not pair.a.core.calls.debts
+    assert pair.a.core.timers.next() is None
+    assert pair.total("sent") == pair.total("handled") == 122
+
+
+def test_in_a_batch_of_calls_each_that_has_no_room_fails_by_itself() -> None:
+    to: Address
+    log: list[Any] = []
+
+    def go(self: Any, ctx: Any, _: Any) -> None:
+        for n in range(12):
+            ctx.request(to, n)
+
+    pair, to = pair_of(lambda: Narrow([], {}), log=log, go=go)
+    pair.tell(pair.a, "root/a", "go")
+    reasons = [type(answer.reason).__name__ for answer in log]
+    assert sorted(reasons) == ["MailboxFull"] * 2 + ["NoReply"] * 10
+    assert pair.total("refused") == 2
+
+
+def test_a_call_that_does_not_decode_is_refused_alone_among_the_others_of_its_batch() -> None:
+    to: Address
+    handled: list[Any] = []
+    pair, to = pair_of(lambda: Wide(handled, {}))
+    links = pair.a.core.links
+    for token, payload in ((1, b"\x01"), (2, b"\xc1"), (3, b"\x03")):
+        assert links.post(to.home, (2, to.slot, to.generation, 1_000 + token, -1, payload)) is Sent.OK
+        pair.a.core.counters.sent += 1
+    pair.run(0.1)
+    assert handled == [1, 3]
+    assert pair.b.core.links.malformed == 1
+    assert pair.total("sent") == pair.total("handled") + pair.total("refused")

@@ -1,0 +1,85 @@
+"""The short way to one isolate of another core: sends and calls along it look nothing up.
+
+Whatever is not plain takes the way of `Core.send` and `Calls`: see docs/decisions/hot-path-of-a-link.md.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from regrove.node.core import remote
+from regrove.node.core.address import Address
+from regrove.node.core.isolate import Cell
+from regrove.node.core.mailbox import OK, Sent
+from regrove.node.core.messages import encode
+from regrove.transport.credit import OVERHEAD_BYTES
+from regrove.transport.link import Link
+from regrove.transport.wire import BINS, joined
+
+if TYPE_CHECKING:
+    from regrove.node.core.core import Core
+
+
+class Route:
+    """The way to one isolate of another core, kept on its address: sending along it looks nothing up."""
+
+    __slots__ = ("core", "generation", "head", "home", "link", "pack", "slot")
+
+    def __init__(self, core: Core, link: Link, head: bytes, to: Address) -> None:
+        self.core = core
+        self.link = link
+        self.head = head  # the bytes of a SEND to it before its payload
+        self.pack = core.links.table.pack
+        self.home = to.home
+        self.slot = to.slot
+        self.generation = to.generation
+
+    def send(self, core: Core, cell: Cell, message: Any) -> Sent | None:
+        """Do what `Core.send` does for an isolate of another core; None when its way is the one to take.
+
+        A link that has an `out` is one to a known life of a peer: to forget the peer, or to lose it, takes it away.
+        """
+        out = self.link.out
+        waiters = core.waiters
+        if out is None or self.core is not core or waiters.lines or waiters.big_lines:
+            return None
+        payload = encode(message) if core.crossing is None else core.crossing.encoded(message)
+        if cell.request is not None or cell.kept:
+            core.forwarding(cell, message)
+        length = len(payload)
+        left = out.left - length - OVERHEAD_BYTES
+        if left < 0:
+            sent = core.links.post_now(self.home, (remote.SEND, self.slot, self.generation, payload))
+            if sent is not OK:
+                core.counters.rejected += 1
+                return sent
+        else:
+            out.left = left
+            waiting = out.waiting
+            # `joined`, once more: a call is a tenth of a send
+            waiting.append(self.head + BINS[length] + payload if length < 256 else joined(self.head, payload))
+            if len(waiting) >= out.cut_at:
+                core.links.table.filled(self.link, out)
+        core.counters.sent += 1
+        return OK
+
+    def ask(self, core: Core, cell: Cell, token: int, message: Any, left: int) -> Sent | None:
+        """Post the CALL of a debt, as `Calls` does the slow way; None when that is the one to take. Counts nothing."""
+        out = self.link.out
+        waiters = core.waiters
+        if out is None or self.core is not core or waiters.lines or waiters.big_lines:
+            return None
+        payload = encode(message) if core.crossing is None else core.crossing.encoded(message)
+        if cell.request is not None or cell.kept:
+            core.forwarding(cell, message)
+        item = (remote.CALL, self.slot, self.generation, token, left, payload)
+        rest = out.left - len(payload) - OVERHEAD_BYTES
+        if rest < 0:
+            return core.links.post_now(self.home, item, token)
+        out.left = rest
+        waiting = out.waiting
+        out.tokens.append((out.next + len(waiting), token))
+        waiting.append(self.pack(item))
+        if len(waiting) >= out.cut_at:
+            core.links.table.filled(self.link, out)
+        return OK
