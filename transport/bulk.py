@@ -15,6 +15,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from regrove.transport.base import Peer, TransportError
+from regrove.transport.credit import OVERHEAD_BYTES
 from regrove.transport.events import Items, Room
 from regrove.transport.greeting import Greeting
 from regrove.transport.link import Link, Session
@@ -251,7 +252,7 @@ class BulkSessions(Greeting):
                 break
             if not self._transport.try_send(bulk.number, found[1]):
                 break
-            size += sending.wrote(found[0])
+            size += sending.wrote(found[0]) + OVERHEAD_BYTES  # a peer may ask for the smallest of pieces
         else:
             link.bulk_at = now
             self._arm(now, "bulk", link)

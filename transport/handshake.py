@@ -226,7 +226,7 @@ def read_hello(body: Mapping[str, Any]) -> Hello:
         duplex=_field("HELLO", body, "duplex", bool),
         opening=_pair("HELLO", body, "opening"),
         grant=_pair("HELLO", body, "grant"),
-        message_max=_number("HELLO", body, "message_max"),
+        message_max=_message_max("HELLO", body),
         asks=_numbers("HELLO", body, "asks"),
         taken=_table("HELLO", body, "taken"),
         endpoint=_text("HELLO", body, "endpoint"),
@@ -245,7 +245,7 @@ def read_welcome(body: Mapping[str, Any]) -> Welcome:
         identity=_read_identity("WELCOME", body),
         wire=_number("WELCOME", body, "wire"),
         grant=_pair("WELCOME", body, "grant"),
-        message_max=_number("WELCOME", body, "message_max"),
+        message_max=_message_max("WELCOME", body),
         taken=_table("WELCOME", body, "taken"),
         info=info,
         bulk=_pair("WELCOME", body, "bulk") if "bulk" in body else (0, 0),
@@ -321,6 +321,13 @@ def _number(frame: str, body: Mapping[str, Any], name: str) -> int:
     value = _field(frame, body, name, int)
     if not 0 <= value <= SEQUENCE_MAX:
         raise WireError(f"{frame}: field {name!r} is out of range: {value}")
+    return value
+
+
+def _message_max(frame: str, body: Mapping[str, Any]) -> int:
+    value = _number(frame, body, "message_max")
+    if not value:  # no piece would ever bring a big message nearer to its end
+        raise WireError(f"{frame}: field 'message_max' is at least 1")
     return value
 
 

@@ -9,13 +9,17 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Iterator
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from regrove.transport.base import Peer
 from regrove.transport.credit import OVERHEAD_BYTES, CreditError
 from regrove.transport.events import Verdict
 from regrove.transport.pace import Pace
 from regrove.transport.wire import PIECE, SIGNAL, TRANSFERS_MAX, Encoder, Item, WireError
+
+TOGETHER_BYTES: Final = 4096
+SIGNALS_HELD_MAX: Final = 32_768  # behind big messages of one session: the answers to so many calls
+SIGNALS_HELD_BYTES: Final = 128 * 1024 * 1024
 
 Held = Callable[[], Iterator[tuple[Hashable, Item]]]  # (target, item) of all that is held, oldest first of each target
 
@@ -269,6 +273,14 @@ class Half:
         """Whether it can be handed over when its turn comes."""
         return self.placed and self.size == self.length
 
+    def append(self, data: bytes) -> None:
+        """Keep a piece; tiny ones are put together at once, so that they take no more memory than they bring."""
+        parts = self.parts
+        if parts and len(parts[-1]) + len(data) <= TOGETHER_BYTES:
+            parts[-1] += data
+        else:
+            parts.append(data)
+
     def finished(self) -> Item:
         """The item as it was posted."""
         payload = self.parts[0] if len(self.parts) == 1 else b"".join(self.parts)
@@ -289,7 +301,7 @@ class _Lane:
 class Assembly:
     """The receiving half: puts pieces together, and holds what must wait."""
 
-    __slots__ = ("_begun_size", "_budget", "_early", "_halves", "_lanes", "_message_max", "held", "size")
+    __slots__ = ("_begun_size", "_budget", "_early", "_halves", "_lanes", "_message_max", "_signals", "held", "size")
 
     def __init__(self, message_max: int, budget: int) -> None:
         self._message_max = message_max
@@ -298,6 +310,7 @@ class Assembly:
         self._early: dict[int, None] = {}  # of those, the ones whose places have not come
         self._lanes: dict[tuple[int, Hashable], _Lane] = {}
         self._begun_size = 0  # announced bytes of those of which a piece has come
+        self._signals = [0, 0]  # the same of signals, which take no credit
         self.held = [0, 0]  # user items that wait behind big ones, and their bytes with overhead
         self.size = 0  # bytes of pieces taken
 
@@ -339,6 +352,7 @@ class Assembly:
             else:
                 lane.entries.append((sequence, item, None))
                 self._count(item, 1)
+        self._check_signals()
         return ready
 
     def _held(self, source: int) -> Iterator[tuple[Hashable, Item]]:
@@ -386,7 +400,7 @@ class Assembly:
             self._begun_size += length
             if self._begun_size > self._budget:
                 raise CreditError(f"{self._begun_size} bytes of big messages came under a budget of {self._budget}")
-        half.parts.append(data)
+        half.append(data)
         half.size += len(data)
         self.size += len(data)
         ready: list[tuple[int, Item]] = []
@@ -414,9 +428,14 @@ class Assembly:
         del self._lanes[lane.key]
 
     def _count(self, item: Item, sign: int) -> None:
-        if item[0] < SIGNAL:
-            self.held[0] += sign
-            self.held[1] += sign * (len(item[-1]) + OVERHEAD_BYTES)
+        books = self.held if item[0] < SIGNAL else self._signals
+        books[0] += sign
+        books[1] += sign * ((len(item[-1]) if type(item[-1]) is bytes else 0) + OVERHEAD_BYTES)
+
+    def _check_signals(self) -> None:
+        count, size = self._signals
+        if count > SIGNALS_HELD_MAX or size > SIGNALS_HELD_BYTES:
+            raise CreditError(f"{count} signals of {size} bytes came behind big messages that are not whole")
 
     def end(self) -> tuple[list[tuple[int, Item]], tuple[int, ...], int]:
         """The session is over: what was taken whole, the sequences of what never will be, the user items of those."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from regrove.node.core import hosting
 from regrove.node.core.address import Home
 from regrove.node.core.errors import DecodeError
-from regrove.node.core.hosting import FAILED, IGNORED, NANO, OVER, TELL_AGAIN, UNPLACED
+from regrove.node.core.hosting import FAILED, IGNORED, MILLI, NANO, OVER, TELL_AGAIN, UNPLACED
 from regrove.node.core.isolate import STARTING, STOP, Cell
 from regrove.node.core.mailbox import wake
 from regrove.node.core.messages import decode
@@ -142,7 +142,7 @@ class Guests:
         owner = self._owners.get(home)
         if owner is None:
             return
-        length = max(TELL_AGAIN, min(length, LEASE_MAX))
+        length = max(MILLI, min(length, LEASE_MAX))  # Bounds.lease_ms is at least 1
         if owner.lease != length:
             owner.lease = length
             self._again_later(owner)

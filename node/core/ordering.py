@@ -58,9 +58,9 @@ class MailOrder:
             case (remote.MONITOR, _, int() | str() as slot, int(generation)):
                 return core.registry.local(slot, generation)
             case (remote.CANCEL_PUSH, int(token)):
-                return next((at for at, other in held() if other[0] == remote.PUSH and other[3] == token), None)
+                return next((at for at, other in held() if other[0] == remote.PUSH and other[3:4] == (token,)), None)
             case (remote.DEMONITOR, int(reference)):
-                return next((at for at, other in held() if other[0] == remote.MONITOR and other[1] == reference), None)
+                return next((at for at, other in held() if other[:2] == (remote.MONITOR, reference)), None)
         return None
 
 

@@ -106,3 +106,12 @@ def test_a_start_that_arrives_after_its_owner_gave_up_runs_nothing() -> None:
     pair.run(0.5)
     assert not lives(pair.b)
     assert pair.b.core.guests.count == 0
+
+
+def test_a_lease_of_no_length_does_not_keep_its_host_busy() -> None:
+    """The shortest one that an owner may be told to give is a millisecond; its host asks five times in one."""
+    pair = elsewhere(worker())
+    core = pair.b.core
+    owner = next(iter(core.guests)).owner
+    core.guests.lease(owner.home, 0, core.now, 0)
+    assert owner.lease == 1_000_000

@@ -14,7 +14,8 @@ from regrove.transport.contract_links import Node, Stage
 from regrove.transport.events import DialRefused, LinkLost, LinkUp, Verdict
 from regrove.transport.handshake import PIECES, Hello, Identity, Welcome, hello_body, read_hello, welcome_body
 from regrove.transport.link import LinkSettings
-from regrove.transport.wire import Decoder, Encoder, WireLimits
+from regrove.transport.pieces import Assembly, OnePair
+from regrove.transport.wire import INLINE_BYTES_MAX, Decoder, Encoder, Item, WireLimits
 from tests.transport.conftest import SimulatedWorld
 
 MIB = 1024 * 1024
@@ -219,7 +220,76 @@ def test_what_waits_behind_a_big_message_takes_no_more_than_the_window() -> None
     assert 4_000 < len(b.items()) <= 4_097, "what was held is handed over, what was torn is not"
 
 
-def older(stage: Stage, a: Node) -> Callable[[], Hello]:
+def test_signals_behind_a_big_message_that_is_never_whole_come_to_an_end() -> None:
+    """They take no credit: a peer that sends a little of the big one now and then could have any number held."""
+    stage = Stage(SimulatedWorld(), SMALL)
+    b = stage.node("b")
+    vandal = Vandal(stage, b)
+    vandal.open_bulk()
+    vandal.place(1, 2_000)
+    rows = [vandal.encoder.item((1, 0, (17, at, b""))) for at in range(64)]
+    for first in range(2, 40_000, 64):
+        vandal.end.try_send(vandal.main, vandal.encoder.ordered(NONCE, first, rows))
+        stage.turn()
+        if not b.table._inbound:
+            break
+    assert "32832 signals of 2101248 bytes came behind big messages" in b.heard(DialRefused)[0].reason
+    assert len(b.items()) == 32_832, "what was held is handed over"
+
+
+def test_signals_behind_big_messages_are_counted_no_more_once_they_go_on() -> None:
+    stage = Stage(SimulatedWorld(), SMALL)
+    b = stage.node("b")
+    vandal = Vandal(stage, b)
+    vandal.open_bulk()
+    rows = [vandal.encoder.item((1, 0, (17, at, b""))) for at in range(64)]
+    first = 1
+    for _ in range(600):
+        vandal.place(first, 100)
+        vandal.end.try_send(vandal.main, vandal.encoder.ordered(NONCE, first + 1, rows))
+        vandal.piece(first, 0, 100, 100)
+        first += 65
+    assert len(b.items()) == 600 * 65
+    assert not b.heard(DialRefused)
+
+
+def test_a_message_in_the_smallest_of_pieces_takes_no_more_memory_than_its_bytes() -> None:
+    assembly = Assembly(10_000, 10_000)
+    rows = ((1, 10_000, (1, b"")),)
+    assembly.rows(VANDAL.peer, 1, rows, OnePair())
+    data = bytes(at % 251 for at in range(10_000))
+    ready: list[tuple[int, Item]] = []
+    for at in range(0, 10_000, 2):
+        ready = assembly.piece(2, 1, at, 10_000, data[at : at + 2])
+        assert len(assembly._halves[1].parts if assembly._halves else ()) <= 3
+    assert ready == [(1, (1, data))]
+
+
+@pytest.mark.parametrize("message_max", [0, 1])
+def test_a_peer_that_takes_almost_nothing_in_a_frame_does_not_hold_up_a_pass(message_max: int) -> None:
+    """0 can carry no message, and is refused: the pieces of one would have been empty, without an end."""
+    stage = Stage(SimulatedWorld())
+    a = stage.node("a")
+    answer = older(stage, a, message_max, VANDAL)
+    assert a.table.post(VANDAL.peer, (1, b"a")) is Verdict.OK
+    answer()
+    for _ in range(3):
+        stage.turn()
+    if not message_max:
+        assert "'message_max' is at least 1" in a.heard(DialRefused)[0].reason
+        return
+    assert a.heard(LinkUp)
+    assert a.table.post(VANDAL.peer, (1, bytes(MIB))) is Verdict.OK
+    stage.turn()
+    out = a.table._links[VANDAL.peer].out
+    assert out is not None
+    assert out.bulk is not None
+    assert 0 < out.bulk.written <= 5_000, "each piece counts with what it costs beside its byte"
+
+
+def older(
+    stage: Stage, a: Node, message_max: int = 4 * MIB, identity: Identity = replace(VANDAL, features=())
+) -> Callable[[], Hello]:
     """A peer without pieces that answers `a`'s HELLO, with a message limit of 4 MiB."""
     end, heard = stage.world.end("v"), Recorder()
     end.attach(heard)
@@ -233,7 +303,7 @@ def older(stage: Stage, a: Node) -> Callable[[], Hello]:
         frame = Decoder(WireLimits()).frame(data)
         assert frame is not None
         assert frame.type == wire.HELLO
-        welcome = Welcome(replace(VANDAL, features=()), 1, (4096, 8 * MIB), message_max=4 * MIB)
+        welcome = Welcome(identity, 1, (4096, 8 * MIB), message_max=message_max, bulk=(4 * MIB, 8 * MIB))
         end.try_send(session, Encoder().frame(wire.WELCOME, frame.nonce, 0, welcome_body(welcome)))
         return read_hello(frame.body)
 
@@ -247,25 +317,25 @@ def test_a_peer_without_pieces_is_sent_nothing_over_one_frame() -> None:
     assert a.table.post(VANDAL.peer, (1, b"hello")) is Verdict.OK
     hello = answer()
     assert PIECES in hello.identity.features
-    assert (hello.message_max, hello.bulk) == (65_536, (16 * MIB, 32 * MIB))
+    assert (hello.message_max, hello.bulk) == (INLINE_BYTES_MAX, (16 * MIB, 32 * MIB))
     stage.until(lambda: a.heard(LinkUp), "the link")
-    assert a.table.post(VANDAL.peer, (1, bytes(65_537))) is Verdict.TOO_LARGE
-    assert a.table.answer(VANDAL.peer, (17, bytes(65_537))) is Verdict.TOO_LARGE
-    assert a.table.post(VANDAL.peer, (1, bytes(65_536))) is Verdict.OK
+    assert a.table.post(VANDAL.peer, (1, bytes(INLINE_BYTES_MAX + 1))) is Verdict.TOO_LARGE
+    assert a.table.answer(VANDAL.peer, (17, bytes(INLINE_BYTES_MAX + 1))) is Verdict.TOO_LARGE
+    assert a.table.post(VANDAL.peer, (1, bytes(INLINE_BYTES_MAX))) is Verdict.OK
 
 
 def test_a_big_message_that_waits_for_the_welcome_of_a_peer_without_pieces_never_left() -> None:
     stage = Stage(SimulatedWorld())
     a = stage.node("a")
     answer = older(stage, a)
-    assert a.table.post(VANDAL.peer, (1, bytes(65_537)), "big") is Verdict.OK
+    assert a.table.post(VANDAL.peer, (1, bytes(INLINE_BYTES_MAX + 1)), "big") is Verdict.OK
     assert a.table.post(VANDAL.peer, (1, b"small"), "small") is Verdict.OK
     answer()
     stage.until(lambda: a.heard(LinkLost), "the end of the session")
     assert a.heard(LinkLost)[0].never_left == ("big", "small")
     assert "takes no message as large as one that waits for it" in a.heard(LinkLost)[0].reason
     stage.until(lambda: a.table.statistics()[0].state == "opening", "the redial")
-    assert a.table.post(VANDAL.peer, (1, bytes(65_537))) is Verdict.TOO_LARGE
+    assert a.table.post(VANDAL.peer, (1, bytes(INLINE_BYTES_MAX + 1))) is Verdict.TOO_LARGE
 
 
 @pytest.mark.parametrize("block", range(4))
