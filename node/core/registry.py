@@ -65,10 +65,8 @@ class Registry:
         core = self.core
         if home == core.home:
             cell = self.local(to.slot, to.generation)
-            if cell is None:
-                return STALE
-            to.cell = cell
-            return cell
+            to.cell = cell  # None too: who keeps the address of a dead isolate does not keep its cell
+            return STALE if cell is None else cell
         if home.node == core.home.node and home.core == core.home.core:
             return STALE
         known = self._homes.get((home.node, home.core))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from regrove import DONE, RECEIVE, Bounds, Child, Continue, Crash, Isolate, Kill
+from regrove import DONE, RECEIVE, Address, Bounds, Child, Continue, Crash, Isolate, Kill, Sent
 from regrove.node.core.isolate import STOP
 from regrove.node.core.scheduler import run_ready
 from regrove.supervisor.reasons import Shutdown
@@ -128,3 +128,16 @@ def test_who_killed_itself_handles_nothing_of_what_it_sends_itself_after(short_c
     counters = bench.core.counters
     assert (counters.sent, counters.handled, counters.abandoned) == (before + 2, before + 1, 1)
     assert bench.core.pool_messages == bench.core.pool_bytes == 0
+
+
+def test_an_address_that_travelled_does_not_keep_the_cell_of_an_ended_isolate() -> None:
+    log: list[Any] = []
+    bench = Bench(Child("a", script(done=lambda s, c, m: DONE), restart="temporary"))
+    own = bench.address("root/a")
+    travelled = Address(own.home, own.slot, own.generation)
+    log.append(bench.core.inject(travelled, 1))
+    assert travelled.cell is own.cell
+    bench.tell("root/a", "done")
+    log.append(bench.core.inject(travelled, 2))
+    assert log == [Sent.OK, Sent.STALE]
+    assert travelled.cell is None
