@@ -235,10 +235,10 @@ def traced(pid: int) -> Iterator[None]:
 
 @contextmanager
 def busy(count: int) -> Iterator[None]:
-    """So many processes that take what CPU they get."""
+    """So many processes that take what CPU they get, each a session: the kernel shares CPUs among those (autogroup)."""
     with ExitStack() as stack:
         for _ in range(count):
-            process = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+            process = subprocess.Popen([sys.executable, "-c", "while True: pass"], start_new_session=True)
             stack.callback(process.wait)
             stack.callback(process.kill)
         yield
