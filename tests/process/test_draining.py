@@ -210,4 +210,6 @@ def until_refused(port: int) -> None:
             socket.create_connection(("127.0.0.1", port), 10).close()
         except ConnectionRefusedError:
             return
+        except ConnectionResetError:  # it closed between the hand-shake and its end
+            continue
     raise AssertionError(f"port {port} still takes connections")
