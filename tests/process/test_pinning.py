@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import pytest
 
 from regrove.node.process import values
@@ -34,15 +37,20 @@ def test_a_cpu_this_process_may_not_use_is_refused_with_those_it_may() -> None:
 
 
 def test_only_one_node_of_a_machine_holds_the_mark() -> None:
-    one, other = PinMark(), PinMark()
-    if not one.take():
-        pytest.skip("a node that runs on this machine has pinned its cores")
-    assert not other.take()
-    one.release()
-    third = PinMark()
-    assert third.take()
-    third.release()
-    other.release()
+    with closing(PinMark()) as one, closing(PinMark()) as other:
+        if not one.take():
+            pytest.skip("a node that runs on this machine has pinned its cores")
+        assert not other.take()
+    with closing(PinMark()) as third:
+        assert third.take()
+
+
+@contextmanager
+def closing(mark: PinMark) -> Iterator[PinMark]:
+    try:
+        yield mark
+    finally:
+        mark.release()
 
 
 @pytest.mark.parametrize(("raw", "cpus"), [("0-3,8", (0, 1, 2, 3, 8)), ("5", (5,)), ("3,1", (3, 1))])
