@@ -1,0 +1,1 @@
+"""bugbench: classic distributed bugs as small applications, each with its fixed twin, to judge the simulator by."""
