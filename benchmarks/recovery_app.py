@@ -1,4 +1,4 @@
-"""What `recovery.py` kills: a thousand isolates on core 1, a thousand askers on core 0, a port to connect to."""
+"""What `recovery.py` kills: a thousand isolates and a port on core 1; on core 0 a thousand askers and a watcher."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ from regrove import (
     Accepted,
     Application,
     Call,
+    CallAll,
     Child,
     Close,
     Closed,
     Context,
     Effect,
     Failed,
+    Gathered,
     Isolate,
     Listen,
     Listening,
@@ -25,7 +27,6 @@ from regrove import (
     Place,
     Replied,
     Reply,
-    Sent,
     Sleep,
     Supervisor,
     Write,
@@ -35,7 +36,6 @@ from regrove import (
 
 ISOLATES = 1_000
 THINK_S = 0.25  # between two calls of one asker: 4 000 calls a second in all
-RETRY_S = 0.002
 WATCH_S = 0.001
 
 
@@ -45,29 +45,13 @@ class Ask:
 
 
 @message
-class Next:
-    """It is the asker's turn, if it has not had another since."""
-
-    turn: int
-
-
-@message
-class Again:
-    """A new life of core 1 answers."""
-
-    pid: int
-
-
-@message
-class Answered:
-    """An asker had the first answer of the life `pid` of core 1."""
-
-    pid: int
+class Look:
+    """It is time to look whether a new life answers."""
 
 
 @message
 class Progress:
-    """How many askers have had an answer of that life; answered with the count and the time of the last, in ns."""
+    """How many isolates of the life `pid` of core 1 have answered, and the time of the last, in ns."""
 
     pid: int
 
@@ -78,77 +62,50 @@ class Answerer(Isolate):
 
 
 class Asker(Isolate):
-    """Asks, thinks, asks again; while its answerer is gone it waits for the watcher's word."""
+    """The load: asks, thinks, asks again, whatever came of it."""
 
     def __init__(self, number: int) -> None:
         self.to = Name(f"answerer-{number}", core=1)
-        self.answered = 0  # the life that has answered it
-        self.told = 0  # the life the watcher has seen
-        self.turn = 0
 
     def start(self, ctx: Context) -> Effect:
-        return self.later(ctx, THINK_S)
-
-    def later(self, ctx: Context, delay: float) -> Effect:
-        self.turn += 1
-        ctx.send_after(delay, Next(self.turn))
-        return RECEIVE
+        return Sleep(THINK_S)
 
     def handle(self, ctx: Context, message: object) -> Effect:
         match message:
-            case Next(turn) if turn == self.turn:
-                return Call(self.to, Ask(), timeout=5)
-            case Again(pid):
-                self.told = pid
-                self.turn += 1
-                return Call(self.to, Ask(), timeout=5)
-            case Replied(int(pid)):
-                if pid != self.answered and ctx.send(Name("counter", core=0), Answered(pid)) is Sent.OK:
-                    self.answered = pid
-                return self.later(ctx, THINK_S)
-            case Failed():
-                return self.later(ctx, RETRY_S if self.told != self.answered else THINK_S)
-        return RECEIVE
+            case Replied() | Failed():
+                return Sleep(THINK_S)
+        return Call(self.to, Ask(), timeout=5)
 
 
 class Watcher(Isolate):
-    """Asks the answerer that starts last every millisecond, and tells the askers of each new life."""
+    """Asks the answerer that starts last every millisecond, and all of them when a new life answers."""
 
     def __init__(self) -> None:
-        self.pid = 0
-
-    def start(self, ctx: Context) -> Effect:
-        return Sleep(WATCH_S)
-
-    def handle(self, ctx: Context, message: object) -> Effect:
-        match message:
-            case Replied(int(pid)) if pid != self.pid:
-                self.pid = pid
-                for number in range(ISOLATES):
-                    ctx.send(Name(f"asker-{number}", core=0), Again(pid))
-            case Replied() | Failed():
-                pass
-            case _:
-                return Call(Name(f"answerer-{ISOLATES - 1}", core=1), Ask(), timeout=5)
-        return Sleep(WATCH_S)
-
-
-class Counter(Isolate):
-    def __init__(self) -> None:
-        self.count = 0
+        self.names = [Name(f"answerer-{number}", core=1) for number in range(ISOLATES)]
+        self.pending: list[Name] = []
         self.pid = 0
         self.last = 0
 
+    def start(self, ctx: Context) -> Effect:
+        return self.later(ctx)
+
+    def later(self, ctx: Context) -> Effect:
+        ctx.send_after(WATCH_S, Look())
+        return RECEIVE
+
     def handle(self, ctx: Context, message: object) -> Effect:
         match message:
-            case Answered(pid):
-                if pid != self.pid:
-                    self.pid, self.count = pid, 0
-                self.count += 1
-                self.last = time.monotonic_ns()
+            case Look():
+                return Call(self.names[-1], Ask(), timeout=5)
             case Progress(pid):
-                return Reply([self.count if pid == self.pid else 0, self.last], RECEIVE)
-        return RECEIVE
+                return Reply([ISOLATES - len(self.pending) if pid == self.pid else 0, self.last], RECEIVE)
+            case Replied(int(pid)) if pid != self.pid:
+                self.pid, self.pending = pid, self.names
+            case Gathered(outcomes):
+                answered = [type(outcome) is Replied and outcome.value == self.pid for outcome in outcomes]
+                self.pending = [name for name, done in zip(self.pending, answered, strict=True) if not done]
+                self.last = time.monotonic_ns()
+        return CallAll([Call(name, Ask()) for name in self.pending]) if self.pending else self.later(ctx)
 
 
 class Greeter(Isolate):
@@ -174,8 +131,8 @@ class Greeter(Isolate):
 
 def tree(place: Place) -> Supervisor:
     if place.core == 0:
-        askers = [Child(f"asker-{n}", Asker, n, name=f"asker-{n}") for n in range(ISOLATES)]
-        return Supervisor("root", [Child("counter", Counter, name="counter"), *askers, Child("watcher", Watcher)])
+        askers = [Child(f"asker-{n}", Asker, n) for n in range(ISOLATES)]
+        return Supervisor("root", [*askers, Child("watcher", Watcher, name="watcher")])
     answerers = [Child(f"answerer-{n}", Answerer, name=f"answerer-{n}") for n in range(ISOLATES)]
     return Supervisor("root", [*answerers, Child("greeter", Greeter)])
 
