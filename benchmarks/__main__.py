@@ -6,6 +6,7 @@ python -m benchmarks [--quick] [--rounds N]
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 import tempfile
@@ -161,6 +162,8 @@ def main() -> None:
     rounds = options.rounds if options.rounds is not None else 3 if options.quick else 7
     if rounds < 1:
         parser.error(f"--rounds is at least 1, got {rounds}")
+    # Installed packages have their bytecode; without this a checkout would compile itself at each start.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     found = libraries()
     with tempfile.TemporaryDirectory(prefix="regrove-bench-") as folder:
         erlang = Erlang(Path(folder)) if Erlang.found() else None

@@ -16,13 +16,11 @@ import weakref
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Final
+from typing import IO, TYPE_CHECKING, Any, Final
 
-from regrove.node.client.cluster import Cluster, connect
 from regrove.node.client.errors import NodeDidNotStart
 from regrove.node.client.naming import reference_of
 from regrove.node.client.scratch import Scratch
-from regrove.node.client.supervising import SupervisorClient
 from regrove.node.core.address import Address, Name
 from regrove.node.core.errors import Misuse, RegroveError
 from regrove.node.core.mailbox import Sent
@@ -30,6 +28,10 @@ from regrove.node.process.configuration import NodeConfig, resolve
 from regrove.node.process.control import ControlClient
 from regrove.node.process.guard import refuse_inside_handler
 from regrove.node.process.launch import Launched, NodeFailed, launch
+
+if TYPE_CHECKING:
+    from regrove.node.client.cluster import Cluster
+    from regrove.node.client.supervising import SupervisorClient
 
 START_TIMEOUT: Final = 60.0  # seconds until every tree is up: fresh Python processes import the application
 LOG_TAIL: Final = 4_000  # characters of the node's log that an error shows
@@ -81,10 +83,17 @@ def _launch(config: NodeConfig, folder: Path, timeout: float, log: IO[Any] | int
     with open(folder / "log", "wb") as own:
         target = own if log is None else log
         try:
-            return launch(config, timeout=timeout, stdout=target, stderr=target)
+            return launch(config, timeout=timeout, stdout=target, stderr=target, meanwhile=_load_cluster)
         except NodeFailed as problem:
             output = _tail(folder)
             raise NodeDidNotStart(str(problem), "" if str(problem) in output else output) from None
+
+
+def _load_cluster() -> Callable[[Path], Cluster]:
+    """Import what a node is called with: not needed before there is one, so it is done while that starts."""
+    from regrove.node.client.cluster import connect
+
+    return connect
 
 
 def _import_path() -> tuple[str, ...]:
@@ -131,7 +140,7 @@ class StartedNode:
             if self._code is not None:
                 raise Misuse(f"node {self.name} has been stopped: use it inside its `with regrove.start(...)` block")
             if self._cluster is None:
-                self._cluster = connect(self._launched.folder.control)
+                self._cluster = _load_cluster()(self._launched.folder.control)
             return self._cluster
 
     def call(self, target: Address | Name | str, request: object, timeout: float = 5.0) -> Any:

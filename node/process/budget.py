@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal, TypeAlias
 
 from regrove.node.core.errors import Misuse
 
 SECOND: Final = 1_000_000_000  # ns
 RETRY_FIRST: Final = 5 * SECOND
 RETRY_LAST: Final = 300 * SECOND
+Policy: TypeAlias = Literal["retry", "stay", "exit"]  # what becomes of a core over its budget
+
 _UNITS: Final = {"ms": SECOND // 1000, "s": SECOND, "m": 60 * SECOND, "h": 3600 * SECOND}
 _BUDGET: Final = re.compile(r"(\d{1,6})/(\d{1,9})(ms|s|m|h)")
 

@@ -25,8 +25,7 @@ from typing import Any, Final
 
 from regrove.node.core.errors import Misuse
 from regrove.node.process import folders, machine, values
-from regrove.node.process.budget import SECOND, RestartBudget
-from regrove.node.process.core_slot import Policy
+from regrove.node.process.budget import SECOND, Policy, RestartBudget
 
 STALL_KILL: Final = 5.0  # seconds without progress until a core is replaced
 START_KILL: Final = 60.0  # seconds from spawn to up

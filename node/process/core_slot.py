@@ -6,11 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
 
-from regrove.node.process.budget import SECOND, RestartBudget
+from regrove.node.process.budget import SECOND, Policy, RestartBudget
 from regrove.node.process.manager_events import CoreEnded
 
 START_LIMIT: Final = 60 * SECOND  # from spawn to up: the import of the application is part of it
-Policy: TypeAlias = Literal["retry", "stay", "exit"]
 
 CoreState: TypeAlias = Literal["spawning", "waiting", "starting", "up", "quarantined", "stopping", "ended"]
 NodeState: TypeAlias = Literal["starting", "up", "degraded", "draining", "drained", "stopping", "stopped"]

@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final
@@ -64,8 +65,11 @@ def launch(
     timeout: float = 60.0,
     stderr: int | IO[Any] | None = None,
     stdout: int | IO[Any] | None = None,
+    meanwhile: Callable[[], object] | None = None,
 ) -> Launched:
     """Start a node and wait until its trees are up; `stderr` gets its log (None: ours).
+
+    `meanwhile` is called while it starts: for what would keep the two from starting at the same time.
 
     Raises NodeFailed, and NodeAlreadyRunning in a process that runs a core or a manager itself (an application whose
     module starts a node when it is imported).
@@ -82,7 +86,7 @@ def launch(
                 stderr=stderr,
                 process_group=0,
             )
-        return _await_ready(config, process, here, timeout)
+        return _await_ready(config, process, here, timeout, meanwhile)
     except BaseException:
         here.close()
         raise
@@ -93,12 +97,20 @@ def manager_command(boot: int) -> list[str]:
     return [sys.executable, "-P", "-m", MANAGER_MODULE, str(boot)]
 
 
-def _await_ready(config: NodeConfig, process: subprocess.Popen[bytes], here: socket.socket, timeout: float) -> Launched:
+def _await_ready(
+    config: NodeConfig,
+    process: subprocess.Popen[bytes],
+    here: socket.socket,
+    timeout: float,
+    meanwhile: Callable[[], object] | None,
+) -> Launched:
     deadline = time.monotonic() + timeout
     try:
         plain = config.plain() | {"import_path": config.import_path or (os.getcwd(),)}
         here.settimeout(timeout)
         here.sendall(pack(plain))
+        if meanwhile is not None:
+            meanwhile()
         answer = _answer(here, deadline)
     except TimeoutError:
         _end(process)

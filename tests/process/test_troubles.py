@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from regrove.node.process.budget import SECOND, RestartBudget
-from regrove.node.process.core_slot import ManagerSettings, Policy
+from regrove.node.process.budget import SECOND, Policy, RestartBudget
+from regrove.node.process.core_slot import ManagerSettings
 from regrove.node.process.manager_events import (
     Action,
     Begin,
