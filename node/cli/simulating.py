@@ -44,6 +44,7 @@ def world_options(command: F) -> F:
                 "--profile", type=click.Choice(["faithful", "hostile"]), default="faithful", show_default=True
             ),
             click.option("--span", default="30s", show_default=True, help="Virtual time of a run without --check."),
+            click.option("--search", type=click.Choice(["random", "swarm", "pct", "portfolio"]), default=None),
             click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="As for `regrove start`."),
             click.option("--shrink", "shrink_s", type=float, default=20.0, show_default=True, metavar="SECONDS"),
         )
@@ -57,6 +58,7 @@ def _search(app: str, **given: Any) -> Search:
 
     given["settings"] = tuple(sorted(settings_from(given["settings"]).items()))
     given["faults"] = given["faults"] or USUAL
+    given["search"] = given["search"] or ""
     search = Search(app, **given)
     search.world(0, kinds_of(search.faults))  # whatever is wrong with it is said now, once
     search.scenario()
@@ -233,9 +235,14 @@ def write_trace(search: str, seed: str, path: str) -> None:
     """Run one seed and write its trace; called by `diff` in a process of its own."""
     from regrove.node.simulation.exploring import Search, kinds_of
     from regrove.node.simulation.failing import run_once
+    from regrove.node.simulation.searching import faults_under
 
     given = json.loads(search)
     known = Search(**{**given, "settings": tuple(map(tuple, given["settings"]))})
-    world, _ = run_once(lambda given: known.world(int(seed), given), known.scenario(), kinds_of(known.faults))
+    world, _ = run_once(
+        lambda given: known.world(int(seed), given),
+        known.scenario(),
+        faults_under(known.search, int(seed), kinds_of(known.faults)),
+    )
     with Path(path).open("w") as out:
         world.trace.write(out)

@@ -14,6 +14,7 @@ from regrove.node.core.errors import Misuse
 from regrove.node.simulation.cases import Case
 from regrove.node.simulation.failing import Failing, judge
 from regrove.node.simulation.faults import Faults
+from regrove.node.simulation.searching import checked, faults_under
 from regrove.node.simulation.simulation import Simulation
 
 ITEMS: Final = 20  # pytest items of one campaign at most, so that workers share it
@@ -35,6 +36,7 @@ class Campaign:
     profile: str
     settings: Mapping[str, str] = field(default_factory=dict)
     core_restarts: str = "3/30s"
+    search: str = ""
 
     def ranges(self, only: int | None = None) -> list[range]:
         """Divide the seeds into ranges; `only` is the one seed of `--sim-seed`."""
@@ -59,15 +61,19 @@ def simulate(
     profile: str = "faithful",
     settings: Mapping[str, str] | None = None,
     core_restarts: str = "3/30s",
+    search: str = "",
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Run a test function `test(sim, ...)` for each of `seeds` seeds from 0; other arguments are pytest fixtures.
+
+    `search` says how the faults of each seed are chosen: `random` (all kinds), `swarm` (a random subset), `pct` (as
+    given, and receivers in a drawn order of priority) or `portfolio` (each seed one of them in turn).
 
     A failing seed ends its item with the story of that seed. A campaign of 25 seeds or more in which an enabled kind of
     fault never fired, or a `sometimes` never held, fails the whole pytest run, saying which.
     """
     if type(seeds) is not int or seeds < 1:
         raise Misuse(f"simulate(seeds={seeds!r}): seeds is an int of at least 1")
-    campaign = Campaign(app, nodes, cores, seeds, faults, profile, dict(settings or {}), core_restarts)
+    campaign = Campaign(app, nodes, cores, seeds, faults, profile, dict(settings or {}), core_restarts, checked(search))
 
     def decorate(test: Callable[..., None]) -> Callable[..., None]:
         parameters = list(inspect.signature(test).parameters.values())
@@ -100,13 +106,12 @@ def run_part(
     fired: dict[str, int] = {}
     held: dict[str, bool] = {}
     seeds = [part.seed] if isinstance(part, Case) else part
-    faults = part.plan if isinstance(part, Case) else campaign.faults
     for seed in seeds:
         case = Case(name, seed, (), campaign.profile, campaign.nodes, campaign.cores)
         sim = judge(
             lambda given, seed=seed: campaign.simulation(seed, given),  # type: ignore[misc]  # mypy knows no defaults here
             lambda sim: test(sim, **arguments),
-            faults,
+            part.plan if isinstance(part, Case) else faults_under(campaign.search, seed, campaign.faults),
             case,
             how,
             lambda path: f"pytest '{name}' --sim-replay {path}",

@@ -22,7 +22,10 @@ FOLDER: Final = ".regrove/cases"
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One failing case. `test` is `file.py::function`, or `module:app` of `regrove sim`; `violated` is for people."""
+    """One failing case. `test` is `file.py::function`, or `module:app` of `regrove sim`; `violated` is for people.
+
+    `settings` and `span` are those of `regrove sim`; a test under pytest has its own.
+    """
 
     test: str
     seed: int
@@ -32,6 +35,8 @@ class Case:
     cores: int = 1
     violated: str = ""
     digest: str = ""
+    settings: tuple[tuple[str, str], ...] = ()
+    span: str = ""
 
     @property
     def function(self) -> str:
@@ -55,6 +60,8 @@ class Case:
             "profile": self.profile,
             "nodes": self.nodes,
             "cores": self.cores,
+            **({"settings": dict(self.settings)} if self.settings else {}),
+            **({"span": self.span} if self.span else {}),
             "violated": self.violated,
             "plan": [str(entry) for entry in self.plan],
             "digest": self.digest,
@@ -87,6 +94,8 @@ def read_case(path: str | Path) -> Case:
             cores=rows["cores"],
             violated=str(rows.get("violated", "")),
             digest=str(rows.get("digest", "")),
+            settings=tuple((str(key), str(value)) for key, value in rows.get("settings", {}).items()),
+            span=str(rows.get("span", "")),
         )
     except OSError as error:
         raise Misuse(f"{path} cannot be read: {error.strerror}") from None

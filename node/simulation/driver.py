@@ -74,7 +74,7 @@ class Life:
         self.links = self._make_links()
         self.edge = SimulatedEdge(
             node.name, place.index, world.clock, world.draws, world.tcp, node.disk, world.application.bounds,
-            world.resolve_host, self.wake, world.roots,
+            world.resolve_host, self._wake_late, world.roots,
         )  # fmt: skip
         self.edge.offloads.ailing = place
         settings = CoreSettings(
@@ -126,6 +126,15 @@ class Life:
             self.woken = True
             now = self.world.clock.now
             self.world.clock.at(now, self.place.rank.at(now), self._woken)
+
+    def _wake_late(self) -> None:
+        lateness = self.place.lateness
+        if not lateness:
+            self.wake()
+            return
+        clock = self.world.clock
+        time = clock.now + lateness
+        clock.at(time, self.place.rank.at(time), lambda _: self.wake())
 
     def frame_came(self, half: Half, frame: object, cause: int) -> bool:
         """Take a frame at once, when the core would do nothing else at this instant; False leaves it to `wake`."""
@@ -272,7 +281,7 @@ class Life:
     def tell(self, item: ControlInput) -> None:
         """A control input has come through the manager's pipe."""
         self.control.append(item)
-        self.wake()
+        self._wake_late()
 
     def go(self, peers: tuple[Home, ...]) -> None:
         """Start the tree once the links to `peers` are up."""
@@ -337,6 +346,7 @@ class SimulatedCore:
         self.ended: list[dict[str, int]] = []  # the counts of earlier lives
         self.pauses = 0
         self.slowness = 1
+        self.lateness = 0  # ns by which its timers, outcomes and orders come late
         self.wall_offset = 0  # ns by which its wall clock was set
         self.skew: Skew | None = None
         self.failing_starts = 0
@@ -372,7 +382,7 @@ class SimulatedCore:
 
     def real(self, local: int) -> int:
         """When its monotonic clock shows `local`."""
-        return local if self.skew is None else self.skew.real(local)
+        return (local if self.skew is None else self.skew.real(local)) + self.lateness
 
     def drift_by(self, ppm: int) -> None:
         """Let its clocks run so many millionths faster than they do."""

@@ -23,6 +23,7 @@ from regrove.node.simulation import faults as f
 from regrove.node.simulation.cases import FOLDER, Case
 from regrove.node.simulation.failing import ENDS, FIRED, Failing, judge
 from regrove.node.simulation.faults import Faults, Kind
+from regrove.node.simulation.searching import faults_under
 from regrove.node.simulation.simulation import Simulation
 
 CHUNK: Final = 4  # seeds that a worker takes at once
@@ -82,6 +83,7 @@ class Search:
     profile: str = "faithful"
     span: str = "30s"
     settings: tuple[tuple[str, str], ...] = ()
+    search: str = ""
     shrink_s: float = 20.0
     folder: str = FOLDER
 
@@ -93,7 +95,8 @@ class Search:
     @property
     def state(self) -> Path:
         """Where it is kept which seed comes next."""
-        text = repr((self.app, self.check, self.nodes, self.cores, self.faults, self.profile, self.span, self.settings))
+        what = (self.app, self.check, self.nodes, self.cores, self.faults, self.profile, self.span, self.settings)
+        text = repr((*what, self.search) if self.search else what)
         return STATE / f"{hashlib.blake2b(text.encode(), digest_size=6).hexdigest()}.json"
 
     def next_seed(self) -> int:
@@ -135,7 +138,10 @@ class Search:
 
     def run(self, seed: int, faults: Faults, shrink_s: float | None = None) -> Simulation:
         """Run one seed; a failure is shrunk, kept as a case and raised with its story."""
-        case = Case(self.test, seed, (), self.profile, self.nodes, self.cores)
+        case = Case(
+            self.test, seed, (), self.profile, self.nodes, self.cores, settings=self.settings,
+            span="" if self.check else self.span,
+        )  # fmt: skip
         how = Failing(self.shrink_s if shrink_s is None else shrink_s, Path(self.folder))
         return judge(
             lambda given: self.world(seed, given),
@@ -179,7 +185,7 @@ def explore(search: Search, seeds: range) -> Found:
     for seed in seeds:
         found.seeds += 1
         try:
-            sim = search.run(seed, faults)
+            sim = search.run(seed, faults_under(search.search, seed, faults))
         except ENDS:
             raise
         except BaseException as error:
@@ -222,4 +228,7 @@ def search_of(case: Case, **changes: Any) -> Search:
     app, _, check = case.test.partition(" ")
     if "::" in case.test or ":" not in app:
         raise Misuse(f"this case belongs to a pytest test: run pytest '{case.test}' --sim-replay FILE")
-    return Search(app, check, case.nodes, case.cores, profile=case.profile, **changes)
+    given: dict[str, Any] = {"profile": case.profile, "settings": case.settings, **changes}
+    if case.span:
+        given["span"] = case.span
+    return Search(app, check, case.nodes, case.cores, **given)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -98,10 +98,8 @@ def judge(
     if shrunk.reproduced:
         sim, again = run_once(make, test, shrunk.plan)
         error = again or error
-    kept = Case(
-        case.test, sim.seed, shrunk.plan, sim.profile, case.nodes, case.cores, str(error).partition("\n")[0],
-        sim.trace.digest,
-    ).write(how.folder)  # fmt: skip
+    violated = str(error).partition("\n")[0]
+    kept = replace(case, plan=shrunk.plan, violated=violated, digest=sim.trace.digest).write(how.folder)
     sim.command = command(kept)
     error.add_note(story(sim, error, shrunk))
     setattr(error, FIRED, fired)

@@ -30,6 +30,7 @@ from regrove.node.simulation.plan import (
     FRAME_LIMIT,
     IN_FLIGHT,
     KINDS,
+    LATE,
     LOSS,
     MEMORY,
     OFFLOAD_FAILS,
@@ -57,6 +58,7 @@ from regrove.node.simulation.plan import (
     read_plan,
     refuse_hostile,
 )
+from regrove.node.simulation.priorities import Priorities, pct
 from regrove.node.simulation.seeds import NEVER, Draws, Ratio, between, holds, slice_of
 
 __all__ = [
@@ -76,6 +78,7 @@ __all__ = [
     "FRAME_LIMIT",
     "IN_FLIGHT",
     "KINDS",
+    "LATE",
     "LOSS",
     "MEMORY",
     "OFFLOAD_FAILS",
@@ -102,6 +105,7 @@ __all__ = [
     "Layout",
     "Noise",
     "Plan",
+    "Priorities",
     "Swarm",
     "buggify",
     "clock_step",
@@ -119,6 +123,7 @@ __all__ = [
     "offload",
     "once",
     "pause",
+    "pct",
     "plan_of",
     "read",
     "read_plan",
@@ -163,6 +168,10 @@ class Kind:
             elif (fault := self._one(first + number, second, layout, draws)) is not None:
                 drawn.append(fault)
         return drawn
+
+    def opening(self, second: int, layout: Layout, draws: Draws) -> list[Fault]:
+        """Draw the first second of a run: no other than the rest."""
+        return self.draw(second, layout, draws)
 
     def _swizzle(self, ordinal: int, second: int, layout: Layout, draws: Draws) -> list[Fault]:
         """Cut a random subset of nodes off one after the other, and heal them in another order."""
@@ -217,7 +226,7 @@ def _scaled(kind: Kind, draw: int) -> Kind:
     return replace(kind, often=often, noise=noise)
 
 
-Faults: TypeAlias = "Kind | Swarm | Fault | Noise | Sequence[Faults] | None"
+Faults: TypeAlias = "Kind | Swarm | Priorities | Fault | Noise | Sequence[Faults] | None"
 
 
 # --- what testers write ---
@@ -443,10 +452,10 @@ def _place(on: str) -> str:
 def plan_of(faults: Faults, layout: Layout, draws: Draws, profile: str = "faithful") -> Plan:
     """Read what a tester gave as `faults=`. Raises Misuse for anything else, and for what the profile forbids."""
     plan = Plan(layout, draws)
-    flat = list(_flat(faults))
-    offered = [kind for item in flat for kind in (item.kinds if isinstance(item, Swarm) else (item,))]
+    parts = list(flat(faults))
+    offered = [kind for item in parts for kind in (item.kinds if isinstance(item, Swarm) else (item,))]
     refuse_hostile(offered, profile)
-    for item in flat:
+    for item in parts:
         match item:
             case Fault():
                 plan.arm(item)
@@ -455,20 +464,21 @@ def plan_of(faults: Faults, layout: Layout, draws: Draws, profile: str = "faithf
             case Swarm():
                 for kind in item.choose(draws):
                     plan.enable(kind)
-            case Kind():
+            case Kind() | Priorities():
                 plan.enable(item)
-    if plan.kinds and BUGGIFY not in plan.noise:
+    if any(isinstance(kind, Kind) for kind in plan.kinds) and BUGGIFY not in plan.noise:
         plan.noise[BUGGIFY] = Noise(BUGGIFY, POINT_STRIKES)
     return plan
 
 
-def _flat(faults: Faults) -> Iterator[Fault | Noise | Kind | Swarm]:
+def flat(faults: Faults) -> Iterator[Fault | Noise | Kind | Swarm | Priorities]:
+    """Give the single parts of what was written as `faults=`."""
     if faults is None:
         return
-    if isinstance(faults, Fault | Noise | Kind | Swarm):
+    if isinstance(faults, Fault | Noise | Kind | Swarm | Priorities):
         yield faults
     elif isinstance(faults, Sequence) and not isinstance(faults, str):
         for item in faults:
-            yield from _flat(item)
+            yield from flat(item)
     else:
         raise Misuse(f"faults= takes kinds such as faults.cut(), faults.swarm(...) or faults.once(...), got {faults!r}")

@@ -40,6 +40,7 @@ OUTSIDE: Final = Distribution(
     (1, 3 * MILLISECOND, 25 * MILLISECOND),
 )  # tcp between machines
 DIAL_AGAIN: Final = 200 * MILLISECOND  # a connect that meets a cut is tried again, as tcp repeats its SYN
+ANYWHERE: Final = ""  # in place of a source: whatever comes to a core
 HEARS_LATE: Final = 20 * MILLISECOND  # the most by which the dialled end hears later that its peer is gone
 
 
@@ -272,7 +273,10 @@ class Network:
 
     def _standing(self, table: dict[tuple[str, str], list[int]], way: Way) -> list[int]:
         near, far = way.source.owner, way.target.owner
-        return [*table.get((near.node, far.node), ()), *table.get((near.core, far.core), ())]
+        return [
+            *table.get((near.node, far.node), ()), *table.get((near.core, far.core), ()),
+            *table.get((ANYWHERE, far.core), ()),
+        ]  # fmt: skip
 
     def full(self, way: Way) -> bool:
         """Whether a capped link takes no more now; its sender then hears when it does."""

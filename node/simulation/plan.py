@@ -17,12 +17,14 @@ from regrove.node.simulation.seeds import NEVER, SLICE_BITS, Draws, Ratio, slice
 
 if TYPE_CHECKING:
     from regrove.node.simulation.faults import Kind
+    from regrove.node.simulation.priorities import Priorities
 
 CUT: Final = "cut"
 SWIZZLE: Final = "swizzle"
 LOSS: Final = "loss"
 RESET: Final = "reset"
 DELAY: Final = "delay"
+LATE: Final = "late"
 CLOG: Final = "clog"
 IN_FLIGHT: Final = "in-flight"
 FRAME_LIMIT: Final = "frame-limit"
@@ -70,6 +72,7 @@ SHAPES: Final[dict[str, Shape]] = {
     LOSS: Shape("link", noise=True),
     RESET: Shape("link"),
     DELAY: Shape("link", lasts=True, strength="ns"),
+    LATE: Shape("core", lasts=True, strength="ns"),
     CLOG: Shape("link", lasts=True, strength="bytes a second"),
     IN_FLIGHT: Shape("link", lasts=True, strength="frames"),
     FRAME_LIMIT: Shape("link", lasts=True, strength="bytes"),
@@ -236,7 +239,7 @@ class Plan:
 
     layout: Layout
     draws: Draws
-    kinds: tuple[Kind, ...] = ()
+    kinds: tuple[Kind | Priorities, ...] = ()
     entries: list[Fault] = field(default_factory=list)
     noise: dict[str, Noise] = field(default_factory=dict)
     struck: list[Fault] = field(default_factory=list)  # the first frames that the noise struck, each as an entry
@@ -254,7 +257,7 @@ class Plan:
             self.frames[fault.where] = fault
             self.loud = True
 
-    def enable(self, kind: Kind) -> None:
+    def enable(self, kind: Kind | Priorities) -> None:
         """Let a kind draw from the seed."""
         self.kinds += (kind,)
         self.count(kind.what)
@@ -271,12 +274,12 @@ class Plan:
             self.rows.sort(key=lambda row: row[1])
             self.loud = True
 
-    def second(self, second: int, now: int = 0) -> list[Fault]:
-        """Draw the faults of one virtual second from `now` on, in order of time."""
+    def second(self, second: int, now: int = 0, opening: bool = False) -> list[Fault]:
+        """Draw the faults of one virtual second, in order of time; from `now` on when it is the first."""
         if self.calm:
             return []
-        each = (kind.draw(second, self.layout, self.draws) for kind in self.kinds)
-        drawn = [fault for faults in each for fault in faults if fault.at >= now]
+        each = ((kind.opening if opening else kind.draw)(second, self.layout, self.draws) for kind in self.kinds)
+        drawn = [fault for faults in each for drew in faults if (fault := _from(drew, now)) is not None]
         drawn.sort(key=lambda fault: (fault.at, fault.what))
         for fault in drawn:
             self.arm(fault)
@@ -313,6 +316,14 @@ class Plan:
     def explicit(self, until: int) -> tuple[Fault | Noise, ...]:
         """Give all that this run had met at `until`, as a plan by hand: the same seed runs the same with it."""
         return (*self.noise.values(), *(fault for fault in self.entries if fault.at <= until))
+
+
+def _from(fault: Fault, now: int) -> Fault | None:
+    """What is left of a fault from `now` on: one that would have struck before never does, but lateness stands."""
+    if fault.at >= now:
+        return fault
+    left = fault.at + fault.lasts - now
+    return replace(fault, at=now, lasts=left) if fault.what == LATE and left > 0 else None
 
 
 def refuse_hostile(faults: Sequence[object], profile: str) -> None:

@@ -43,6 +43,7 @@ from regrove.node.simulation.history import History
 from regrove.node.simulation.holding import Held
 from regrove.node.simulation.node import SimulatedNode
 from regrove.node.simulation.outside import OutsideStream
+from regrove.node.simulation.searching import faults_under
 from regrove.node.simulation.shared import SharedState
 from regrove.node.simulation.story import story
 from regrove.node.simulation.trace import Trace
@@ -59,7 +60,8 @@ class Simulation:
     """See the module's text. Entering waits until every tree has started; leaving checks `always` once more.
 
     `faults` are drawn from `seed`, or given by hand; `profile` is `faithful` (what ZeroMQ can do) or `hostile` (single
-    messages are lost too); `settings` is what `--set` gives; `core_restarts` is the budget of level 2.
+    messages are lost too); `settings` is what `--set` gives; `core_restarts` is the budget of level 2; `search`
+    (`random`, `swarm`, `pct` or `portfolio`) says how the faults of the seed are chosen (`searching.py`).
     """
 
     def __init__(
@@ -72,8 +74,10 @@ class Simulation:
         profile: str = "faithful",
         settings: Mapping[str, str] | None = None,
         core_restarts: str = "3/30s",
+        search: str = "",
     ) -> None:
         self.seed = seed
+        faults = faults_under(search, seed, faults)
         self.profile = profile
         self.closed = False
         self.command = ""  # how to run this seed again, for the story

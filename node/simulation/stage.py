@@ -58,14 +58,14 @@ class Stage:
         """Let the kinds of the plan draw from now on, virtual second by virtual second."""
         if self.world.plan.kinds:
             self._second = self.world.clock.now // SECOND
-            self._draw(None)
+            self._draw(True)
 
-    def _draw(self, _: object) -> None:
+    def _draw(self, opening: bool) -> None:
         world = self.world
-        for fault in world.plan.second(self._second, world.clock.now):
+        for fault in world.plan.second(self._second, world.clock.now, opening):
             world.clock.at(fault.at, 0, self._strike, fault)
         self._second += 1
-        world.clock.at(self._second * SECOND, 0, self._draw)
+        world.clock.at(self._second * SECOND, 0, self._draw, False)
 
     def _strike(self, fault: Fault) -> None:
         world = self.world

@@ -9,6 +9,7 @@ from regrove.node.core.isolate import ENDED, Cell
 from regrove.node.process import manager_events as me
 from regrove.node.simulation import plan as p
 from regrove.node.simulation.driver import Life, SimulatedCore
+from regrove.node.simulation.network import ANYWHERE
 from regrove.node.simulation.node import SimulatedNode
 from regrove.node.simulation.plan import Fault
 
@@ -87,6 +88,24 @@ def squeeze(stage: Stage, fault: Fault) -> Done:
 
 
 # --- nodes and cores ---
+
+
+def late(stage: Stage, fault: Fault) -> Done:
+    """Let all inputs of a core come later: frames, and what would wake it by itself."""
+    network, core = stage.world.network, stage.core(fault.where)
+    table, key = network.limits[p.DELAY], (ANYWHERE, core.name)
+    table.setdefault(key, []).append(fault.strength)
+    core.lateness += fault.strength
+    before = network.squeezed
+
+    def heal() -> None:
+        stage.world.plan.count(fault.what).affected += network.squeezed - before
+        core.lateness -= fault.strength
+        table[key].remove(fault.strength)
+        if not table[key]:
+            del table[key]
+
+    return Done(0, heal)
 
 
 def pause(stage: Stage, fault: Fault) -> Done:
@@ -301,6 +320,7 @@ STRIKES: Final[dict[str, Callable[[Stage, Fault], Done]]] = {
     p.LOSS: lose,
     p.RESET: reset,
     p.DELAY: squeeze,
+    p.LATE: late,
     p.CLOG: squeeze,
     p.IN_FLIGHT: squeeze,
     p.FRAME_LIMIT: squeeze,

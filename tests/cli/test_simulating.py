@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import replace
 from pathlib import Path
 from zlib import crc32
 
 import pytest
 
 from regrove.node.cli import main
+from regrove.node.simulation.cases import read_case
 
 SHOP = """
 from regrove import RECEIVE, Application, Child, Isolate, Name, Supervisor, message
@@ -137,3 +140,35 @@ def test_a_case_of_a_pytest_test_is_left_to_pytest(tmp_path: Path, capsys: pytes
     path = Case("tests/test_bank.py::test_money", 3, ()).write(tmp_path)
     assert sim("replay", str(path)) != 0
     assert "pytest 'tests/test_bank.py::test_money' --sim-replay" in capsys.readouterr().err
+
+
+def test_a_case_keeps_what_set_and_span_gave(shop: str, capsys: pytest.CaptureFixture[str]) -> None:
+    from regrove.node.simulation.exploring import search_of
+
+    module = Path(f"{shop}.py")
+    module.write_text(
+        module.read_text().replace("def tree(place):\n", "def tree(place):\n    place.settings['needed']\n")
+    )
+    given = [f"{shop}:app", "--set", "needed=yes", "--workers", "1", "--shrink", "0", "--nodes", "2"]
+    assert sim("run", *given, "--check", f"{shop}:nothing_lost", "--faults", "crash", "--seeds", "4") == 1
+    case = read_case(sorted(Path(".regrove/cases").iterdir())[0])
+    assert search_of(case).settings == (("needed", "yes"),)
+    assert sim("replay", str(case.write(Path("again")))) == 1
+    assert "has changed since" not in capsys.readouterr().out
+    assert search_of(replace(case, test=f"{shop}:app", span="7s")).span == "7s"
+    kept = replace(case, test=f"{shop}:app", span="7s").write(Path("spans"))
+    assert read_case(kept).span == "7s"
+
+
+@pytest.mark.parametrize("search", ["pct", "portfolio"])
+def test_a_strategy_is_searched_with_and_its_seeds_are_counted_apart(
+    search: str, shop: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    quiet = [f"{shop}:app", "--nodes", "2", "--span", "2s", "--faults", "none", "--workers", "1"]
+    assert sim("run", *quiet, "--seeds", "3") == 0
+    assert sim("run", *quiet, "--seeds", "2", "--search", search, "--resume") == 0
+    told = capsys.readouterr().out
+    assert "3 seeds, 0 failed; fired: no faults" in told
+    assert re.search(r"2 seeds, 0 failed; fired: .*late \d+", told)
+    assert sorted(json.loads(path.read_text())["next"] for path in Path(".regrove/sim").iterdir()) == [2, 3]
+    assert sim("diff", f"{shop}:app", "--nodes", "2", "--span", "1s", "--search", search, "--seed", "1") == 0

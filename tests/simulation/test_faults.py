@@ -70,6 +70,7 @@ def test_a_swarm_varies_the_strength() -> None:
     ratios: dict[tuple[int, int], None] = {}
     for seed in range(60):
         for kind in plan_of(f.swarm(f.cut()), seed, seconds=0).kinds:
+            assert isinstance(kind, f.Kind)
             ratios[kind.often] = None
     assert len(ratios) == 4
 
