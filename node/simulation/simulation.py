@@ -455,14 +455,7 @@ class Simulation:
     def calm(self, keep: Literal["majority", "all"] | list[SimulatedNode] = "majority") -> list[SimulatedNode]:
         """End the faults of a drawn majority of nodes (or of all, or of those given) and draw no more; return them."""
         self._check()
-        if isinstance(keep, list):
-            kept = keep
-        elif keep in ("majority", "all"):
-            count = len(self.nodes) if keep == "all" else len(self.nodes) // 2 + 1
-            drawn = sorted(self.nodes, key=lambda node: self.world.draws.at(1, "calm", node.name))
-            kept = sorted(drawn[:count], key=lambda node: node.index)
-        else:
-            raise Misuse(f"calm(keep=...) takes 'majority', 'all' or a list of nodes, got {keep!r}")
+        kept = self.world.stage.chosen(keep)
         self.world.note("", "test-calm", " ".join(node.short for node in kept))
         self.world.stage.calm(kept)
         return kept

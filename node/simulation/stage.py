@@ -103,6 +103,17 @@ class Stage:
 
     # --- the calm ---
 
+    def chosen(self, keep: str | list[SimulatedNode]) -> list[SimulatedNode]:
+        """The nodes that a calm keeps: a drawn majority, all, or those given. Raises Misuse for anything else."""
+        if isinstance(keep, list):
+            return keep
+        if keep not in ("majority", "all"):
+            raise Misuse(f"calm(keep=...) takes 'majority', 'all' or a list of nodes, got {keep!r}")
+        nodes = self.world.nodes
+        count = len(nodes) if keep == "all" else len(nodes) // 2 + 1
+        drawn = sorted(nodes, key=lambda node: self.world.draws.at(1, "calm", node.name))
+        return sorted(drawn[:count], key=lambda node: node.index)
+
     def calm(self, kept: list[SimulatedNode]) -> None:
         """End all faults among the kept nodes, start those that are down, and draw no more."""
         self.world.plan.still()
