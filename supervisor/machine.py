@@ -52,7 +52,7 @@ from regrove.supervisor.reasons import Ignored, Reason, Shutdown, StartTimedOut,
 from regrove.supervisor.report import Context, Statistics, SupervisorReport
 from regrove.supervisor.requests import Stopping
 from regrove.supervisor.shutdown import is_expected, root_cause, start_failed
-from regrove.supervisor.slots import Row, Slot
+from regrove.supervisor.slots import Pending, Row, Slot
 from regrove.supervisor.spec import AnySpec, DynamicSupervisor, Supervisor, start_timeout_of
 from regrove.supervisor.strategy import restart_plan, shuts_down, verdict
 
@@ -165,8 +165,8 @@ class Machine:
         begun = self._crew.start.slot
         assert begun is not None
         self._slots.place(begun, address)
-        begun.state = "running"
-        begun.began_ns = self._crew.now_ns = now_ns
+        self._crew.now_ns = now_ns
+        begun.lives(now_ns)
         self._crew.start.pass_to(slot)
         return slot
 
@@ -267,10 +267,10 @@ class Machine:
 
     def _retry(self, token: int) -> None:
         slot = self._retries.pop(token, None)
-        if slot is None:
+        if slot is None or slot.retry is None:
             return
-        counted = slot.counted
-        slot.retry, slot.delayed, slot.counted = None, False, False
+        counted = slot.retry.counted
+        slot.retry = None
         if slot.state == "restarting":
             self._restart(slot, None, counted)
 
@@ -307,35 +307,35 @@ class Machine:
 
     def _delay(self, slot: Slot) -> float:
         """Tell the seconds a child that failed once more has to wait; 0 without a backoff."""
-        backoff = slot.spec.backoff
-        if backoff is None:
+        backoff, pace = slot.spec.backoff, slot.pace
+        if backoff is None or pace is None:
             return 0.0
-        if slot.began_ns and self._crew.now_ns - slot.began_ns >= backoff.reset_seconds * NANOSECONDS:
-            slot.failures = 0
-        slot.began_ns = 0  # a start that fails now has had no life
-        slot.failures += 1
-        return backoff.delay(slot.failures, self._draw())
+        if pace.began_ns and self._crew.now_ns - pace.began_ns >= backoff.reset_seconds * NANOSECONDS:
+            pace.failures = 0
+        pace.began_ns = 0  # a start that fails now has had no life
+        pace.failures += 1
+        return backoff.delay(pace.failures, self._draw())
 
     def _queue_retry(self, slot: Slot, delay: float, *, counted: bool = False, unplaced: bool = False) -> None:
         """An undelayed retry that is still on its way serves this attempt too: never two for one child."""
         slot.state = "restarting"
         self._drop_delayed(slot)
-        if slot.retry is not None and (unplaced or delay > 0):
-            del self._retries[slot.retry]  # it would come too soon, and is ignored when it does
+        delayed = unplaced or delay > 0
+        if slot.retry is not None and delayed:
+            del self._retries[slot.retry.token]  # it would come too soon, and is ignored when it does
             slot.retry = None
         if slot.retry is None:
-            slot.retry = self._crew.token()
-            self._retries[slot.retry] = slot
-            slot.counted = counted
-            slot.delayed = unplaced or delay > 0
-            self._crew.do(QueueRetry(slot.retry, delay, slot.key if unplaced else None))
+            token = self._crew.token()
+            slot.retry = Pending(token, delayed, counted)
+            self._retries[token] = slot
+            self._crew.do(QueueRetry(token, delay, slot.key if unplaced else None))
 
     def _drop_delayed(self, slot: Slot) -> None:
         """Take a retry back that waits for its time or its place: what it was for happens now, or never."""
-        if slot.retry is not None and slot.delayed:
-            del self._retries[slot.retry]
-            self._crew.do(DisarmLimit(slot.retry))
-            slot.retry, slot.delayed, slot.counted = None, False, False
+        if slot.retry is not None and slot.retry.delayed:
+            del self._retries[slot.retry.token]
+            self._crew.do(DisarmLimit(slot.retry.token))
+            slot.retry = None
 
     # Requests: each is answered once, unless the supervisor ends before.
 
@@ -418,8 +418,7 @@ class Machine:
         if slot.key in self._crew.stops or self._crew.start.killed:
             return  # its end is on the way and will be awaited
         self._crew.actions += self._crew.start.over()
-        slot.state = "running"
-        slot.began_ns = self._crew.now_ns
+        slot.lives(self._crew.now_ns)
         if self._crew.job is not None and isinstance(self._crew.job.purpose, AddChild | RestartOne):
             self._crew.do(Answer(self._crew.job.purpose.token, address))
         self._go_on()

@@ -25,45 +25,65 @@ class Row:
     last_reason: object | None
 
 
-class Slot:
-    """One child in all its lives. `address` is of the present life, or of the last one."""
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A Retry that is on its way.
 
-    __slots__ = (
-        "address",
-        "began_ns",
-        "counted",
-        "delayed",
-        "failures",
-        "key",
-        "last_reason",
-        "restarts",
-        "retry",
-        "spec",
-        "state",
-        "window",
-    )
+    `delayed`: it comes after a delay, or when the child's place is there, and can be taken back. `counted`: what it
+    does was counted when the child ended.
+    """
+
+    token: int
+    delayed: bool
+    counted: bool
+
+
+class Pace:
+    """What a child with a backoff or an intensity of its own is judged by."""
+
+    __slots__ = ("began_ns", "failures", "window")
+
+    def __init__(self, window: Intensity | None) -> None:
+        self.window = window
+        self.failures = 0  # in a row, for the backoff
+        self.began_ns = 0  # when the present life had started
+
+
+class Slot:
+    """One child in all its lives. `address` is of the present life, or of the last one; most need no `pace`."""
+
+    __slots__ = ("address", "key", "last_reason", "pace", "restarts", "retry", "spec", "state")
 
     def __init__(self, key: int, spec: AnySpec) -> None:
         self.key = key
         self.spec = spec
         self.state: SlotState = "stopped"
         self.address: object | None = None
-        self.retry: int | None = None  # the token of a Retry that is on its way
-        self.delayed = False  # that Retry comes after a delay, or when the child's place is there: it can be taken back
-        self.counted = False  # what that Retry does was counted when the child ended
+        self.retry: Pending | None = None
         self.restarts = 0
-        self.failures = 0  # in a row, for the backoff
-        self.began_ns = 0  # when the present life had started
         self.last_reason: object | None = None
         own = spec.own_intensity
-        self.window = (
-            None if own is None else Intensity(own, OWN_PERIOD if spec.own_period is None else spec.own_period)
-        )
+        self.pace: Pace | None = None
+        if own is not None:
+            self.pace = Pace(Intensity(own, OWN_PERIOD if spec.own_period is None else spec.own_period))
+        elif spec.backoff is not None:
+            self.pace = Pace(None)
 
     @property
     def alive(self) -> bool:
         """Whether it has a life: running, or in its `start`, or on its way out."""
         return self.state in ("running", "starting", "stopping")
+
+    @property
+    def window(self) -> Intensity | None:
+        """The intensity of its own."""
+        return None if self.pace is None else self.pace.window
+
+    def lives(self, now_ns: int) -> None:
+        """A life of it has started."""
+        self.state = "running"
+        if self.pace is not None:
+            self.pace.began_ns = now_ns
 
     @property
     def temporary(self) -> bool:
