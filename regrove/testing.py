@@ -26,6 +26,7 @@ from regrove.node.simulation.models import REFUSED, UNKNOWN, Counter, Model, Mut
 from regrove.node.simulation.outside import OutsideStream
 from regrove.node.simulation.playbook import START, Asked, Elapsed, Held, Playbook, Stopping
 from regrove.node.simulation.recording import Action, did
+from regrove.node.simulation.searching import exhaustive
 from regrove.node.simulation.seeds import Ratio
 from regrove.node.simulation.shared import SharedState
 from regrove.node.simulation.simulation import Simulation
@@ -72,6 +73,7 @@ __all__ = [
     "at_most_once",
     "did",
     "events",
+    "exhaustive",
     "faults",
     "first_difference",
     "linearizable",

@@ -44,7 +44,7 @@ def world_options(command: F) -> F:
                 "--profile", type=click.Choice(["faithful", "hostile"]), default="faithful", show_default=True
             ),
             click.option("--span", default="30s", show_default=True, help="Virtual time of a run without --check."),
-            click.option("--search", type=click.Choice(["random", "swarm", "pct", "portfolio"]), default=None),
+            click.option("--search", type=click.Choice(["random", "swarm", "pct", "exhaustive", "portfolio"])),
             click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="As for `regrove start`."),
             click.option("--shrink", "shrink_s", type=float, default=20.0, show_default=True, metavar="SECONDS"),
         )
@@ -136,6 +136,10 @@ def _seeds(text: str, after: int) -> range:
 def _tell(found: Found) -> int:
     fired = ", ".join(f"{what} {times}" for what, times in found.fired.items()) or "no faults"
     click.echo(f"{found.seeds} seeds, {len(found.failed)} failed; fired: {fired}")
+    if found.orders:
+        from regrove.node.simulation.orders import told
+
+        click.echo(f"orders: {told(found.orders)}")
     met = [name for name, held in found.held.items() if held]
     if met:
         click.echo(f"reached: {', '.join(met)}")

@@ -12,9 +12,10 @@ from typing import Any, Final
 from regrove.node.core.application import Application
 from regrove.node.core.errors import Misuse
 from regrove.node.simulation.cases import Case
-from regrove.node.simulation.failing import Failing, judge
+from regrove.node.simulation.failing import Failing
 from regrove.node.simulation.faults import Faults
-from regrove.node.simulation.searching import checked, faults_under
+from regrove.node.simulation.orders import add_up, judge_under
+from regrove.node.simulation.searching import Search, checked
 from regrove.node.simulation.simulation import Simulation
 
 ITEMS: Final = 20  # pytest items of one campaign at most, so that workers share it
@@ -36,7 +37,7 @@ class Campaign:
     profile: str
     settings: Mapping[str, str] = field(default_factory=dict)
     core_restarts: str = "3/30s"
-    search: str = ""
+    search: Search = ""
 
     def ranges(self, only: int | None = None) -> list[range]:
         """Divide the seeds into ranges; `only` is the one seed of `--sim-seed`."""
@@ -61,12 +62,13 @@ def simulate(
     profile: str = "faithful",
     settings: Mapping[str, str] | None = None,
     core_restarts: str = "3/30s",
-    search: str = "",
+    search: Search = "",
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Run a test function `test(sim, ...)` for each of `seeds` seeds from 0; other arguments are pytest fixtures.
 
     `search` says how the faults of each seed are chosen: `random` (all kinds), `swarm` (a random subset), `pct` (as
-    given, and receivers in a drawn order of priority) or `portfolio` (each seed one of them in turn).
+    given, and receivers in a drawn order of priority), `exhaustive` (every order of the inputs of cores, one after the
+    other) or `portfolio` (each seed one of them in turn); or what `pct()` and `exhaustive()` of `faults` give.
 
     A failing seed ends its item with the story of that seed. A campaign of 25 seeds or more in which an enabled kind of
     fault never fired, or a `sometimes` never held, fails the whole pytest run, saying which.
@@ -105,22 +107,25 @@ def run_part(
     name = _name_of(test)
     fired: dict[str, int] = {}
     held: dict[str, bool] = {}
+    orders: dict[str, int] = {}
     seeds = [part.seed] if isinstance(part, Case) else part
     for seed in seeds:
         case = Case(name, seed, (), campaign.profile, campaign.nodes, campaign.cores)
-        sim = judge(
+        sim, explored = judge_under(
+            "" if isinstance(part, Case) else campaign.search,
             lambda given, seed=seed: campaign.simulation(seed, given),  # type: ignore[misc]  # mypy knows no defaults here
             lambda sim: test(sim, **arguments),
-            part.plan if isinstance(part, Case) else faults_under(campaign.search, seed, campaign.faults),
+            part.plan if isinstance(part, Case) else campaign.faults,
             case,
             how,
             lambda path: f"pytest '{name}' --sim-replay {path}",
         )
+        add_up(orders, {} if explored is None else explored.counts)
         for what, count in sim.plan.counts.items():
             fired[what] = fired.get(what, 0) + count.fired
         for claim, condition in sim.world.held.items():
             held[claim] = held.get(claim, False) or condition
-    return {"seeds": 0 if isinstance(part, Case) else len(seeds), "fired": fired, "held": held}
+    return {"seeds": 0 if isinstance(part, Case) else len(seeds), "fired": fired, "held": held, "orders": orders}
 
 
 def _name_of(test: Callable[..., None]) -> str:

@@ -21,9 +21,9 @@ from regrove.node.core.errors import Misuse
 from regrove.node.process.loading import load_application
 from regrove.node.simulation import faults as f
 from regrove.node.simulation.cases import FOLDER, Case
-from regrove.node.simulation.failing import ENDS, FIRED, Failing, judge
+from regrove.node.simulation.failing import ENDS, FIRED, Failing
 from regrove.node.simulation.faults import Faults, Kind
-from regrove.node.simulation.searching import faults_under
+from regrove.node.simulation.orders import Explored, add_up, judge_under
 from regrove.node.simulation.simulation import Simulation
 
 CHUNK: Final = 4  # seeds that a worker takes at once
@@ -136,14 +136,17 @@ class Search:
         sim.calm(keep="all")
         sim.eventually("every node is ready again", lambda world: all(node.ready for node in world.nodes), "120s")
 
-    def run(self, seed: int, faults: Faults, shrink_s: float | None = None) -> Simulation:
-        """Run one seed; a failure is shrunk, kept as a case and raised with its story."""
+    def run(
+        self, seed: int, faults: Faults, shrink_s: float | None = None, search: str = ""
+    ) -> tuple[Simulation, Explored | None]:
+        """Run one seed under a strategy; a failure is shrunk, kept as a case and raised with its story."""
         case = Case(
             self.test, seed, (), self.profile, self.nodes, self.cores, settings=self.settings,
             span="" if self.check else self.span,
         )  # fmt: skip
         how = Failing(self.shrink_s if shrink_s is None else shrink_s, Path(self.folder))
-        return judge(
+        return judge_under(
+            search,
             lambda given: self.world(seed, given),
             self.scenario(),
             faults,
@@ -161,11 +164,13 @@ class Found:
     fired: dict[str, int] = field(default_factory=dict)
     held: dict[str, bool] = field(default_factory=dict)
     failed: list[tuple[int, str]] = field(default_factory=list)
+    orders: dict[str, int] = field(default_factory=dict)  # what searches over orders went through
 
     def add(self, other: Found) -> None:
         """Add what other seeds showed."""
         self.seeds += other.seeds
         self.failed += other.failed
+        add_up(self.orders, other.orders)
         for what, count in other.fired.items():
             self.fired[what] = self.fired.get(what, 0) + count
         for name, held in other.held.items():
@@ -185,14 +190,15 @@ def explore(search: Search, seeds: range) -> Found:
     for seed in seeds:
         found.seeds += 1
         try:
-            sim = search.run(seed, faults_under(search.search, seed, faults))
+            sim, explored = search.run(seed, faults, search=search.search)
         except ENDS:
             raise
         except BaseException as error:
             found.failed.append((seed, "\n".join([str(error), *getattr(error, "__notes__", ())])))
             found.add(Found(0, getattr(error, FIRED, {})))
             continue
-        found.add(Found(0, {what: count.fired for what, count in sim.plan.counts.items()}, dict(sim.world.held)))
+        fired = {what: count.fired for what, count in sim.plan.counts.items()}
+        found.add(Found(0, fired, dict(sim.world.held), orders={} if explored is None else explored.counts))
     return found
 
 

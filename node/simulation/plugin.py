@@ -124,10 +124,12 @@ class Judge:
                 self._add(report.nodeid.partition("[")[0], result)
 
     def _add(self, test: str, result: dict[str, Any]) -> None:
-        row = self._campaigns.setdefault(test, {"seeds": 0, "fired": {}, "held": {}})
+        row = self._campaigns.setdefault(test, {"seeds": 0, "fired": {}, "held": {}, "orders": {}})
         row["seeds"] += result["seeds"]
         for what, count in result["fired"].items():
             row["fired"][what] = row["fired"].get(what, 0) + count
+        for what, count in result["orders"].items():
+            row["orders"][what] = row["orders"].get(what, 0) + count
         for name, held in result["held"].items():
             row["held"][name] = row["held"].get(name, False) or held
 
@@ -154,6 +156,10 @@ class Judge:
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         """Tell what each campaign did."""
         for test, row in self._campaigns.items():
+            if row["orders"]:
+                from regrove.node.simulation.orders import told
+
+                terminalreporter.write_line(f"orders of {test}: {told(row['orders'])}")
             if row["seeds"] > 1:
                 fired = ", ".join(f"{what} {count}" for what, count in row["fired"].items()) or "no faults"
                 terminalreporter.write_line(f"simulated {test}: {row['seeds']} seeds; fired: {fired}")

@@ -43,7 +43,7 @@ from regrove.node.simulation.history import History
 from regrove.node.simulation.holding import Held
 from regrove.node.simulation.node import SimulatedNode
 from regrove.node.simulation.outside import OutsideStream
-from regrove.node.simulation.searching import faults_under
+from regrove.node.simulation.searching import Search, faults_under
 from regrove.node.simulation.shared import SharedState
 from regrove.node.simulation.story import story
 from regrove.node.simulation.trace import Trace
@@ -61,7 +61,7 @@ class Simulation:
 
     `faults` are drawn from `seed`, or given by hand; `profile` is `faithful` (what ZeroMQ can do) or `hostile` (single
     messages are lost too); `settings` is what `--set` gives; `core_restarts` is the budget of level 2; `search`
-    (`random`, `swarm`, `pct` or `portfolio`) says how the faults of the seed are chosen (`searching.py`).
+    says how the faults of the seed are chosen (`searching.py`); one world runs one order, the first of `exhaustive`.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Simulation:
         profile: str = "faithful",
         settings: Mapping[str, str] | None = None,
         core_restarts: str = "3/30s",
-        search: str = "",
+        search: Search = "",
     ) -> None:
         self.seed = seed
         faults = faults_under(search, seed, faults)

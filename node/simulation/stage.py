@@ -69,7 +69,7 @@ class Stage:
 
     def _strike(self, fault: Fault) -> None:
         world = self.world
-        if world.plan.calm and any(node in self._kept for node in self._nodes_of(fault)):
+        if world.plan.calm and any(node in self._kept for node in self.nodes_of(fault)):
             return
         affected = self.do(fault)
         if affected is None:
@@ -89,7 +89,7 @@ class Stage:
             return None
         if done.undo is not None:
             self._count = number = self._count + 1
-            self.running[number] = Running(fault, self._nodes_of(fault), done.undo)
+            self.running[number] = Running(fault, self.nodes_of(fault), done.undo)
             if fault.lasts:
                 self.world.clock.at(self.world.clock.now + fault.lasts, 0, self.undo, number)
         return done.affected
@@ -128,7 +128,8 @@ class Stage:
 
     # --- places ---
 
-    def _nodes_of(self, fault: Fault) -> tuple[str, ...]:
+    def nodes_of(self, fault: Fault) -> tuple[str, ...]:
+        """The short names of the nodes that a fault touches."""
         words = fault.where.partition(":")[0].replace("<>", ">").split(">")
         named = [word.partition("/")[0] for word in words]
         return tuple(node.short for node in self.world.nodes) if "*" in named else tuple(named)

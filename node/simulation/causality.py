@@ -1,0 +1,199 @@
+"""What one run shows of its orders: which inputs of cores touched the same thing, and which could have come otherwise.
+
+An input is a frame as it arrives at a core. What it touches is read from the trace: every callback goes back to the
+input that led to it on its core. Two inputs of one core can be exchanged when they touched a common isolate, or wrote
+to the same link, and the earlier one is not among the causes of the later. Inputs of different cores commute, and so
+do those of one core that touched nothing in common: exchanging them shows nothing new.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+from regrove.node.core.errors import Misuse
+from regrove.node.simulation.ends import Way
+from regrove.node.simulation.packets import Packet
+from regrove.node.simulation.trace import Event
+from regrove.transport.wire import BATCH
+
+if TYPE_CHECKING:
+    from regrove.node.simulation.simulation import Simulation
+
+Thing: TypeAlias = tuple[str, ...]  # an isolate by core, path and life, or a link by its ends
+
+
+class Input(NamedTuple):
+    """A frame as it arrived: its key in a plan, what it came on, when it was sent, where and when it arrived."""
+
+    key: str
+    channel: str
+    sent: int
+    core: str
+    arrived: int
+
+
+class Race(NamedTuple):
+    """An input that could have come after something else: by how much later, at which instant it was sent."""
+
+    key: str
+    sent: int
+    later: int
+
+
+class _Sent(int):
+    """The cause of a frame, as the network carries it, and which frame that is."""
+
+    key: str
+    channel: str
+    sent: int
+
+
+@dataclass(slots=True)
+class _Touch:
+    """One callback, or one write to a link: when, under which input (its event; 0: none), after which inputs."""
+
+    time: int
+    root: int
+    past: int = 0
+
+
+class _Written(NamedTuple):
+    """A frame that was given to a link: after which event, from which core to which, and its key."""
+
+    after: int
+    source: str
+    target: str
+    key: str
+
+
+@dataclass(slots=True)
+class Run:
+    """The inputs of one run by the event of their arrival, and what was written to links."""
+
+    first: int
+    inputs: dict[int, Input] = field(default_factory=dict)
+    written: list[_Written] = field(default_factory=list)
+
+
+def listen(sim: Simulation) -> Run:
+    """Note the inputs of a world from now on."""
+    world = sim.world
+    network, emit, carry = world.network, world.network.emit, world.network.carry
+    run = Run(world.trace.sequence)
+
+    def carried(way: Way, frame: Any, parent: int) -> None:
+        sent = _Sent(parent)
+        sent.key, sent.channel, sent.sent = f"{way.name}#{way.draws.ordinal + 1}", way.name, network.clock.now
+        if (frame.type if type(frame) is Packet else frame[3]) == BATCH:
+            run.written.append(_Written(world.trace.sequence, way.source.owner.core, way.target.owner.core, sent.key))
+        carry(way, frame, sent)
+
+    def arrived(way: Way, frame: Any, parent: int) -> int:
+        event = emit(way, frame, int(parent))
+        if isinstance(parent, _Sent):
+            core = way.target.owner.core
+            run.inputs[event] = Input(parent.key, parent.channel, parent.sent, core, network.clock.now)
+        return event
+
+    network.carry = carried  # type: ignore[method-assign]  # of this world alone: no other pays for it
+    network.emit = arrived
+    return run
+
+
+class _Pass:
+    """The last pass of a core that ran a callback: when, after which inputs, and under which."""
+
+    __slots__ = ("past", "roots", "time")
+
+    def __init__(self, time: int) -> None:
+        self.time = time
+        self.past = 0
+        self.roots: dict[int, None] = {}
+
+
+class Orders:
+    """The order of one run: `key` is the same for all runs in which every isolate saw the same in the same order."""
+
+    def __init__(self, sim: Simulation, run: Run) -> None:
+        if sim.trace.dropped > run.first:
+            raise Misuse(
+                f"this run has {sim.trace.sequence} events, of which the first are no longer kept: it is too long to "
+                "go through all its orders; take a smaller scope, or search='pct'"
+            )
+        self._run = run
+        self._touches: dict[Thing, list[_Touch]] = {}
+        self._past: dict[int, int] = {}  # by event: which inputs led to it, as bits
+        self._root: dict[int, int] = {}  # by event: the input of its core that it goes back to
+        self._bits = {event: 1 << number for number, event in enumerate(run.inputs)}
+        self._before: dict[str, int] = {}  # by frame: which inputs led to its sending
+        self._passes: dict[str, _Pass] = {}
+        views: dict[Thing, list[tuple[str, int]]] = {}
+        written = iter((*run.written, _Written(sim.trace.sequence + 1, "", "", "")))
+        write = next(written)
+        for event in sim.trace:
+            if event.sequence <= run.first:
+                continue
+            while write.after < event.sequence:
+                self._wrote(write)
+                write = next(written)
+            arrival = run.inputs.get(event.sequence)
+            if arrival is not None:
+                before = self._before.get(arrival.key, 0)
+                self._past[event.sequence] = before | self._bits[event.sequence]
+                self._root[event.sequence] = event.sequence
+            elif event.incarnation:
+                self._called(event, views)
+        self.key = blake2b(repr(sorted(views.items())).encode(), digest_size=16).hexdigest()
+
+    def _wrote(self, write: _Written) -> None:
+        last = self._passes.get(write.source)
+        if last is None:
+            return
+        self._before[write.key] = last.past
+        touches = self._touches.setdefault((write.source, write.target), [])
+        touches += [_Touch(last.time, root) for root in last.roots]
+
+    def _called(self, event: Event, views: dict[Thing, list[tuple[str, int]]]) -> None:
+        thing = (event.node, event.path, str(event.incarnation))
+        view = views.setdefault(thing, [])
+        view.append((event.kind, event.digest))
+        touches = self._touches.setdefault(thing, [])
+        root = self._root[event.sequence] = self._root.get(event.parent, 0)
+        past = self._past.get(event.parent, 0)
+        if touches:
+            past |= touches[-1].past
+        self._past[event.sequence] = past
+        touches.append(_Touch(event.time, root, past))
+        last = self._passes.get(event.node)
+        if last is None or last.time != event.time:
+            last = self._passes[event.node] = _Pass(event.time)
+        last.past |= past
+        last.roots[root] = None
+
+    def races(self, window: int) -> Iterator[Race]:
+        """Inputs that could have come after what followed them within `window` ns, the first ones first."""
+        found: dict[tuple[str, int], Race] = {}
+        for touches in self._touches.values():
+            for place in range(1, len(touches)):
+                for race in self._exchanges(touches, place, window):
+                    found[race.key, race.later] = race
+        return iter(sorted(found.values(), key=lambda race: (race.sent, race.key, race.later)))
+
+    def _exchanges(self, touches: list[_Touch], place: int, window: int) -> Iterator[Race]:
+        inputs, later = self._run.inputs, touches[place]
+        own = inputs.get(later.root)
+        causes = later.past if own is None else self._before.get(own.key, 0)
+        channels: dict[str, None] = {} if own is None else {own.channel: None}
+        for number in range(place - 1, -1, -1):
+            touch = touches[number]
+            if later.time - touch.time > window:
+                return
+            first = inputs.get(touch.root)
+            if first is None or touch.root == later.root or first.channel in channels:
+                continue
+            channels[first.channel] = None
+            if not causes & self._bits[touch.root]:
+                yield Race(first.key, first.sent, later.time - first.arrived + 1)
