@@ -84,6 +84,8 @@ def _run(connection: socket.socket, application: str, import_path: Sequence[str]
 
 def _prepare(application: str, import_path: Sequence[str]) -> str | None:
     """Import all that a core needs; returns why the application cannot be used, or None."""
+    import encodings.idna  # noqa: F401  # what resolves the host of the first socket a core opens
+
     import structlog  # noqa: F401  # the loggers of the cores
 
     from regrove.node.core.errors import Misuse
