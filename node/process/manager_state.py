@@ -393,9 +393,10 @@ class ManagerState:
     # -- the end ----------------------------------------------------------------------------------------------------
 
     def stop(self, event: StopAsked, now: int, out: list[Action]) -> None:
-        """Leave in order, or at once when asked again."""
+        """Leave in order, or at once; asked again for an orderly stop it goes on with the one under way."""
         if self.stopping:
-            self._stop_now(event.why, out)
+            if event.now:
+                self._stop_now(event.why, out)
             return
         self.stopping = True
         self._stop_why = event.why

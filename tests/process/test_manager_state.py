@@ -203,6 +203,13 @@ def test_a_second_stop_kills_what_is_left() -> None:
     assert of(state.decide(2, CoreEnded(1, 1, "killed by SIGKILL")), Finish)[0].code == 0
 
 
+def test_an_orderly_stop_that_is_asked_for_again_goes_on_as_it_was() -> None:
+    state = booted()
+    deadline = state.deadline() if state.decide(1, StopAsked("regrove stop")) else None
+    assert state.decide(2, StopAsked("the program that started it has ended")) == []
+    assert state.deadline() == deadline
+
+
 def test_a_stop_while_cores_boot_or_sit_in_quarantine_ends_too() -> None:
     state = manager(3, limit=0)
     state.decide(0, Begin())
