@@ -118,6 +118,8 @@ class Manager:
         self._commands = Commands(self)
         hello = {"node": config.name, "incarnation": incarnation, "pid": os.getpid()}
         self._control = ControlServer(poller, folder.control, hello, self._commands.take)
+        self._terminal = has_terminal()  # asked now: when SIGHUP says that it is gone, it is gone
+        self._told = False  # a signal has asked for the stop: the next one will not wait
         self._signals = Signals(poller, self._signal)
 
     @property
@@ -242,11 +244,14 @@ class Manager:
     def _signal(self, number: int) -> None:
         if number == signal.SIGCHLD:
             self._children.reap_strays()
-        elif number == signal.SIGHUP and not has_terminal():
-            self.reload()
+        elif number == signal.SIGHUP:
+            if self._terminal:
+                self.put(StopAsked("SIGHUP: its terminal is gone"))  # twice, often: of the kernel and of the shell
+            else:
+                self.reload()
         else:
-            name = signal.Signals(number).name
-            self.put(StopAsked(name, now=self.state.stopping))
+            again, self._told = self._told, True
+            self.put(StopAsked(signal.Signals(number).name, now=again))
 
     def reload(self) -> None:
         """SIGHUP without a terminal: the log level is read again from where it came."""

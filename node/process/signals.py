@@ -41,12 +41,12 @@ class Signals:
             data = os.read(self._reader, 4096)
         except BlockingIOError:
             return
-        for number in data:
+        for number in dict.fromkeys(data):  # timeout(1) signals its child and then its own group: one wish, sent twice
             self._on_signal(number)
 
 
 def has_terminal() -> bool:
-    """Tell whether this process has a controlling terminal: then SIGHUP says that it is gone."""
+    """Tell whether this process has a controlling terminal now; one that hangs up is taken away before SIGHUP comes."""
     try:
         os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC))
     except OSError:

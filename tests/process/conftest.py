@@ -24,9 +24,11 @@ from regrove.node.process.control import ControlClient
 DEADLINE = 30.0  # seconds; a verdict, not a measurement: what is waited for takes well under one
 
 START = """
-import json, sys
+import fcntl, json, sys, termios
 from regrove.node.process.configuration import ConfigError, resolve
 from regrove.node.process.manager_process import run
+if sys.stdin.isatty():
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 try:
     flags = json.loads(sys.argv[1])
     resolved = resolve(flags, file=flags.pop("config_file", None))
@@ -180,19 +182,19 @@ StartNode = Callable[..., RunningNode]
 
 @pytest.fixture
 def start_node(tmp_path: Path) -> Iterator[StartNode]:
-    """`start_node(name, app=None, code=APP, **flags)`: a node of this test's own folders, ended with the test."""
+    """`start_node(name, **flags)`: a node of this test's own folders, ended with the test; `terminal`: its own one."""
     nodes: list[RunningNode] = []
     (tmp_path / "demo.py").write_text(APP)
     environ = {key: value for key, value in os.environ.items() if not key.startswith("REGROVE_")}
     environ |= {"REGROVE_STATE_DIR": str(tmp_path / "state"), "REGROVE_RUNTIME_DIR": str(tmp_path / "run")}
 
-    def start(name: str = "one@localhost", **flags: Any) -> RunningNode:
+    def start(name: str = "one@localhost", terminal: int = subprocess.DEVNULL, **flags: Any) -> RunningNode:
         given = {"app": "demo:app", "name": name, "cores": 2, "log_format": "json", **flags}
         process = subprocess.Popen(
             [sys.executable, "-c", START, json.dumps(given)],
             cwd=tmp_path,
             env=environ,
-            stdin=subprocess.DEVNULL,
+            stdin=terminal,
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
