@@ -26,6 +26,7 @@ from regrove.transport.keys import Curve, KeyPair, zap_answer
 from regrove.transport.wire import WireLimits
 
 POLL_CAP: Final = 256  # frames taken from one socket before the others have their turn
+POLL_BYTES: Final = 256 * 1024  # the same in bytes: what a pass takes in, it also handles
 GARBAGE: Final = b""  # stands for a multipart message: no frame of ours
 ZAP_DOMAIN: Final = b"regrove"
 CLOSE_LINGER_MS: Final = 100  # so that a BYE written just before the close still leaves
@@ -139,11 +140,14 @@ class _Dealer(_Socket):
     def drain(self) -> bool:
         frames: list[bytes] = []
         more = True
-        while len(frames) < POLL_CAP:
+        size = 0
+        while len(frames) < POLL_CAP and size < POLL_BYTES:
             if not self.readable():
                 more = False
                 break
-            frames.append(self.part())
+            frame = self.part()
+            frames.append(frame)
+            size += len(frame)
         if frames:
             self.owner.handler.on_frames(self.session, frames)
         if not more and self.over and self.owner.gone(self.session):
@@ -194,7 +198,10 @@ class _Router(_Socket):
 
     def drain(self) -> bool:
         handler = self.owner.handler
+        size = 0
         for _ in range(POLL_CAP):
+            if size >= POLL_BYTES:
+                break
             if self.socket.closed:
                 return False
             if not self.readable():
@@ -208,7 +215,9 @@ class _Router(_Socket):
                 self.part()
                 self.owner.dropped += 1
             else:
-                handler.on_frames(session, (self.part(),))
+                frame = self.part()
+                size += len(frame)
+                handler.on_frames(session, (frame,))
         return True
 
     def _first(self, route: bytes) -> None:
@@ -368,7 +377,7 @@ class ZeromqTransport:
                 router.sessions[route] = 0
 
     def poll(self) -> bool:
-        """Hand over what has arrived, at most 256 frames a socket."""
+        """Hand over what has arrived, at most 256 frames or 256 KiB a socket."""
         subjects = self._touched
         self._touched = {}
         for fd, _ in self._epoll.poll(0):
