@@ -10,6 +10,7 @@ from regrove.transport.base import Peer, Transport
 from regrove.transport.credit import Window
 from regrove.transport.events import DialRefused, LinkUp, PeerSilent, Room
 from regrove.transport.handshake import (
+    PARTS,
     STAND_IN_PREFIX,
     Hello,
     Identity,
@@ -148,6 +149,7 @@ class Greeting(Lifecycle):
     def _accept_duplex(self, link: Link, session: Session, hello: Hello, now: int) -> None:
         """What goes to a client leaves on the session it dialled, under the credit its HELLO gives."""
         link.message_max, link.bulk = hello.message_max, hello.takes
+        link.parts = PARTS in hello.identity.features
         inline = min(self.settings.inline, hello.message_max)
         bulk = self._bulk_half(session.nonce, link, inline)
         link.out = Outgoing(session.nonce, Window(*hello.grant), self._encoder, inline, bulk)
@@ -185,7 +187,8 @@ class Greeting(Lifecycle):
             link.peer, theirs.role, theirs, welcome.info, dialled, session.rights, self.identity.skew(theirs)
         )
         link.message_max, link.bulk = welcome.message_max, welcome.takes
-        if not link.out.limit_message(min(self.settings.inline, welcome.message_max), welcome.takes):
+        link.parts = PARTS in theirs.features
+        if not link.out.limit_message(min(self.settings.inline, welcome.message_max), welcome.takes, link.parts):
             self._drop(session, f"{show(theirs.peer)} takes no message as large as one that waits for it", now)
             return
         self._went_up(link, session, event, welcome, now)

@@ -16,6 +16,7 @@ from typing import Any, Final
 from regrove.transport.base import Peer, Transport, TransportError
 from regrove.transport.events import LinkEvent, LinkLost, LinkUp, PeerSilent, Resolved
 from regrove.transport.handshake import (
+    PARTS,
     PIECES,
     SESSIONS_MAX,
     STAND_IN_PREFIX,
@@ -48,7 +49,7 @@ class Lifecycle:
         advertise: Mapping[str, str],
         key: str,
     ) -> None:
-        features = dict.fromkeys((*identity.features, PIECES))
+        features = dict.fromkeys((*identity.features, PIECES, PARTS))
         self.identity = replace(identity, features=tuple(features))
         self.settings = settings
         self.order: Order = OnePair()  # which items of a link must stay in order beside big ones
@@ -160,7 +161,9 @@ class Lifecycle:
         message_max, budget = (min(pair) for pair in zip(link.bulk, self.bulk, strict=True))
         if message_max <= inline or budget <= inline:
             return None
-        return Sending(nonce, min(message_max, budget), inline, budget, self.order, self._encoder)
+        half = Sending(nonce, min(message_max, budget), inline, budget, self.order, self._encoder)
+        half.parted = link.parts
+        return half
 
     @property
     def bulk(self) -> tuple[int, int]:

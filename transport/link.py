@@ -97,6 +97,7 @@ class Link:
         "lost",
         "message_max",
         "out",
+        "parts",
         "peer",
         "received",
         "received_refused",
@@ -125,6 +126,7 @@ class Link:
         self.peer = peer
         self.message_max = SEQUENCE_MAX  # what the peer takes, as its last WELCOME or HELLO said
         self.bulk = (SEQUENCE_MAX, SEQUENCE_MAX)  # what it takes in pieces: of one message, and at once
+        self.parts = False  # whether it takes places that say where the blobs are
         self.endpoint = endpoint  # "" for one that cannot be dialled: a client
         self.key = key
         self.role = role

@@ -1,8 +1,8 @@
 """Big messages: the two halves of a bulk session. Pure; the protocol is in docs/decisions/big-messages.md.
 
 A payload over the inline limit stays behind; its place in the sequence travels as an empty item with the length beside
-it (ORDERED), and its bytes follow as PIECEs on the bulk session. The receiver hands over later items of the same
-source to the same target only when it is whole; all others pass.
+it, or those of its parts (ORDERED), and its bytes follow as PIECEs on the bulk session. The receiver hands over later
+items of the same source to the same target only when it is whole; all others pass.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from regrove.transport.base import Peer
 from regrove.transport.credit import OVERHEAD_BYTES, CreditError
 from regrove.transport.events import Verdict
 from regrove.transport.pace import Pace
-from regrove.transport.wire import PIECE, SIGNAL, TRANSFERS_MAX, Encoder, Item, WireError
+from regrove.transport.parts import Gathering, Parts, Payload, parts_of
+from regrove.transport.wire import SIGNAL, TRANSFERS_MAX, Encoder, Item, WireError
 
-TOGETHER_BYTES: Final = 4096
 SIGNALS_HELD_MAX: Final = 32_768  # behind big messages of one session: the answers to so many calls
 SIGNALS_HELD_BYTES: Final = 128 * 1024 * 1024
 
@@ -51,20 +51,35 @@ class OnePair:
 class Transfer:
     """A big message that was posted and is not known to be handed over."""
 
-    __slots__ = ("begun", "notify", "offset", "payload", "sequence", "source", "user")
+    __slots__ = ("_inside", "_part", "begun", "length", "notify", "offset", "parts", "sequence", "source", "user")
 
-    def __init__(self, sequence: int, payload: bytes, source: int, user: bool, notify: object) -> None:
+    def __init__(self, sequence: int, payload: Payload, source: int, user: bool, notify: object) -> None:
         self.sequence = sequence
-        self.payload = payload
+        self.parts = parts_of(payload)
+        self.length = len(payload)
         self.source = source
         self.user = user
         self.notify = notify
         self.offset = 0  # bytes the transport took
         self.begun = False
+        self._part = 0  # where `offset` is: in this part, behind so many of its bytes
+        self._inside = 0
+
+    def next(self, most: int) -> memoryview:
+        """The bytes that follow, of one part."""
+        return memoryview(self.parts[self._part])[self._inside : self._inside + most]
+
+    def skip(self, size: int) -> None:
+        """So many of those were taken."""
+        self.offset += size
+        self._inside += size
+        if self._inside == len(self.parts[self._part]):
+            self._part += 1
+            self._inside = 0
 
 
 def _left_of(transfer: Transfer) -> int:
-    return len(transfer.payload) - transfer.offset
+    return transfer.length - transfer.offset
 
 
 class Left(NamedTuple):
@@ -97,6 +112,7 @@ class Sending:
         "nonce",
         "order",
         "pace",
+        "parted",
         "room_wanted",
         "taken",
         "transfers",
@@ -111,6 +127,7 @@ class Sending:
         self.budget = budget
         self.order = order
         self.pace = Pace(4 * piece_max, budget)
+        self.parted = False  # the peer takes the lengths of parts
         self.transfers: dict[int, Transfer] = {}  # by sequence, in order: not known to be handed over
         self.written = 0  # bytes of pieces the transport took, and those the peer has taken
         self.taken = 0
@@ -134,7 +151,7 @@ class Sending:
         self.budget = min(self.budget, budget)
         self.message_max = min(self.message_max, message_max, self.budget)
         self.pace.ceiling = max(self.pace.floor, self.budget)
-        return all(len(transfer.payload) <= self.message_max for transfer in self.transfers.values())
+        return all(transfer.length <= self.message_max for transfer in self.transfers.values())
 
     def limit_pieces(self, piece_max: int) -> None:
         """Hear what fits one frame of the peer."""
@@ -150,7 +167,11 @@ class Sending:
             return Verdict.LINK_FULL
         return Verdict.OK
 
-    def add(self, sequence: int, payload: bytes, source: int, user: bool, notify: object) -> None:
+    def lengths(self, payload: Payload) -> int | tuple[int, ...]:
+        """What its place says of the length of a payload."""
+        return tuple(map(len, payload.parts)) if self.parted and type(payload) is Parts else len(payload)
+
+    def add(self, sequence: int, payload: Payload, source: int, user: bool, notify: object) -> None:
         """Take one that was judged."""
         transfer = Transfer(sequence, payload, source, user, notify)
         self.transfers[sequence] = transfer
@@ -167,7 +188,7 @@ class Sending:
         """The next piece, of those whose places up to `places` were written; None when the window or all is used."""
         waiting, lines = self._waiting, self._lines
         while waiting and waiting[0].sequence <= places:
-            length = len(waiting[0].payload)
+            length = waiting[0].length
             if self._begun_size + length > self.budget and self._begun_size:
                 break
             self._begun_size += length
@@ -179,16 +200,15 @@ class Sending:
             self.pace.limited = True
             return None
         transfer = next(iter(lines)) if self._oldest else min(lines, key=_left_of)
-        data = memoryview(transfer.payload)[transfer.offset : transfer.offset + self._piece_max]
-        body = (transfer.offset, len(transfer.payload), data)
-        return transfer, self._encoder.frame(PIECE, self.nonce, transfer.sequence, body)
+        data = transfer.next(self._piece_max)
+        return transfer, self._encoder.piece(self.nonce, transfer.sequence, transfer.offset, transfer.length, data)
 
     def wrote(self, transfer: Transfer) -> int:
         """The transport took the piece; its size."""
-        size = min(self._piece_max, len(transfer.payload) - transfer.offset)
-        transfer.offset += size
+        size = len(transfer.next(self._piece_max))
+        transfer.skip(size)
         self.written += size
-        if transfer.offset == len(transfer.payload):
+        if transfer.offset == transfer.length:
             del self._lines[transfer]
         self._oldest = not self._oldest
         return size
@@ -220,15 +240,15 @@ class Sending:
             if transfer.sequence not in missing:
                 done.append(transfer)
         for transfer in done:
-            if transfer.offset < len(transfer.payload):
+            if transfer.offset < transfer.length:
                 raise WireError(f"big message {transfer.sequence} is said to be whole before it was sent")
             self._forget(transfer)
         return done
 
     def _forget(self, transfer: Transfer) -> None:
         del self.transfers[transfer.sequence]
-        self._size -= len(transfer.payload)
-        self._begun_size -= len(transfer.payload)
+        self._size -= transfer.length
+        self._begun_size -= transfer.length
         left = self._sources[transfer.source] - 1
         if left:
             self._sources[transfer.source] = left
@@ -259,33 +279,22 @@ class Sending:
 class Half:
     """A big message that is not handed over yet: its place, its pieces, or both have come."""
 
-    __slots__ = ("item", "length", "parts", "placed", "size")
+    __slots__ = ("gathering", "item", "length", "placed")
 
     def __init__(self, length: int) -> None:
         self.length = length
-        self.size = 0
-        self.parts: list[bytes] = []
+        self.gathering = Gathering(length)
         self.placed = False
         self.item: Item = ()
 
     @property
     def whole(self) -> bool:
         """Whether it can be handed over when its turn comes."""
-        return self.placed and self.size == self.length
-
-    def append(self, data: bytes) -> None:
-        """Keep a piece; tiny ones are put together at once, so that they take no more memory than they bring."""
-        parts = self.parts
-        if parts and len(parts[-1]) + len(data) <= TOGETHER_BYTES:
-            parts[-1] += data
-        else:
-            parts.append(data)
+        return self.placed and self.gathering.size == self.length
 
     def finished(self) -> Item:
         """The item as it was posted."""
-        payload = self.parts[0] if len(self.parts) == 1 else b"".join(self.parts)
-        self.parts = []
-        return (*self.item[:-1], payload)
+        return (*self.item[:-1], self.gathering.payload())
 
 
 class _Lane:
@@ -330,7 +339,7 @@ class Assembly:
                 raise WireError(f"pieces came for sequence {sequence}, which is no big message")
 
     def rows(
-        self, peer: Peer, first: int, rows: Iterable[tuple[int, int, Item]], order: Order
+        self, peer: Peer, first: int, rows: Iterable[tuple[int, int | tuple[int, ...], Item]], order: Order
     ) -> list[tuple[int, Item]]:
         """Take the rows of one ORDERED frame; what may be handed over now, as (sequence, item)."""
         ready: list[tuple[int, Item]] = []
@@ -361,7 +370,8 @@ class Assembly:
                 for _, item, _ in lane.entries:
                     yield key[1], item
 
-    def _place(self, sequence: int, length: int, item: Item) -> None:
+    def _place(self, sequence: int, said: int | tuple[int, ...], item: Item) -> None:
+        length = said if isinstance(said, int) else sum(said)
         self._check_length(sequence, length)
         half = self._halves.get(sequence)
         if half is None:
@@ -370,6 +380,8 @@ class Assembly:
         elif half.length != length:
             raise WireError(f"big message {sequence} has {half.length} bytes by its pieces, {length} by its place")
         self._early.pop(sequence, None)
+        if not isinstance(said, int):
+            half.gathering.divide(said)
         half.placed = True
         half.item = item
 
@@ -391,17 +403,17 @@ class Assembly:
             self._admit(sequence)
             half = self._halves[sequence] = Half(length)
             self._early[sequence] = None
-        if half.length != length or offset != half.size or offset + len(data) > length:
+        size = half.gathering.size
+        if half.length != length or offset != size or offset + len(data) > length:
             raise WireError(
                 f"a piece of {len(data)} bytes at {offset} of {length} came for big message {sequence}, "
-                f"of which {half.size} of {half.length} are there"
+                f"of which {size} of {half.length} are there"
             )
-        if not half.size:
+        if not size:
             self._begun_size += length
             if self._begun_size > self._budget:
                 raise CreditError(f"{self._begun_size} bytes of big messages came under a budget of {self._budget}")
-        half.append(data)
-        half.size += len(data)
+        half.gathering.add(data)
         self.size += len(data)
         ready: list[tuple[int, Item]] = []
         if half.whole:

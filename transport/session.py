@@ -16,6 +16,7 @@ from typing import Final
 from regrove.transport.base import Peer
 from regrove.transport.credit import OVERHEAD_BYTES, ReceiveCredit, SendCredit, Window
 from regrove.transport.events import Verdict
+from regrove.transport.parts import Parts
 from regrove.transport.pieces import Assembly, Left, Order, Sending
 from regrove.transport.wire import (
     BATCH_BYTES_MAX,
@@ -31,6 +32,7 @@ _OK: Final = Verdict.OK
 _LINK_FULL: Final = Verdict.LINK_FULL
 _TOO_LARGE: Final = Verdict.TOO_LARGE
 _SEQUENCE: Final = itemgetter(0)
+_PAYLOADS: Final = frozenset((bytes, Parts))
 
 RECENT_MAX: Final = 4096  # acknowledged tokens kept so that a later refusal still names one: a window
 
@@ -163,14 +165,18 @@ class Outgoing:
         """Whether everything posted has been acknowledged."""
         return not (self.waiting or self._unsent or self._under_way or (self.bulk is not None and self.bulk.transfers))
 
-    def limit_message(self, message_max: int, bulk: tuple[int, int]) -> bool:
-        """Hear what the peer takes: `message_max` bytes in a frame, `bulk` in pieces. Whether all that waits fits."""
+    def limit_message(self, message_max: int, bulk: tuple[int, int], parted: bool) -> bool:
+        """Hear what the peer takes: `message_max` bytes in a frame, `bulk` in pieces. Whether all that waits fits.
+
+        `parted`: it also takes places that say where the blobs are.
+        """
         self._fold()
         self._message_max = message_max
         half = self.bulk
         if half is None:
             return True
         half.limit_pieces(message_max)
+        half.parted = parted
         if bulk[0] > message_max:
             return half.limit(*bulk)
         self.bulk = None if not half.transfers else half
@@ -186,6 +192,8 @@ class Outgoing:
         length = len(item[-1])
         if length > self._message_max:
             return self._post_big(item, length, notify)
+        if type(item[-1]) is Parts:
+            item = (*item[:-1], bytes(item[-1]))
         cost = length + OVERHEAD_BYTES
         self._fold()
         if self.waiting and self._waiting_size + cost > BATCH_BYTES_MAX:
@@ -218,9 +226,11 @@ class Outgoing:
 
     def signal(self, item: Item) -> Verdict:
         """Put a signal behind what was posted before; it takes no credit. TOO_LARGE, or LINK_FULL for a big one."""
-        length = len(item[-1]) if type(item[-1]) is bytes else 0
+        length = len(item[-1]) if type(item[-1]) in _PAYLOADS else 0
         if length > self._message_max:
             return self._signal_big(item, length)
+        if type(item[-1]) is Parts:
+            item = (*item[:-1], bytes(item[-1]))
         cost = length + OVERHEAD_BYTES
         if self._armed >= 0:
             self._fold()
@@ -263,7 +273,7 @@ class Outgoing:
         """Keep the place of a big message in the sequence; its bytes follow in pieces."""
         source = bulk.order.source(item)
         bulk.add(self.next + len(self.waiting), item[-1], source, user, notify)
-        place = (source, len(item[-1]), (*item[:-1], b""))
+        place = (source, bulk.lengths(item[-1]), (*item[:-1], b""))
         self._append(self._encoder.item(place), OVERHEAD_BYTES)
 
     def _append(self, item: bytes, cost: int) -> None:
@@ -460,7 +470,7 @@ class Incoming(ReceiveCredit):
         return ready
 
     def accept_piece(self, sequence: int, offset: int, length: int, data: bytes) -> list[tuple[int, Item]]:
-        """Take a part of a big message; what is to be handed over because of it. Raises WireError and CreditError."""
+        """Take a piece of a big message; what is to be handed over because of it. Raises WireError and CreditError."""
         self._mixed = True
         ready = self.assembly.piece(self.expected, sequence, offset, length, data)
         if ready:

@@ -24,6 +24,8 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 import msgpack
 
+from regrove.transport.parts import BLOB_BYTES
+
 MAGIC: Final = b"RG"
 VERSION: Final = 1  # the wire version written; also the highest understood
 VERSION_MIN: Final = 1  # the lowest understood: N talks with N-1, and 1 is the first
@@ -130,6 +132,18 @@ class Encoder:
     def ordered(self, nonce: int, first: int, rows: list[bytes]) -> bytes:
         """An ORDERED batch of rows (source, length, item), each as `item` wrote it."""
         return b"".join((HEADER.pack(MAGIC, VERSION, ORDERED, nonce, first), _ARRAYS[len(rows)], *rows))
+
+    def piece(self, nonce: int, sequence: int, offset: int, length: int, data: memoryview) -> bytes:
+        """A PIECE: as `frame` would write it, with one copy of the data instead of three."""
+        size = len(data)
+        if size < 256:
+            head = BINS[size]
+        elif size < 65_536:
+            head = b"\xc5" + size.to_bytes(2, "big")
+        else:
+            head = b"\xc6" + size.to_bytes(4, "big")
+        header = HEADER.pack(MAGIC, VERSION, PIECE, nonce, sequence)
+        return b"".join((header, self.head((offset, length)), head, data))
 
     def head(self, fields: Item) -> bytes:
         """What all user items that begin with these fields have in common: `joined` adds the payload."""
@@ -252,12 +266,24 @@ def _check_ordered(rows: Any) -> None:
     for row in rows:
         if type(row) is not tuple or len(row) != 3:
             raise WireError("a row of an ORDERED is an array of source, length and item")
-        _check_numbers(row[:2], 2, "a row of an ORDERED begins with a source and a length")
+        if type(row[1]) is tuple:
+            _check_numbers(row[:1], 1, "a row of an ORDERED begins with a source and a length")
+            _check_lengths(row[1])
+        else:
+            _check_numbers(row[:2], 2, "a row of an ORDERED begins with a source and a length")
         if type(row[2]) is not tuple:
             raise WireError("a row of an ORDERED ends with an item")
         if row[1] and (len(row[2]) < 2 or row[2][-1] != b""):
             raise WireError("the place of a big message is an item that ends with empty bytes")
     _check_batch(tuple([row[2] for row in rows]))
+
+
+def _check_lengths(lengths: tuple[Any, ...]) -> None:
+    _check_numbers(lengths, len(lengths), "the lengths of the parts of a big message are numbers")
+    if len(lengths) < 2 or not all(lengths):
+        raise WireError("the parts of a big message are at least two, and none is empty")
+    if min(lengths[1::2]) < BLOB_BYTES:
+        raise WireError(f"every second part of a big message has at least {BLOB_BYTES} bytes")
 
 
 def _check_piece(body: Any) -> None:

@@ -26,6 +26,7 @@ from regrove.node.core.mailbox import Sent
 from regrove.node.core.reasons import LinkFull
 from regrove.transport.base import Transport
 from regrove.transport.links import LinkTable
+from regrove.transport.parts import Payload
 
 CLOSE_LIMIT: Final = 1.0  # seconds the thread gets to say goodbye
 PASS_MAX: Final = 1_000  # ms: a bound on one sleep, so that a lost wake-up could only ever delay
@@ -80,7 +81,7 @@ class Bridge:
 
     # -- called by the program's threads ------------------------------------------------------------------------------
 
-    def call(self, target: object, payload: bytes, deadline: float) -> Answer | None:
+    def call(self, target: object, payload: Payload, deadline: float) -> Answer | None:
         """One request and its answer; None when `deadline` passed first. Waits for room while the link is full."""
         tokens: list[int] = []
 
@@ -106,7 +107,7 @@ class Bridge:
             if slot.value is None:
                 self._submit_quietly(lambda: self._give_up(slot, tokens))
 
-    def send(self, target: object, payload: bytes, deadline: float) -> Sent | None:
+    def send(self, target: object, payload: Payload, deadline: float) -> Sent | None:
         """What the link said of a message; None when `deadline` passed first."""
         sent: Sent | None = self._ask(lambda: self._desk.send(target, payload), deadline)
         return sent

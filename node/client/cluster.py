@@ -23,10 +23,11 @@ from regrove.node.client.supervising import ROOT, SupervisorClient
 from regrove.node.core.address import Address, Home, Name
 from regrove.node.core.errors import DecodeError, Misuse
 from regrove.node.core.mailbox import LINK_FULL, STALE, UNREACHABLE, Sent
-from regrove.node.core.messages import decode, encode
+from regrove.node.core.messages import decode, payload_of
 from regrove.node.core.reasons import Undecodable, Unreachable
 from regrove.node.process.guard import refuse_inside_handler
 from regrove.supervisor.reasons import NoProcess
+from regrove.transport.parts import Payload
 
 Target: TypeAlias = Address | Name | str
 
@@ -56,7 +57,7 @@ class Cluster:
         """
         refuse_inside_handler("cluster.call")
         deadline = _deadline(timeout)
-        payload = encode(request)
+        payload = payload_of(request)
         answer = self._bridge.call(target, payload, deadline)
         if answer is not None and answer.elsewhere and self._fresh(deadline):
             answer = self._bridge.call(target, payload, deadline)  # nothing ran: the place was wrong, not the request
@@ -75,7 +76,7 @@ class Cluster:
         """Send and be told at once what the link said; falsy unless OK. What happens later is counted by the core."""
         refuse_inside_handler("cluster.send", "call ctx.send(to, message) there")
         deadline = _deadline(STEP)
-        payload = encode(message)
+        payload = payload_of(message)
         sent = self._bridge.send(target, payload, deadline)
         if sent in (STALE, UNREACHABLE) and self._fresh(deadline):
             sent = self._bridge.send(target, payload, deadline)
@@ -121,7 +122,7 @@ class Cluster:
     def __repr__(self) -> str:
         return f"<cluster by {self._bridge.name}>"
 
-    def _search(self, target: Target, payload: bytes, deadline: float, answer: Answer) -> Answer | None:
+    def _search(self, target: Target, payload: Payload, deadline: float, answer: Answer) -> Answer | None:
         """Ask core by core for a name nobody is known to hold: it may be younger than what the manager has heard."""
         name = Name(target) if isinstance(target, str) else target
         if not isinstance(name, Name) or name.core is not None:

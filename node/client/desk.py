@@ -36,6 +36,7 @@ from regrove.transport.events import (
     Verdict,
 )
 from regrove.transport.links import LinkTable
+from regrove.transport.parts import Parts, Payload
 
 NO_LIMIT: Final = -1
 _VERDICTS: Final[Mapping[Verdict, Sent]] = {
@@ -54,7 +55,7 @@ class Answer:
     """
 
     token: int
-    payload: bytes | None = None
+    payload: Payload | None = None
     reason: Reason | None = None
     elsewhere: bool = False
 
@@ -75,7 +76,7 @@ class Desk:
 
     # -- what the program asks ----------------------------------------------------------------------------------------
 
-    def call(self, target: object, payload: bytes, left: int) -> int:
+    def call(self, target: object, payload: Payload, left: int) -> int:
         """Send a request and return its token; a refusal is an answer too. `left` in ns, `NO_LIMIT` for none."""
         self._last += 1
         token = self._last
@@ -92,7 +93,7 @@ class Desk:
             self._refused(token, sent)
         return token
 
-    def send(self, target: object, payload: bytes) -> Sent:
+    def send(self, target: object, payload: Payload) -> Sent:
         """Send a message; what becomes of it after OK is counted by the core that takes it."""
         where = self.directory.resolve(target)
         if isinstance(where, Sent):
@@ -149,7 +150,7 @@ class Desk:
 
     def _item(self, home: Home, item: Any) -> None:
         match item:
-            case (remote.REPLY, int(token), bytes(payload)) if self._open.get(token) == home:
+            case (remote.REPLY, int(token), (bytes() | Parts()) as payload) if self._open.get(token) == home:
                 self._close(Answer(token, payload=payload))
             case (remote.FAILED, int(token), bytes(payload)) if self._open.get(token) == home:
                 self._close(Answer(token, reason=_reason(payload)))

@@ -5,6 +5,9 @@ array whose first element says what it is: a small int for what is built in (`Ta
 `["bank:Add", 5]`. A dict with plain keys is a map. Nothing else is accepted, and
 nothing that the wire names is imported.
 
+Bytes of 64 KiB and more are not copied where they need not be: `payload_of` leaves them as they are, between the
+stretches of encoding around them, and `decode` takes them as they are. Put together both are what `encode` gives.
+
 Depth is limited, so a cycle or a hostile nesting ends in an error of ours; msgpack's C code sees only
 plain values.
 """
@@ -13,21 +16,35 @@ from __future__ import annotations
 
 import enum
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 import msgpack
 
 from regrove.node.core.address import Address, Home
 from regrove.node.core.errors import DecodeError
-from regrove.node.core.tables import DEPTH_LIMIT, ITEMS_LIMIT, SCALARS, TABLES, Broken, Refused, Tag, adopt
+from regrove.node.core.tables import (
+    DEPTH_LIMIT,
+    ITEMS_LIMIT,
+    SCALARS,
+    SMALL,
+    TABLES,
+    TEXTS,
+    Apart,
+    Broken,
+    Refused,
+    Tag,
+    adopt,
+)
 from regrove.node.core.unsendable import explain
+from regrove.transport.parts import BLOB_BYTES, Parts, Payload
 
 _make_home: Final = tuple.__new__  # half the time of Home(...), on the path of every request
 _lowers: Final = TABLES.lower
 _builds: Final = TABLES.build
 _pack: Final = msgpack.Packer(use_bin_type=True).pack
 _unpack: Final = msgpack.unpackb
+BLOB: Final = 1  # the ext type that stands for a blob while its message is unpacked
 
 
 # Values to bytes
@@ -35,19 +52,53 @@ _unpack: Final = msgpack.unpackb
 
 def encode(value: object) -> bytes:
     """Give the bytes of `value`. Raises UnsendableValue, naming the place, for what does not travel."""
+    return bytes(payload_of(value))
+
+
+def payload_of(value: object) -> Payload:
+    """Give what a link carries for `value`: its bytes, in parts when there are large ones in it. Raises as `encode`."""
     cls = type(value)
+    lowered: object = None
     try:
-        data: bytes = _pack(value if cls in SCALARS else lower(value, 0))
+        lowered = value if cls in SMALL else lower(value, 0)
+        data: bytes = _pack(lowered)
     except (Refused, OverflowError, UnicodeEncodeError, RecursionError):
         raise explain(value) from None
+    except TypeError:  # so the common case asks nothing: msgpack knows no Apart
+        return _in_parts(value, lowered)
     return data
+
+
+def _in_parts(value: object, lowered: object) -> Payload:
+    parts: list[bytes] = []
+
+    def part(found: object) -> None:
+        if type(found) is not Apart:
+            raise TypeError(f"{type(found).__name__} was not lowered")
+        stretch = packer.bytes()[len(parts) > 0 :] + _blob_head(found.data)
+        parts.extend((stretch, found.data))
+        packer.reset()  # what is returned here, None, stands before the next stretch
+
+    packer = msgpack.Packer(use_bin_type=True, autoreset=False, default=part)
+    try:
+        packer.pack(lowered)
+    except (OverflowError, UnicodeEncodeError):
+        raise explain(value) from None
+    rest = packer.bytes()[1:]
+    return Parts((*parts, rest) if rest else tuple(parts))
+
+
+def _blob_head(blob: bytes) -> bytes:
+    return b"\xc6" + len(blob).to_bytes(4, "big")
 
 
 def lower(value: object, depth: int) -> object:
     """Give what msgpack packs for `value`; raises Refused."""
     cls = type(value)
-    if cls in SCALARS:
+    if cls in SMALL:
         return value
+    if cls is bytes:
+        return value if len(value) < BLOB_BYTES else Apart(value)  # type: ignore[arg-type]
     if depth > DEPTH_LIMIT:
         raise Refused
     handler = _lowers.get(cls)
@@ -57,10 +108,20 @@ def lower(value: object, depth: int) -> object:
     return handler(value, depth)
 
 
-def _lower_items(tag: int, items: Iterable[Any], count: int, depth: int) -> object:
+def _are_plain(items: Collection[Any]) -> bool:
+    """Whether all are scalars, and no bytes among them so many that they travel apart."""
+    kinds = set(map(type, items))
+    if bytes not in kinds or not kinds <= SCALARS:
+        return kinds <= SCALARS
+    if kinds <= TEXTS:  # a long one at C speed; a long text is looked at once more
+        return max(map(len, items)) < BLOB_BYTES
+    return max([len(item) for item in items if type(item) is bytes]) < BLOB_BYTES
+
+
+def _lower_items(tag: int, items: Collection[Any], count: int, depth: int) -> object:
     if count > ITEMS_LIMIT:
         raise Refused
-    if SCALARS.issuperset(map(type, items)):
+    if _are_plain(items):
         return (tag, *items)
     return (tag, *[lower(item, depth + 1) for item in items])
 
@@ -76,8 +137,8 @@ def _lower_tuple(value: tuple[Any, ...], depth: int) -> object:
 def _lower_dict(value: dict[Any, Any], depth: int) -> object:
     if len(value) > ITEMS_LIMIT // 2:
         raise Refused
-    plain = SCALARS.issuperset(map(type, value.values()))
-    if SCALARS.issuperset(map(type, value)):
+    plain = _are_plain(value.values())
+    if SCALARS.issuperset(map(type, value)):  # as a key, bytes of any size are in line
         return value if plain else {key: lower(item, depth + 1) for key, item in value.items()}
     flat: list[object] = [int(Tag.PAIRS)]
     for key, item in value.items():
@@ -92,11 +153,14 @@ def _lower_address(value: Address, _depth: int) -> object:
 # Bytes to values
 
 
-def decode(data: bytes) -> Any:
+def decode(data: Payload) -> Any:
     """Give the value of `data`. Raises DecodeError, and nothing else, when it is none of ours."""
     wire: Any = None
     try:
-        wire = _unpack(data, strict_map_key=False, max_array_len=ITEMS_LIMIT + 1, max_map_len=ITEMS_LIMIT)
+        if type(data) is Parts:
+            wire = _read_parts(data.parts)
+        else:
+            wire = _unpack(data, strict_map_key=False, max_array_len=ITEMS_LIMIT + 1, max_map_len=ITEMS_LIMIT)
         build = _builds.get(wire[0]) if type(wire) is list and wire and type(wire[0]) is str else None
         return raise_value(wire, 0) if build is None else build(wire, 0)
     except Broken as broken:
@@ -105,14 +169,45 @@ def decode(data: bytes) -> Any:
         raise DecodeError(_root(wire), f"not msgpack of ours: {type(error).__name__}: {error}") from None
 
 
-def decode_all(batch: Sequence[bytes]) -> list[Any] | None:
-    """Give the values of many messages in one go; None when one is broken: `decode` then says which, and why.
+def _read_parts(parts: Sequence[bytes]) -> Any:
+    """Unpack the stretches, with an ext in the place of each blob that names it."""
+    blobs = parts[1::2]
+    joined = []
+    for number, stretch in enumerate(parts[::2]):
+        if number == len(blobs):
+            joined.append(stretch)
+        elif stretch[-5:] != _blob_head(blobs[number]):
+            raise ValueError(f"blob {number} does not stand where its length is")
+        else:
+            joined += (stretch[:-5], b"\xd6%c" % BLOB, number.to_bytes(4, "big"))
+    left = iter(enumerate(blobs))
+
+    def blob(code: int, data: bytes) -> bytes:
+        number, found = next(left, (-1, b""))
+        if code != BLOB or data != number.to_bytes(4, "big", signed=True):
+            raise ValueError("an ext is no blob of this message")
+        return found
+
+    wire = _unpack(
+        b"".join(joined),
+        strict_map_key=False,
+        max_array_len=ITEMS_LIMIT + 1,
+        max_map_len=ITEMS_LIMIT,
+        ext_hook=blob,
+    )
+    if next(left, None) is not None:
+        raise ValueError("a blob stands nowhere in its message")
+    return wire
+
+
+def decode_all(batch: Sequence[Payload]) -> list[Any] | None:
+    """Give the values of many messages in one go; None when one is broken, or in parts: `decode` then says why.
 
     They are read as the items of one array. A peer that cuts its messages across each other could pass them off as
     others of its own, sent to the same isolates, which it might have sent in the first place.
     """
-    data = b"\xdd" + len(batch).to_bytes(4, "big") + b"".join(batch)
     try:
+        data = b"".join((b"\xdd", len(batch).to_bytes(4, "big"), *batch))  # type: ignore[arg-type]  # in parts: TypeError
         wires: list[Any] = _unpack(data, strict_map_key=False, max_array_len=ITEMS_LIMIT + 1, max_map_len=ITEMS_LIMIT)
         if SCALARS.issuperset(map(type, wires)):
             return wires

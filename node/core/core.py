@@ -58,6 +58,7 @@ from regrove.supervisor.reasons import CoreDown, Reason
 from regrove.supervisor.report import REPORT_EVENT, SupervisorReport, describe
 from regrove.supervisor.spec import Supervisor
 from regrove.transport.links import LinkTable
+from regrove.transport.parts import Payload
 
 NANO = 1_000_000_000
 
@@ -313,7 +314,7 @@ class Core:
             if request is not None and request.caller[:2] == caller[:2]:
                 request.forwarded = True
 
-    def arrived(self, payload: bytes) -> Any:
+    def arrived(self, payload: Payload) -> Any:
         """Decode what a link brought. Raises DecodeError."""
         return messages.decode(payload) if self.crossing is None else self.crossing.arrived(payload)
 
@@ -353,7 +354,7 @@ class Core:
 
     def publish(self, cell: Cell, group: str, message: Any) -> int:
         """`ctx.publish`: one encoding for all other cores, one copy for each member here."""
-        payload: bytes | None = None
+        payload: Payload | None = None
         taken = 0
         for member in self.registry.members(group):
             where = self.registry.resolve(member)
@@ -370,9 +371,9 @@ class Core:
                 self.counters.rejected += 1
         return taken
 
-    def encoded(self, cell: Cell, message: Any) -> bytes:
-        """The bytes of a message that `cell` sends to another core. Raises UnsendableValue."""
-        payload = messages.encode(message) if self.crossing is None else self.crossing.encoded(message)
+    def encoded(self, cell: Cell, message: Any) -> Payload:
+        """The payload of a message that `cell` sends to another core. Raises UnsendableValue."""
+        payload = messages.payload_of(message) if self.crossing is None else self.crossing.encoded(message)
         self.forwarding(cell, message)
         return payload
 

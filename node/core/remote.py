@@ -50,6 +50,7 @@ from regrove.transport.events import (
     Verdict,
 )
 from regrove.transport.links import LinkTable
+from regrove.transport.parts import Parts, Payload
 
 if TYPE_CHECKING:
     from regrove.node.core.core import Core
@@ -390,9 +391,9 @@ class Links:
     # --- signals ---------------------------------------------------------------------------------------------------
 
     def _reply(self, home: Home, item: Any) -> None:
-        if len(item) != 3 or type(item[1]) is not int or type(item[2]) is not bytes:
+        if len(item) != 3 or type(item[1]) is not int:
             read_shape(item, int, bytes)
-        self.core.calls.replied(item[1], self.core.arrived(item[2]))
+        self.core.calls.replied(item[1], self.core.arrived(_bytes(item[2])))
 
     def _failed(self, home: Home, item: Any) -> None:
         read_shape(item, int, bytes)
@@ -469,8 +470,8 @@ def _ints(item: Any, *values: object) -> None:
         raise Malformed(f"kind {item[0]} has fields {[type(value).__name__ for value in item[1:]]}")
 
 
-def _bytes(payload: Any) -> bytes:
-    if type(payload) is not bytes:
+def _bytes(payload: Any) -> Payload:
+    if type(payload) is not bytes and type(payload) is not Parts:
         raise Malformed(f"a payload is bytes, got {type(payload).__name__}")
     return payload
 

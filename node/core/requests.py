@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from regrove.node.core import remote
 from regrove.node.core.address import Caller
 from regrove.node.core.isolate import Cell, Request
-from regrove.node.core.messages import encode
+from regrove.node.core.messages import payload_of
 from regrove.node.core.outcomes import Replied
 from regrove.node.core.reasons import LinkFull, NoReply, TooLarge
 from regrove.supervisor.reasons import Reason
@@ -47,7 +47,7 @@ class Requests:
         if caller.home == core.home:
             core.calls.settle(caller.token, Replied(value))
             return
-        payload = encode(value)
+        payload = payload_of(value)
         if len(payload) > core.bounds.message_bytes:
             self.refuse(caller, TooLarge())
             return

@@ -11,7 +11,7 @@ from regrove.node.core import remote
 from regrove.node.core.address import Address
 from regrove.node.core.isolate import Cell
 from regrove.node.core.mailbox import OK, Sent
-from regrove.node.core.messages import encode
+from regrove.node.core.messages import payload_of
 from regrove.transport.credit import OVERHEAD_BYTES
 from regrove.transport.link import Link
 from regrove.transport.wire import BINS, joined
@@ -43,7 +43,7 @@ class Route:
         waiters = core.waiters
         if out is None or self.core is not core or waiters.lines or waiters.big_lines:
             return None
-        payload = encode(message) if core.crossing is None else core.crossing.encoded(message)
+        payload = payload_of(message) if core.crossing is None else core.crossing.encoded(message)
         if cell.request is not None or cell.kept:
             core.forwarding(cell, message)
         length = len(payload)
@@ -56,8 +56,10 @@ class Route:
         else:
             out.left = left
             waiting = out.waiting
-            # `joined`, once more: a call is a tenth of a send
-            waiting.append(self.head + BINS[length] + payload if length < 256 else joined(self.head, payload))
+            # `joined`, once more: a call is a tenth of a send. A payload in parts is larger than any `left`
+            waiting.append(
+                self.head + BINS[length] + payload if length < 256 else joined(self.head, payload)  # type: ignore[operator, arg-type]
+            )
             if len(waiting) >= out.cut_at:
                 core.links.table.filled(self.link, out)
         core.counters.sent += 1
@@ -69,7 +71,7 @@ class Route:
         waiters = core.waiters
         if out is None or self.core is not core or waiters.lines or waiters.big_lines:
             return None
-        payload = encode(message) if core.crossing is None else core.crossing.encoded(message)
+        payload = payload_of(message) if core.crossing is None else core.crossing.encoded(message)
         if cell.request is not None or cell.kept:
             core.forwarding(cell, message)
         item = (remote.CALL, self.slot, self.generation, token, left, payload)

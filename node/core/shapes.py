@@ -23,7 +23,8 @@ from regrove.node.core.kinds import (
     ValueKind,
     kind_of,
 )
-from regrove.node.core.tables import MESSAGE_CHARGE, TABLES, Broken, Build, Lower, Split, Take, Traits, add_enum
+from regrove.node.core.tables import MESSAGE_CHARGE, TABLES, Apart, Broken, Build, Lower, Split, Take, Traits, add_enum
+from regrove.transport.parts import BLOB_BYTES
 
 OPEN_TRAITS: Final = Traits(immutable=False, size=None, callers=True)  # a base class: its subclasses are not known
 
@@ -83,7 +84,8 @@ class Shape:
         for field in self.fields[len(wire) - 1 :]:
             if field not in self.defaults:
                 raise Broken("is missing and has no default", f".{field}")
-            wire.append(lower(self.defaults[field], 1))
+            default = lower(self.defaults[field], 1)
+            wire.append(default.data if type(default) is Apart else default)
         return wire[: len(self.fields) + 1]
 
     def reject(self, field: str, value: object) -> None:
@@ -266,7 +268,8 @@ def _generate_lower(shape: Shape) -> Lower:
     for number, (field, kind) in enumerate(shape.kinds.items()):
         lines.append(f"    f{number} = value.{field}")
         exact = _exact(kind)
-        inline = f"f{number} if type(f{number}) is {exact} else " if exact else ""
+        small = f" and len(f{number}) < {BLOB_BYTES}" if exact == "bytes" else ""
+        inline = f"f{number} if type(f{number}) is {exact}{small} else " if exact else ""
         items.append(f"{inline}lower(f{number}, depth)")
     lines.append(f"    return ({', '.join(items)},)")
     generated: Lower = _run(lines, {"lower": lower, "tag": shape.tag}, "lower_fields")

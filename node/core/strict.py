@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from regrove.node.core.codec import decode, encode
+from regrove.node.core.codec import decode, payload_of
 from regrove.node.core.copying import prepare
 from regrove.node.core.inspection import check
 from regrove.node.core.tables import TABLES
+from regrove.transport.parts import Payload
 
 REMEMBERED: Final = 10_000  # messages that wait to be handled; beyond it they are encoded again when traced
 
@@ -24,27 +25,27 @@ class Strict:
 
     def __init__(self) -> None:
         self._fixed = TABLES.fixed
-        self._fresh: dict[int, tuple[object, bytes]] = {}  # by identity, which the value held here keeps its own
+        self._fresh: dict[int, tuple[object, Payload]] = {}  # by identity, which the value held here keeps its own
         self._last: object = self  # an immutable message sent to several is checked and encoded once
-        self._bytes = b""
+        self._bytes: Payload = b""
 
-    def encoded(self, value: Any) -> bytes:
+    def encoded(self, value: Any) -> Payload:
         """Check and encode. Raises Misuse, UnsendableValue."""
         if value is self._last:
             return self._bytes
         check(value)
-        payload = encode(value)
+        payload = payload_of(value)
         if type(value) in self._fixed:
             self._last, self._bytes = value, payload
         return payload
 
-    def arrived(self, payload: bytes) -> Any:
+    def arrived(self, payload: Payload) -> Any:
         """Decode what a link brought; decoding holds it against its annotations. Raises DecodeError."""
         value = decode(payload)
         self.remember(value, payload)
         return value
 
-    def remember(self, value: object, payload: bytes) -> None:
+    def remember(self, value: object, payload: Payload) -> None:
         """Keep the bytes of a message until it is handled."""
         if len(self._fresh) >= REMEMBERED:
             self._fresh.clear()
@@ -59,4 +60,4 @@ class Strict:
     def taken(self, value: object) -> bytes | None:
         """Give the bytes of a message that is about to be handled, once; None when they are not known."""
         found = self._fresh.pop(id(value), None)
-        return found[1] if found is not None and found[0] is value else None
+        return bytes(found[1]) if found is not None and found[0] is value else None

@@ -22,6 +22,7 @@ ITEMS_LIMIT: Final = 1_000_000  # elements of one container: a forged header may
 NUMBERS: Final = frozenset((type(None), bool, int, float))
 TEXTS: Final = frozenset((str, bytes))
 SCALARS: Final = NUMBERS | TEXTS
+SMALL: Final = NUMBERS | {str}  # scalars no value of which travels apart
 
 Lower: TypeAlias = Callable[[Any, int], object]
 Build: TypeAlias = Callable[[list[Any], int], object]
@@ -44,6 +45,15 @@ class Tag(enum.IntEnum):
 
 class Refused(Exception):
     """A value does not travel; where is found afterwards, by the slow walk."""
+
+
+class Apart:
+    """What `lower` gives for bytes of 64 KiB and more: they need not be copied into the encoding."""
+
+    __slots__ = ("data",)
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
 
 
 class Broken(Exception):
