@@ -9,6 +9,7 @@ from regrove.transport.base import Peer
 from regrove.transport.contract import World
 from regrove.transport.contract_links import Node, Stage, in_doubt
 from regrove.transport.events import LinkLost, LinkUp, Resolved, Room, Verdict
+from regrove.transport.parts import BLOB_BYTES, Parts
 from regrove.transport.pieces import Held
 from regrove.transport.wire import INLINE_BYTES_MAX, Item
 
@@ -104,6 +105,43 @@ def check_a_client_sends_and_is_sent_big_messages(world: World) -> None:
     assert [(item[1], len(item[2])) for item in a.items()] == [(2, 5 * MIB)]
 
 
+def check_large_parts_arrive_in_parts_and_small_ones_in_one_piece(world: World) -> None:
+    """Mail and answers, both ways of a client's session; what fits a frame is put together for it."""
+    stage, a, b = paired(world)
+    client = stage.client("x")
+    client.table.order = ByPair()
+    client.table.dial(a.endpoint, world.key("a"))
+    stage.until(lambda: client.heard(LinkUp), "the client's link")
+    big = Parts((b"head", b"1" * 5 * MIB, b"between", b"2" * BLOB_BYTES, b"end"))
+    small = Parts((b"head", b"3" * BLOB_BYTES))
+    for at, payload in enumerate((big, small)):
+        assert a.table.post(b.peer, (1, 1, 1, at, payload)) is Verdict.OK
+        assert a.table.signal(b.peer, (17, 2, 2, at, payload))
+        assert a.table.signal(client.peer, (17, 1, 1, at, payload))
+        assert client.table.post(a.peer, (1, 1, 1, at, payload)) is Verdict.OK
+    stage.until(lambda: len(b.items()) == 5 and len(client.items()) == len(a.items()) == 2, "all")
+    for came in (b.items()[1:], client.items(), a.items()):
+        for *_, at, payload in came:
+            if at:
+                assert payload == bytes(small)
+            else:
+                assert type(payload) is Parts
+                assert payload.parts == big.parts
+
+
+def check_large_parts_that_wait_for_a_link_arrive_in_one_piece(world: World) -> None:
+    """Their place is written before it is known whether the peer reads the lengths of parts."""
+    stage = Stage(world)
+    a, b = stage.pair()
+    payload = Parts((b"head", bytes(5 * MIB), b"end"))
+    assert a.table.post(b.peer, (1, payload)) is Verdict.OK
+    stage.until(b.items, "the item")
+    assert b.items() == [(1, bytes(payload))]
+    assert a.table.post(b.peer, (1, payload)) is Verdict.OK
+    stage.until(lambda: len(b.items()) == 2, "the next one")
+    assert b.items()[1][1].parts == payload.parts
+
+
 def check_a_session_lost_inside_a_big_message_leaves_it_unknown_then_lost(world: World) -> None:
     """What had passed it is known to have arrived; the torn one is dropped and counted where it was put together."""
     stage, a, b = paired(world)
@@ -139,6 +177,8 @@ BIG_CHECKS: Final[tuple[Callable[[World], None], ...]] = (
     check_the_budget_of_big_messages_is_exact_and_room_follows,
     check_big_answers_have_a_budget_of_their_own,
     check_a_client_sends_and_is_sent_big_messages,
+    check_large_parts_arrive_in_parts_and_small_ones_in_one_piece,
+    check_large_parts_that_wait_for_a_link_arrive_in_one_piece,
     check_a_session_lost_inside_a_big_message_leaves_it_unknown_then_lost,
     check_a_bulk_session_that_breaks_ends_the_session,
 )

@@ -74,7 +74,7 @@ def _in_parts(value: object, lowered: object) -> Payload:
 
     def part(found: object) -> None:
         if type(found) is not Apart:
-            raise TypeError(f"{type(found).__name__} was not lowered")
+            raise Refused  # an int of over 64 bits: with a `default` msgpack asks that
         stretch = packer.bytes()[len(parts) > 0 :] + _blob_head(found.data)
         parts.extend((stretch, found.data))
         packer.reset()  # what is returned here, None, stands before the next stretch
@@ -82,7 +82,7 @@ def _in_parts(value: object, lowered: object) -> Payload:
     packer = msgpack.Packer(use_bin_type=True, autoreset=False, default=part)
     try:
         packer.pack(lowered)
-    except (OverflowError, UnicodeEncodeError):
+    except (Refused, OverflowError, UnicodeEncodeError):
         raise explain(value) from None
     rest = packer.bytes()[1:]
     return Parts((*parts, rest) if rest else tuple(parts))
@@ -183,10 +183,10 @@ def _read_parts(parts: Sequence[bytes]) -> Any:
     left = iter(enumerate(blobs))
 
     def blob(code: int, data: bytes) -> bytes:
-        number, found = next(left, (-1, b""))
-        if code != BLOB or data != number.to_bytes(4, "big", signed=True):
+        found = next(left, None)
+        if found is None or code != BLOB or data != found[0].to_bytes(4, "big"):
             raise ValueError("an ext is no blob of this message")
-        return found
+        return found[1]
 
     wire = _unpack(
         b"".join(joined),

@@ -265,7 +265,7 @@ def test_a_group_message_is_encoded_once_for_all_the_other_cores(monkeypatch: An
         encoded.append(value)
         return real(value)
 
-    monkeypatch.setattr(messages, "encode", encode)
+    monkeypatch.setattr(messages, "payload_of", encode)
     pair.a.core.crossing = None
     pair.tell(pair.a, "root/a", "go")
     assert counted == [6]

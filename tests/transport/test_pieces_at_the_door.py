@@ -13,8 +13,9 @@ from regrove.transport import wire
 from regrove.transport.contract import Recorder
 from regrove.transport.contract_links import Node, Stage
 from regrove.transport.events import DialRefused, LinkLost, LinkUp, Verdict
-from regrove.transport.handshake import PIECES, Hello, Identity, Welcome, hello_body, read_hello, welcome_body
+from regrove.transport.handshake import PARTS, PIECES, Hello, Identity, Welcome, hello_body, read_hello, welcome_body
 from regrove.transport.link import LinkSettings
+from regrove.transport.parts import Parts
 from regrove.transport.pieces import Assembly, OnePair
 from regrove.transport.wire import INLINE_BYTES_MAX, Decoder, Encoder, Item, WireLimits
 from tests.transport.conftest import SimulatedWorld
@@ -376,3 +377,50 @@ def test_a_core_survives_whatever_comes_on_a_bulk_session(block: int) -> None:
         stage.until(lambda b=b, before=before: len(b.items()) > before, "the friend")  # type: ignore[misc]
         assert not friend.heard(LinkLost)
     assert min(reached.values()) > 20, reached
+
+
+@pytest.mark.parametrize("features", [(PIECES,), (PIECES, PARTS)])
+def test_only_a_peer_that_reads_them_is_told_the_lengths_of_parts(features: tuple[str, ...]) -> None:
+    stage = Stage(SimulatedWorld())
+    a = stage.node("a")
+    end, heard = stage.world.end("v"), Recorder()
+    end.attach(heard)
+    a.table.learn(VANDAL.peer, stage.world.listen("v"))
+    assert a.table.post(VANDAL.peer, (1, b"a")) is Verdict.OK
+
+    def turn() -> None:
+        for _ in range(10):
+            stage.turn()
+            end.poll()
+
+    turn()
+    session, data = heard.frames[-1]
+    hello = Decoder(WireLimits()).frame(data)
+    assert hello is not None
+    assert {PIECES, PARTS} <= set(read_hello(hello.body).identity.features)
+    theirs = replace(VANDAL, features=features)
+    welcome = Welcome(theirs, 1, (4096, 8 * MIB), message_max=INLINE_BYTES_MAX, bulk=(4 * MIB, 8 * MIB))
+    end.try_send(session, Encoder().frame(wire.WELCOME, hello.nonce, 0, welcome_body(welcome)))
+    stage.until(lambda: a.heard(LinkUp), "the link")
+    payload = Parts((b"head", bytes(MIB), b"end"))
+    assert a.table.post(VANDAL.peer, (1, payload)) is Verdict.OK
+    turn()
+    frames = [Decoder(WireLimits()).frame(data) for at, data in heard.frames if at == session]
+    (row,) = [row for frame in frames if frame is not None and frame.type == wire.ORDERED for row in frame.body]
+    assert row[1:] == ((4, MIB, 3) if PARTS in features else MIB + 7, (1, b""))
+
+
+def test_parts_whose_pieces_come_before_their_place_are_put_where_they_belong() -> None:
+    stage = Stage(SimulatedWorld())
+    b = stage.node("b")
+    vandal = Vandal(stage, b)
+    vandal.open_bulk()
+    data = bytes(at % 251 for at in range(100_000))
+    for offset in range(0, 70_000, 35_000):
+        vandal.say(vandal.bulk, wire.PIECE, 1, [offset, 100_000, data[offset : offset + 35_000]])
+    row = (1, (1_000, 70_000, 29_000), (1, b""))
+    vandal.end.try_send(vandal.main, vandal.encoder.ordered(NONCE, 1, [vandal.encoder.item(row)]))
+    vandal.say(vandal.bulk, wire.PIECE, 1, [70_000, 100_000, data[70_000:]])
+    stage.until(b.items, "the message")
+    assert b.items()[0][1].parts == (data[:1_000], data[1_000:71_000], data[71_000:])
+    assert not b.heard(DialRefused)

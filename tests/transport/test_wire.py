@@ -61,6 +61,7 @@ WELCOME_PIECES = replace(WELCOME, message_max=64 * 1024, bulk=(16 * MIB, 32 * MI
 BATCH = [(1, ("shop@north", 17, 2, 3), 5, b"payload"), (17, 3, None, True, 1.5), (2, "name", {"key": (1, 2)}, b"")]
 GRANT = [64, 4160, 8_392_704, [(63, b"full"), (64, b"")]]
 ORDERED = [(0, 0, BATCH[0]), (5, 10 * MIB, (1, 3, 0, b"")), (5, 0, (17, 3)), (6, 99_999, (16, 4, b""))]
+ORDERED_PARTS = [(5, (7, 65_536, 3, 10 * MIB), (1, 3, 0, b"")), (6, (9, 99_999, 1), (16, 4, b""))]
 PIECE = [65_536, 99_999, b"part"]
 
 FRAMES: dict[str, tuple[int, int, Any]] = {
@@ -74,6 +75,7 @@ FRAMES: dict[str, tuple[int, int, Any]] = {
     "hello_pieces": (wire.HELLO, 0, hello_body(HELLO_PIECES)),
     "welcome_pieces": (wire.WELCOME, 0, welcome_body(WELCOME_PIECES)),
     "ordered": (wire.ORDERED, 1_000_001, ORDERED),
+    "ordered_parts": (wire.ORDERED, 1_000_001, ORDERED_PARTS),
     "grant_pieces": (wire.GRANT, 0, [*GRANT, [7, 40]]),
     "bulk": (wire.BULK, 0, {"peer": list(ME.peer)}),
     "piece": (wire.PIECE, 1_000_002, PIECE),
@@ -132,6 +134,8 @@ def test_golden_files_of_every_version_are_still_understood(path: Path) -> None:
             assert read_welcome(frame.body) == WELCOME_PIECES
         case "ordered":
             assert (frame.first, frame.body) == (1_000_001, tuple(ORDERED))
+        case "ordered_parts":
+            assert (frame.first, frame.body) == (1_000_001, tuple(ORDERED_PARTS))
         case "piece":
             assert (frame.first, frame.body) == (1_000_002, tuple(PIECE))
         case "bulk":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -264,3 +265,23 @@ def test_frames_given_before_a_destroy_with_linger_still_leave(ends: Ends) -> No
     a.destroy(linger=LIMIT)
     ends.made.remove(a)
     ends.until(lambda: len(there.frames) == 100, "all frames")
+
+
+def test_a_pass_takes_no_more_from_a_socket_than_it_can_handle_at_once(ends: Ends) -> None:
+    """Pieces of 64 KiB that have all arrived: after each 256 KiB the other sockets, and the owner, have their turn."""
+    server, there = ends.make()
+    client, _ = ends.make()
+    endpoint = server.listen("tcp://127.0.0.1:0")
+    session = client.open(endpoint)
+    assert client.try_send(session, b"first")
+    ends.until(lambda: there.frames, "the session")
+    for _ in range(12):
+        assert client.try_send(session, bytes(64 * 1024))
+    taken = [1]
+
+    def all_there() -> bool:
+        taken.append(len(there.frames))
+        return len(there.frames) == 13
+
+    ends.until(all_there, "all")
+    assert max(after - before for before, after in pairwise(taken)) <= 4
