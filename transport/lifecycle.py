@@ -14,6 +14,7 @@ from heapq import heappop, heappush
 from typing import Any, Final
 
 from regrove.transport.base import Peer, Transport, TransportError
+from regrove.transport.ended import Ended
 from regrove.transport.events import LinkEvent, LinkLost, LinkUp, PeerSilent, Resolved
 from regrove.transport.handshake import (
     PARTS,
@@ -29,7 +30,7 @@ from regrove.transport.handshake import (
 )
 from regrove.transport.link import Link, LinkSettings, Session, State
 from regrove.transport.pieces import OnePair, Order, Sending
-from regrove.transport.session import Ended, Outgoing
+from regrove.transport.session import Outgoing
 from regrove.transport.wire import BYE, HELLO, Decoder, Encoder, WireError
 
 Draw = Callable[[str, int], int]  # (kind, ordinal) -> 64 random bits, always the same for the same arguments

@@ -8,9 +8,10 @@ from typing import Final
 
 from regrove.transport.base import Peer
 from regrove.transport.credit import OPENING, OVERHEAD_BYTES, WINDOW, Window
+from regrove.transport.ended import Ended
 from regrove.transport.events import LinkStatistics
 from regrove.transport.handshake import OPENING_MAX, Identity
-from regrove.transport.session import Ended, Incoming, Outgoing
+from regrove.transport.session import Incoming, Outgoing
 from regrove.transport.wire import INLINE_BYTES_MAX, MESSAGE_BYTES_MAX, SEQUENCE_MAX, WireLimits
 
 MS: Final = 1_000_000

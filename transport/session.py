@@ -9,15 +9,15 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from operator import itemgetter
 from typing import Final
 
 from regrove.transport.base import Peer
 from regrove.transport.credit import OVERHEAD_BYTES, ReceiveCredit, SendCredit, Window
+from regrove.transport.ended import Ended
 from regrove.transport.events import Verdict
 from regrove.transport.parts import Parts
-from regrove.transport.pieces import Assembly, Left, Order, Sending
+from regrove.transport.pieces import Assembly, Order, Sending
 from regrove.transport.wire import (
     BATCH_BYTES_MAX,
     BATCH_ITEMS_MAX,
@@ -35,50 +35,6 @@ _SEQUENCE: Final = itemgetter(0)
 _PAYLOADS: Final = frozenset((bytes, Parts))
 
 RECENT_MAX: Final = 4096  # acknowledged tokens kept so that a later refusal still names one: a window
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """What an ended sending half leaves: frames without acknowledgement as (last sequence, user items until there).
-
-    `left` are the big messages among what was written that are not known to be whole, `acknowledged` is without them.
-    """
-
-    nonce: int
-    taken: int
-    frames: tuple[tuple[int, int], ...]
-    acknowledged: int
-    written: int
-    tokens: tuple[tuple[int, object], ...]
-    never_left: tuple[object, ...]
-    never_left_count: int
-    left: tuple[Left, ...] = ()
-
-    @property
-    def unknown(self) -> int:
-        """How many user items left and were not acknowledged."""
-        return self.written - self.acknowledged
-
-    def resolve(self, last: int, gaps: tuple[int, ...] = ()) -> tuple[int, tuple[object, ...]]:
-        """Hear the last sequence the peer took: how many of the unknown arrived, and the tokens of those that did not.
-
-        `gaps` are the big messages up to there that were not whole. Raises WireError for a sequence that is no end of
-        a frame, and for a gap that was no big message under way.
-        """
-        torn = frozenset(gaps)
-        if torn and not torn <= {big.sequence for big in self.left if big.sequence <= last}:
-            raise WireError("a gap in what was taken is no big message that was unknown")
-        users = self.acknowledged + sum(big.user for big in self.left if big.sequence <= self.taken)
-        end = self.taken
-        for frame_last, frame_users in self.frames:
-            if frame_last > last:
-                break
-            end, users = frame_last, frame_users
-        if end != last:
-            raise WireError(f"sequence {last} is no end of a frame that was unknown")
-        users -= sum(big.user for big in self.left if big.sequence in torn)
-        lost = tuple(token for sequence, token in self.tokens if sequence > last or sequence in torn)
-        return users - self.acknowledged, lost
 
 
 class Outgoing:

@@ -58,8 +58,7 @@ class ZeromqSettings:
 
 def make_pair() -> KeyPair:
     """Draw a new CURVE pair."""
-    public, secret = zmq.curve_keypair()
-    return KeyPair(public.decode(), secret.decode())
+    return KeyPair(*(key.decode() for key in zmq.curve_keypair()))
 
 
 class _Socket:
@@ -139,15 +138,13 @@ class _Dealer(_Socket):
 
     def drain(self) -> bool:
         frames: list[bytes] = []
-        more = True
-        size = 0
+        more, size = True, 0
         while len(frames) < POLL_CAP and size < POLL_BYTES:
             if not self.readable():
                 more = False
                 break
-            frame = self.part()
-            frames.append(frame)
-            size += len(frame)
+            frames.append(self.part())
+            size += len(frames[-1])
         if frames:
             self.owner.handler.on_frames(self.session, frames)
         if not more and self.over and self.owner.gone(self.session):
@@ -200,10 +197,8 @@ class _Router(_Socket):
         handler = self.owner.handler
         size = 0
         for _ in range(POLL_CAP):
-            if size >= POLL_BYTES:
-                break
-            if self.socket.closed:
-                return False
+            if self.socket.closed or size >= POLL_BYTES:
+                return not self.socket.closed
             if not self.readable():
                 self._tell_closed()
                 return False
@@ -404,10 +399,9 @@ class ZeromqTransport:
         if self._destroyed:
             return
         self._destroyed = True
-        for dealer in self._outbound.values():
-            dealer.end(int(linger * 1000))
-        for router in self._routers.values():
-            router.end(int(linger * 1000))
+        ends = [*(dealer.end for dealer in self._outbound.values()), *(router.end for router in self._routers.values())]
+        for end in ends:
+            end(int(linger * 1000))
         if self._zap is not None:
             self._zap.close()
         self._outbound.clear()
