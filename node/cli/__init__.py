@@ -5,13 +5,28 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and answer its exit code; the console script and `python -m regrove` pass it to sys.exit."""
+    _complete_standard_streams()
     from regrove.node.cli.failing import run
     from regrove.node.cli.group import regrove
 
     return run(regrove, list(sys.argv[1:] if arguments is None else arguments))
+
+
+def _complete_standard_streams() -> None:
+    """Open /dev/null where one of the three is closed: the first socket of a node would take its number."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
+    if sys.stdout is None:
+        sys.stdout = os.fdopen(1, "w", closefd=False)
+    if sys.stderr is None:
+        sys.stderr = os.fdopen(2, "w", closefd=False)

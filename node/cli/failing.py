@@ -37,7 +37,7 @@ def run(command: click.Command, arguments: Sequence[str]) -> int:
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the flush at exit finds no broken pipe
+        let_go_of_stdout()
         return FAILED
     except RegroveError as problem:
         _traceback_if_asked()
@@ -45,6 +45,13 @@ def run(command: click.Command, arguments: Sequence[str]) -> int:
     except Exception as problem:
         _traceback_if_asked()
         return _leaf(problem) or complain(_bug(problem), BUG)
+
+
+def let_go_of_stdout() -> None:
+    """Nobody takes what is written there: let it go nowhere, the flush at exit too."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, sys.stdout.fileno())
+    os.close(null)
 
 
 def _leaf(problem: Exception) -> int | None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import select
+import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from regrove.node.cli.failing import let_go_of_stdout
 from regrove.node.cli.options import control, json_option, node_option, print_json, settings_from
 from regrove.node.cli.tables import plural
 
@@ -61,9 +64,18 @@ def _run(resolved: Resolved) -> int:
 
     def on_up(name: str, listen: str) -> None:
         where = f", listening on {listen}" if listen else ""
-        click.echo(f"{name} is up with {cores}{where}; try `regrove status` or `regrove tree`; Ctrl-C stops it")
+        _say(f"{name} is up with {cores}{where}; try `regrove status` or `regrove tree`; Ctrl-C stops it")
 
     return run(resolved, on_up=on_up)
+
+
+def _say(text: str) -> None:
+    """Write a line if that neither waits nor fails: the node's own loop calls this, and the log has it too."""
+    try:
+        if select.select((), (sys.stdout,), (), 0)[1]:
+            click.echo(text)
+    except (OSError, ValueError):
+        let_go_of_stdout()
 
 
 @click.command()

@@ -315,6 +315,30 @@ def test_a_signal_stops_a_started_node_in_order(folder: Path, tmp_path: Path, nu
     assert "Traceback" not in err
 
 
+@pytest.mark.parametrize("redirection", [">/dev/full", ">&-", ">&- <&-"])
+def test_a_node_does_not_need_its_standard_output(folder: Path, tmp_path: Path, redirection: str) -> None:
+    command = [sys.executable, "-m", "regrove", "start", "cli_counted:app", "--cores", "1"]
+    process = subprocess.Popen(
+        ["sh", "-c", f'exec "$@" {redirection}', "sh", *command],
+        cwd=folder,
+        env=Shell(folder, tmp_path / "run").environment,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    with process:
+        limit = threading.Timer(60, process.kill)  # then its output ends, and the loop with it
+        limit.start()
+        written = []
+        for line in process.stderr:
+            written.append(line)
+            if '"node up"' in line:
+                process.terminate()
+        limit.cancel()
+    assert process.returncode == 0
+    assert [line for line in written if not line.startswith("{")] == []
+
+
 def test_an_application_that_is_not_there_is_said_in_one_sentence(folder: Path, tmp_path: Path) -> None:
     code, out, err = Shell(folder, tmp_path / "run")("start", "cli_countde:app", "--cores", "1")
     assert (code, out) == (64, "")
