@@ -232,11 +232,19 @@ class ManagerState:
                 if slot.owed:
                     self._start_process(slot, now, out)
         if isinstance(event, ForkFailed):
-            slot = self.cores[event.core]
-            if slot.incarnation == event.incarnation and slot.state == "spawning":
-                fields: dict[str, object] = {"core": slot.core, "reason": event.why}
-                out.append(Note("warning", "fork failed, core is started as a fresh process", fields))
-                out.append(Spawn(slot.core, slot.incarnation, "fresh"))
+            self._fork_failed(self.cores[event.core], event, now, out)
+
+    def _fork_failed(self, slot: CoreSlot, event: ForkFailed, now: int, out: list[Action]) -> None:
+        if slot.incarnation != event.incarnation or slot.state not in ("spawning", "stopping"):
+            return
+        if (
+            slot.kill_reason is not None
+        ):  # it was to be killed meanwhile: there was nothing to kill, and will be nothing
+            self._core_ended(slot, CoreEnded(slot.core, slot.incarnation, f"was not forked: {event.why}"), now, out)
+            return
+        fields: dict[str, object] = {"core": slot.core, "reason": event.why}
+        out.append(Note("warning", "fork failed, core is started as a fresh process", fields))
+        out.append(Spawn(slot.core, slot.incarnation, "fresh"))
 
     def _core_bound(self, slot: CoreSlot, event: CoreBound, now: int, out: list[Action]) -> None:
         if slot.state != "spawning":

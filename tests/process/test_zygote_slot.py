@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from regrove.node.process.budget import SECOND, RestartBudget
-from regrove.node.process.core_slot import ManagerSettings
+from regrove.node.process.core_slot import START_LIMIT, ManagerSettings
 from regrove.node.process.manager_events import (
     Begin,
     CoreEnded,
@@ -93,6 +93,26 @@ def test_a_fork_that_fails_ends_in_a_fresh_process_of_the_same_life() -> None:
     failed = state.decide(LATER, ForkFailed(0, 2, "fork: Cannot allocate memory"))
     assert quiet(failed) == [Spawn(0, 2, "fresh")]
     assert state.zygote.state == "up"
+
+
+def test_a_core_whose_fork_fails_after_the_node_was_told_to_stop_is_not_waited_for() -> None:
+    state = forking()
+    state.decide(LATER, CoreEnded(0, 1, "killed"))
+    state.decide(LATER, StopAsked("SIGTERM"))
+    state.decide(LATER, CoreEnded(1, 1, "exited with status 0"))
+    failed = state.decide(LATER, ForkFailed(0, 2, "the zygote ended"))
+    assert of(failed, Finish) == [Finish(EXIT_OK, "stopped: SIGTERM")]
+    assert not of(failed, Spawn)
+
+
+def test_a_core_whose_fork_fails_at_the_limit_of_its_start_begins_its_next_life() -> None:
+    state = forking()
+    state.decide(LATER, CoreEnded(0, 1, "killed"))
+    due = LATER + START_LIMIT
+    state.decide(due, Tick())
+    assert of(state.decide(due, ForkFailed(0, 2, "the zygote does not answer", silent=True)), Spawn) == [
+        Spawn(0, 3, "fresh")
+    ]
 
 
 def test_a_silent_zygote_is_not_asked_again_before_it_has_answered() -> None:
