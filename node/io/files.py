@@ -139,13 +139,16 @@ class FileStream:
         self._ask("close", token, lambda: os.close(self.fd), self._did_close)
 
     def cancel(self, token: int) -> None:
-        """Take out an operation that has not begun; one under way ends without an answer."""
+        """Take out an operation that has not begun; one under way, and a close, end without an answer."""
         if self._running is not None and self._running.token == token:
             self._running.token = None
             return
         for operation in self._operations:
             if operation.token == token:
-                self._operations.remove(operation)
+                if operation.kind == "close":  # nobody else will close it
+                    operation.token = None
+                else:
+                    self._operations.remove(operation)
                 return
 
     def take_back(self, data: bytes) -> None:

@@ -254,6 +254,19 @@ def test_an_operation_cancelled_before_its_turn_never_happens(
     assert (data / "log").read_bytes() == b"kept"
 
 
+def test_a_close_nobody_waits_for_any_more_closes_all_the_same(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    handle = bench.run(Open("log", "w"))
+    gate = Gate(monkeypatch, "pwrite")
+    bench.begin(Write(STREAM, b"slow"), handle)
+    closing = bench.begin(Close(STREAM), handle)
+    assert gate.entered.wait(10)
+    bench.submit(IoCancel(closing))
+    bench.submit(IoRelease(handle))
+    gate.open.set()
+    settle(bench, lambda: open_files(bench) == 0)
+    assert not bench.has_ended(closing)
+
+
 def test_an_open_cancelled_under_way_is_closed_and_gives_its_place_back(
     benches: MakeBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
