@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
 from regrove import Application
+from regrove.node.simulation.searching import faults_under
 from regrove.testing import Simulation
 from regrove.testing import faults as f
 
@@ -52,10 +53,9 @@ class Bug:
         app = self.app(broken)
         return Simulation(app, self.nodes, self.cores, seed, faults, self.profile, core_restarts=self.core_restarts)
 
-    @property
-    def swarm(self) -> f.Faults:
-        """A random subset of its kinds for each seed."""
-        return f.swarm(*self.faults) if self.faults else None
+    def under(self, search: str, seed: int) -> f.Faults:
+        """Give the faults of a seed under a strategy of search."""
+        return faults_under(search, seed, self.faults or None)
 
 
 def bugs(names: Iterable[str] = ()) -> list[Bug]:

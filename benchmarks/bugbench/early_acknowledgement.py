@@ -8,6 +8,7 @@ from typing import Any
 from benchmarks.bugbench.catalogue import Bug
 from benchmarks.bugbench.clients import ask, record, records_on_disk
 from regrove import (
+    RECEIVE,
     Application,
     Child,
     Context,
@@ -19,7 +20,6 @@ from regrove import (
     Opened,
     Outcome,
     Place,
-    RECEIVE,
     Reply,
     Sleep,
     Stream,

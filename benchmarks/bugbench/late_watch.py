@@ -117,10 +117,14 @@ class Owner(Isolate):
 
 
 def tree(broken: bool, place: Place) -> Supervisor:
-    office = [Child("registry", Registry, broken, name="registry"), DynamicSupervisor("workers", name="workers")]
-    owners = [Child(f"owner-{number}", Owner) for number in range(3)]
-    children = [Supervisor("office", office, strategy="one_for_all", intensity=1_000), *owners]
-    return Supervisor("root", children, intensity=1_000)
+    office = Supervisor(
+        "office",
+        [Child("registry", Registry, broken, name="registry"), DynamicSupervisor("workers", name="workers")],
+        strategy="one_for_all",
+        intensity=1_000,
+    )
+    owners = (Child(f"owner-{number}", Owner) for number in range(3))
+    return Supervisor("root", [office, *owners], intensity=1_000)
 
 
 def app(broken: bool) -> Application:

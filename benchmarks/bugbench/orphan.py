@@ -83,8 +83,8 @@ class Parent(Isolate):
 
 
 def tree(broken: bool, place: Place) -> Supervisor:
-    children = [DynamicSupervisor("jobs", name="jobs"), Child("parent", Parent, broken)]
-    return Supervisor("root", children, intensity=1_000)
+    jobs = DynamicSupervisor("jobs", name="jobs")
+    return Supervisor("root", [jobs, Child("parent", Parent, broken)], intensity=1_000)
 
 
 def app(broken: bool) -> Application:

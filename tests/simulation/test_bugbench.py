@@ -2,31 +2,53 @@
 
 from __future__ import annotations
 
+import statistics
+from collections.abc import Callable
+
 import pytest
 
-from benchmarks.bugbench.catalogue import Bug, bugs
-from regrove.node.simulation.failing import run_once
+from benchmarks.bugbench.catalogue import Bug, UnknownBug, bugs
+from benchmarks.bugbench.hunting import AUDIT, alarms, hunt, parts
+from regrove.node.simulation.searching import PORTFOLIO
 
 BUGS = bugs()
-FOUND_WITHIN = 60  # seeds
-TWINS = 10  # seeds of each twin
+HUNTED = [bug for bug in BUGS if bug.found_by != (AUDIT,)]
+AUDITED = [bug for bug in BUGS if bug.found_by == (AUDIT,)]
+SEEDS = 200  # within which the portfolio finds each; most within ten
+CPU_S = 600.0
+PLAN = 4  # faults at most in a shrunk plan
 
 
-def failing(bug: Bug, broken: bool, seeds: range) -> list[int]:
-    """The seeds that fail."""
-    found = []
-    for seed in seeds:
-        _, error = run_once(lambda faults: bug.world(broken, seed, faults), bug.check, bug.swarm)  # noqa: B023
-        if error is not None:
-            found.append(seed)
-    return found
+def name_of(bug: Bug) -> str:
+    return bug.name
 
 
-@pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.name)
-def test_the_bug_is_found(bug: Bug) -> None:
-    assert any(failing(bug, True, range(seed, seed + 1)) for seed in range(FOUND_WITHIN))
+@pytest.mark.parametrize("bug", HUNTED, ids=name_of)
+def test_the_portfolio_finds_the_bug_and_its_plan_shrinks(bug: Bug) -> None:
+    found = hunt(bug, PORTFOLIO, CPU_S, seeds=SEEDS)
+    assert found.found is not None
+    assert found.plan is not None
+    assert found.reproduced
+    assert len(found.plan) <= PLAN
 
 
-@pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.name)
-def test_its_fixed_twin_raises_no_alarm(bug: Bug) -> None:
-    assert failing(bug, False, range(TWINS)) == []
+@pytest.mark.parametrize("bug", AUDITED, ids=name_of)
+def test_two_processes_find_what_one_cannot(bug: Bug) -> None:
+    assert hunt(bug, PORTFOLIO, CPU_S, seeds=SEEDS).found is not None
+    assert not parts(bug, broken=False, seed=0)
+
+
+@pytest.mark.parametrize("bug", BUGS, ids=name_of)
+def test_its_fixed_twin_raises_no_alarm(bug: Bug, campaign: Callable[..., range]) -> None:
+    assert alarms(bug, campaign("bugbench twins", short=10, long=10_000)) == []
+
+
+@pytest.mark.long
+def test_plans_are_short_in_the_median() -> None:
+    plans = [hunt(bug, PORTFOLIO, CPU_S, first).plan for bug in HUNTED for first in (1_000_000, 2_000_000, 3_000_000)]
+    assert statistics.median(len(plan) for plan in plans if plan is not None) <= 3
+
+
+def test_a_bug_that_there_is_not_is_refused_with_those_there_are() -> None:
+    with pytest.raises(UnknownBug, match="there is no bug 'gremlin'; there are .*split-brain"):
+        bugs(["gremlin"])
