@@ -50,5 +50,5 @@ def test_plans_are_short_in_the_median() -> None:
 
 
 def test_a_bug_that_there_is_not_is_refused_with_those_there_are() -> None:
-    with pytest.raises(UnknownBug, match="there is no bug 'gremlin'; there are .*split-brain"):
+    with pytest.raises(UnknownBug, match=r"there is no bug .gremlin.; there are .*split-brain"):
         bugs(["gremlin"])
