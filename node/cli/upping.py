@@ -12,7 +12,7 @@ from typing import IO, Any
 
 import click
 
-from regrove.node.cli.failing import FAILED, complain
+from regrove.node.cli.failing import FAILED, complain, let_go_of_stdout
 from regrove.node.process.configuration import NodeConfig, resolve
 from regrove.node.process.launch import Launched, NodeFailed, launch
 from regrove.node.process.machine import usable_cores
@@ -30,6 +30,7 @@ class Cluster:
         self._nodes: list[Launched] = []
         self._readers: list[threading.Thread] = []
         self._asked = 0  # how often it was asked to stop
+        self._launching = False  # it waits for a node that starts: a signal ends that wait, and that node
         self._changed = threading.Event()
 
     def run(self) -> int:
@@ -48,6 +49,8 @@ class Cluster:
             self._stop()
             self._wait()
             return complain(str(problem), problem.code or FAILED)
+        except KeyboardInterrupt:  # of `_on_signal`
+            pass
         if not self._asked:
             names = ", ".join(self._names)
             self._say("up", f"{names} are up; try `regrove members --node {self._names[0]}`; Ctrl-C stops them")
@@ -60,7 +63,11 @@ class Cluster:
         reader.start()  # first, so that a node that says much before it is up never waits for us
         self._readers.append(reader)
         with os.fdopen(writing, "wb") as target:
-            node = launch(config, stderr=target, stdout=target)
+            self._launching = True
+            try:
+                node = launch(config, stderr=target, stdout=target)
+            finally:
+                self._launching = False
         threading.Thread(target=self._watch, args=(node,), daemon=True).start()
         return node
 
@@ -86,7 +93,10 @@ class Cluster:
                 self._say(short, line.rstrip("\n"))
 
     def _say(self, who: str, text: str) -> None:
-        click.echo(f"{who.ljust(self._width)} | {text}")
+        try:
+            click.echo(f"{who.ljust(self._width)} | {text}")
+        except OSError:  # nobody reads it any more: the nodes run on, and must be read from all the same
+            let_go_of_stdout()
 
     def _watch(self, node: Launched) -> None:
         node.process.wait()
@@ -95,6 +105,9 @@ class Cluster:
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         self._asked += 1
         self._changed.set()
+        if self._launching:
+            self._launching = False
+            raise KeyboardInterrupt
 
     def _wait(self) -> int:
         stopping = 0

@@ -363,6 +363,32 @@ def test_up_runs_a_cluster_whose_lines_carry_their_node_and_ends_with_one_signal
     assert re.search(r"^node1 +\| .*node stopping", out, re.MULTILINE)
 
 
+def test_up_that_waits_for_a_slow_start_ends_with_one_signal(folder: Path, tmp_path: Path) -> None:
+    importing = "import sys, time\nprint('importing', file=sys.stderr, flush=True)\ntime.sleep(600)\n"
+    (folder / "cli_slow_import.py").write_text(importing)
+    shell = Shell(folder, tmp_path / "run")
+    with running(shell, "cli_slow_import:app", "-n", "2", "--cores", "1", command="up") as process:
+        wait_for(process, "importing")
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=90)
+    assert (process.returncode, out, err) == (0, "", "")
+    assert shell("status")[0] == 2
+
+
+def test_up_runs_on_when_nobody_reads_what_it_says(folder: Path, tmp_path: Path) -> None:
+    shell = Shell(folder, tmp_path / "run")
+    with running(shell, "cli_counted:app", "-n", "2", "--cores", "1", command="up") as process:
+        wait_for(process, "node1 +\\|")
+        assert process.stdout is not None
+        process.stdout.close()
+        assert _members(shell, 2) == [("node1@localhost", "up"), ("node2@localhost", "up")]
+        process.send_signal(signal.SIGINT)
+        assert process.stderr is not None
+        err = process.stderr.read()
+        assert process.wait(90) == 0
+    assert err == ""
+
+
 def test_up_with_an_application_that_is_not_there_ends_with_one_sentence(folder: Path, tmp_path: Path) -> None:
     code, out, err = Shell(folder, tmp_path / "run")("up", "cli_countde:app", "-n", "2", "--cores", "1")
     assert code == 64
