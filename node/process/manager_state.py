@@ -381,10 +381,12 @@ class ManagerState:
             fields["policy"] = policy
         out.append(Note("error", "core quarantined", fields))
         if all(other.state == "quarantined" for other in self.cores):
-            self._finish(Finish(EXIT_QUARANTINED, f"every core is quarantined; core {slot.core} {slot.last_exit}"), out)
+            self._finish(
+                Finish(EXIT_QUARANTINED, f"every core is quarantined; core {slot.core}: {slot.last_exit}"), out
+            )
         elif policy == "exit":
             self._stop_code = EXIT_QUARANTINED
-            self.stop(StopAsked(f"core {slot.core} is quarantined: it {slot.last_exit}"), now, out)
+            self.stop(StopAsked(f"core {slot.core} is quarantined: {slot.last_exit}"), now, out)
             self._check_stopped(out)
         else:
             self._open(now, out)

@@ -124,7 +124,7 @@ class ZygoteSlot:
             return
         self._failures = 0 if now - self._started_at > LONG_LIFE else self._failures + 1
         delay = 0 if self._failures == 0 else min(RETRY_FIRST << min(self._failures - 1, 16), RETRY_LAST)
-        self.why = self._refusal or f"it {how}"
+        self.why = self._refusal or (f"it was {how}" if how.startswith("killed") else f"it {how}")
         self._refusal = ""
         self.state = "lost"
         self.deadline = now + delay

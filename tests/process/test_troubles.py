@@ -143,7 +143,7 @@ def test_with_exit_the_node_stops_in_order_and_ends_with_70() -> None:
     assert [tell.core for tell in of(out, Tell)][-1] == 0
     assert seen(state) == "stopping"
     (finish,) = of(state.decide(2 * SECOND, CoreEnded(0, 1, "exited with status 0")), Finish)
-    assert (finish.code, "core 1 is quarantined: it died" in finish.why) == (EXIT_QUARANTINED, True)
+    assert (finish.code, "core 1 is quarantined: died" in finish.why) == (EXIT_QUARANTINED, True)
 
 
 @pytest.mark.parametrize("policy", ["retry", "stay", "exit"])

@@ -68,7 +68,7 @@ def test_a_core_is_replaced_by_a_fork_and_by_a_fresh_process_while_there_is_no_z
     assert of(state.decide(LATER, CoreEnded(0, 1, "killed")), Spawn) == [Spawn(0, 2, "fork")]
     state.decide(LATER, ZygoteEnded("killed by SIGKILL"))
     assert of(state.decide(LATER, CoreEnded(1, 1, "killed")), Spawn) == [Spawn(1, 2, "fresh")]
-    assert state.zygote.why == "it killed by SIGKILL"
+    assert state.zygote.why == "it was killed by SIGKILL"
 
 
 def test_a_zygote_that_lived_long_is_replaced_at_once_and_one_that_did_not_after_growing_delays() -> None:
