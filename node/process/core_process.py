@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import resource
 import signal
 import socket
 import sys
@@ -38,6 +37,7 @@ from regrove.node.process.keeping import CoreKeeper, read_offers
 from regrove.node.process.keyring import shared
 from regrove.node.process.loading import load_application
 from regrove.node.process.logs import Line, core_logger
+from regrove.node.process.machine import raise_descriptor_limit
 from regrove.node.process.page import open_page
 from regrove.node.process.pinning import pin
 from regrove.node.process.pipe import Pipe
@@ -69,7 +69,7 @@ def main(descriptor: int, hands: int) -> int:
     passing = socket.socket(fileno=hands)
     passing.set_inheritable(False)
     prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    _raise_descriptor_limit()
+    raise_descriptor_limit()
     parameters = _read_boot(connection)
     if parameters is None or os.getppid() != parameters.manager_pid:
         return EXIT_ORPHANED
@@ -90,13 +90,6 @@ def main(descriptor: int, hands: int) -> int:
         connection.setblocking(True)
         connection.sendall(pack(["reported", "failed", str(problem)]))
         return EXIT_FAILED
-
-
-def _raise_descriptor_limit() -> None:
-    """Take all the descriptors the operator allows: the usual soft limit of 1 024 is below `Bounds.streams`."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft < hard:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _read_boot(connection: socket.socket) -> BootParameters | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import socket
 from pathlib import Path
 
@@ -28,6 +29,16 @@ def cgroup_quota(mount: Path, membership: Path) -> float | None:
 def host_name() -> str:
     """This machine's host name, reduced to what a node's name may hold."""
     return re.sub(r"[^A-Za-z0-9.-]", "-", socket.gethostname()).strip("-.") or "localhost"
+
+
+def raise_descriptor_limit() -> None:
+    """Take all the descriptors the operator allows: the usual soft limit is 1 024.
+
+    `Bounds.streams` of a core is above it, and so are the listening sockets that a manager keeps for five cores.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _cgroup_folders(mount: Path, membership: Path) -> list[Path]:

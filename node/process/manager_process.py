@@ -27,6 +27,7 @@ from regrove.node.process.folders import RuntimeFolder, private_folder, short_fo
 from regrove.node.process.framing import pack
 from regrove.node.process.keyring import loopback_keys, read_keys, shared
 from regrove.node.process.logs import LogWriter
+from regrove.node.process.machine import raise_descriptor_limit
 from regrove.node.process.manager import Manager
 from regrove.node.process.manager_events import Finish
 from regrove.node.process.manager_state import EXIT_FAILED, EXIT_USAGE
@@ -76,6 +77,7 @@ def _run(
     """The whole life of a node; whatever stops it from starting becomes a Finish."""
     config = resolved.config
     mark: guard.Claim | None = None
+    raise_descriptor_limit()
     log = LogWriter(stream, config.log_format)
     runtime = RuntimeFolder(Path(config.runtime_dir), config.name)
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import select
 import signal
 import socket
@@ -121,6 +122,19 @@ def test_no_core_outlives_a_manager_killed_while_they_boot(start_node: StartNode
     descriptors = [os.pidfd_open(int(pid)) for pid in pids]
     node.process.kill()
     wait_gone(descriptors)
+
+
+def test_the_manager_takes_all_descriptors_it_may_have_because_it_keeps_its_cores_sockets(
+    start_node: StartNode,
+) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, hard - 1), hard))
+    try:
+        node = start_node(cores=1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    node.wait_line("node up")
+    assert resource.prlimit(node.process.pid, resource.RLIMIT_NOFILE) == (hard, hard)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
