@@ -42,47 +42,47 @@ def parts_of(payload: Payload) -> tuple[bytes, ...]:
 
 
 class Gathering:
-    """Bytes that come in order: each part grows where it will stay, so that its end costs nothing.
+    """Bytes that come in order: each part is written where it stays, so that its end costs nothing.
 
-    The buffer of a BytesIO is a bytes object that `getvalue` gives away as it is.
+    A BytesIO that alone holds the bytes it was made of writes into them, and gives them away as they are. Those of
+    `bytes(size)` take no memory until they are written to, where they are large.
     """
 
     __slots__ = ("_file", "_lengths", "_parts", "_room", "size")
 
     def __init__(self, length: int) -> None:
         self.size = 0  # bytes that came
-        self._file = BytesIO()
-        self._lengths: list[int] = []  # of the parts behind the one that grows, the last one first
-        self._room = length  # until that one is full
+        self._file: BytesIO | None = None  # the part that is being written, once a byte of it came
+        self._lengths: list[int] = []  # of the parts behind it, the last one first
+        self._room = length  # bytes until it is full
         self._parts: list[bytes] = []
 
-    def add(self, data: bytes) -> None:
+    def add(self, data: bytes | memoryview) -> None:
         """Take the next bytes, which must not be more than are missing."""
         self.size += len(data)
-        if len(data) < self._room:
-            self._file.write(data)
-            self._room -= len(data)
-            return
         view = memoryview(data)
-        while self._room and len(view) >= self._room:
-            self._file.write(view[: self._room])
-            view = view[self._room :]
-            self._parts.append(self._file.getvalue())
-            self._file = BytesIO()
-            self._room = self._lengths.pop() if self._lengths else 0
-        self._file.write(view)
-        self._room -= len(view)
+        while view:
+            file = self._file
+            if file is None:
+                file = self._file = BytesIO(bytes(self._room))
+            written = file.write(view[: self._room])
+            view = view[written:]
+            self._room -= written
+            if not self._room:
+                self._parts.append(file.getvalue())
+                self._file = None
+                self._room = self._lengths.pop() if self._lengths else 0
 
     def divide(self, lengths: Sequence[int]) -> None:
         """Hear of what parts the whole is: what came before is put in its place again."""
-        early = b"".join((*self._parts, self._file.getvalue()))
+        whole = self._parts[0] if self._parts else b"" if self._file is None else self._file.getvalue()
+        early = memoryview(whole)[: self.size]
         self._lengths = list(reversed(lengths))
         self._room = self._lengths.pop()
-        self._file = BytesIO()
+        self._file = None
         self._parts.clear()
         self.size = 0
-        if early:
-            self.add(early)
+        self.add(early)
 
     def payload(self) -> Payload:
         """The whole, once all has come; gives it away."""
