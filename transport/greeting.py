@@ -121,6 +121,7 @@ class Greeting(Lifecycle):
         if link is None:
             link = Link(peer, hello.endpoint, hello.key, hello.identity.role)
             self._add(link)
+        link.parts = PARTS in hello.identity.features
         session.peer, session.role, session.rights = peer, hello.identity.role, admission.rights
         session.identity = hello.identity
         session.dial, session.up = hello.dial, True
@@ -149,7 +150,6 @@ class Greeting(Lifecycle):
     def _accept_duplex(self, link: Link, session: Session, hello: Hello, now: int) -> None:
         """What goes to a client leaves on the session it dialled, under the credit its HELLO gives."""
         link.message_max, link.bulk = hello.message_max, hello.takes
-        link.parts = PARTS in hello.identity.features
         inline = min(self.settings.inline, hello.message_max)
         bulk = self._bulk_half(session.nonce, link, inline)
         link.out = Outgoing(session.nonce, Window(*hello.grant), self._encoder, inline, bulk)

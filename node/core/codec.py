@@ -58,18 +58,18 @@ def encode(value: object) -> bytes:
 def payload_of(value: object) -> Payload:
     """Give what a link carries for `value`: its bytes, in parts when there are large ones in it. Raises as `encode`."""
     cls = type(value)
-    lowered: object = None
     try:
         lowered = value if cls in SMALL else lower(value, 0)
-        data: bytes = _pack(lowered)
+        try:
+            data: bytes = _pack(lowered)
+        except TypeError:  # so the common case asks nothing: msgpack knows no Apart
+            return _in_parts(lowered)
     except (Refused, OverflowError, UnicodeEncodeError, RecursionError):
         raise explain(value) from None
-    except TypeError:  # so the common case asks nothing: msgpack knows no Apart
-        return _in_parts(value, lowered)
     return data
 
 
-def _in_parts(value: object, lowered: object) -> Payload:
+def _in_parts(lowered: object) -> Payload:
     parts: list[bytes] = []
 
     def part(found: object) -> None:
@@ -80,10 +80,7 @@ def _in_parts(value: object, lowered: object) -> Payload:
         packer.reset()  # what is returned here, None, stands before the next stretch
 
     packer = msgpack.Packer(use_bin_type=True, autoreset=False, default=part)
-    try:
-        packer.pack(lowered)
-    except (Refused, OverflowError, UnicodeEncodeError):
-        raise explain(value) from None
+    packer.pack(lowered)
     rest = packer.bytes()[1:]
     return Parts((*parts, rest) if rest else tuple(parts))
 

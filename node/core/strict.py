@@ -57,7 +57,7 @@ class Strict:
         arrived = self.arrived(self.encoded(value))
         return arrived, prepare(value)[1] if charge is None else charge
 
-    def taken(self, value: object) -> bytes | None:
+    def taken(self, value: object) -> Payload | None:
         """Give the bytes of a message that is about to be handled, once; None when they are not known."""
         found = self._fresh.pop(id(value), None)
-        return bytes(found[1]) if found is not None and found[0] is value else None
+        return found[1] if found is not None and found[0] is value else None

@@ -15,7 +15,7 @@ from regrove.node.client.errors import CallFailed, CallTimeout
 from regrove.node.client.supervising import SupervisorClient
 from regrove.node.core.address import Address, Home, Name
 from regrove.node.core.mailbox import STALE, UNREACHABLE, Sent
-from regrove.node.core.messages import check, decode, encode
+from regrove.node.core.messages import check, decode, payload_of
 from regrove.node.simulation.clock import duration
 from regrove.node.simulation.driver import CLUSTER
 from regrove.node.simulation.ends import SimulatedTransport
@@ -103,7 +103,7 @@ class SimulatedClient:
         left = duration(timeout)
         asked = Asked(target, timeout, now + left)
         check(request)
-        payload = encode(request)
+        payload = payload_of(request)
         self.refresh()
         token = self._desk.call(target, payload, left)
         self._open[token] = asked
@@ -115,7 +115,7 @@ class SimulatedClient:
     def send(self, target: Target, message: object) -> Sent:
         """Send and be told at once what the link said; falsy unless OK."""
         check(message)
-        payload = encode(message)
+        payload = payload_of(message)
         self.refresh()
         sent = self._desk.send(target, payload)
         if sent in (STALE, UNREACHABLE):

@@ -14,7 +14,7 @@ from regrove.node.core.core import Core, CoreSettings
 from regrove.node.core.effects import Target
 from regrove.node.core.isolate import Cell
 from regrove.node.core.mailbox import OK, Sent
-from regrove.node.core.messages import check, encode
+from regrove.node.core.messages import check, payload_of
 from regrove.node.core.ports import ControlInput, ControlOutput, Inputs, Started
 from regrove.node.core.remote import SEND
 from regrove.node.simulation.clock import MICROSECOND, SECOND, Skew
@@ -256,7 +256,7 @@ class Life:
             sent = core.inject(where.address, message)
         elif isinstance(where, tuple):
             check(message)
-            sent = core.links.post(where[0], (SEND, where[1], where[2], encode(message)))
+            sent = core.links.post(where[0], (SEND, where[1], where[2], payload_of(message)))
             core.counters.sent += sent is OK
         else:
             sent = where

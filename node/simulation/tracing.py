@@ -11,7 +11,7 @@ from zlib import crc32
 from regrove.node.core.address import Home
 from regrove.node.core.isolate import Cell
 from regrove.node.core.mailbox import Sent
-from regrove.node.core.messages import decode, encode
+from regrove.node.core.messages import decode, payload_of
 from regrove.node.core.outcomes import Outcome
 from regrove.node.simulation.clock import Clock
 from regrove.node.simulation.packets import Packet, PacketDecoder, PacketEncoder
@@ -20,6 +20,7 @@ from regrove.supervisor.reasons import Reason
 from regrove.transport.credit import CreditError
 from regrove.transport.events import DialRefused, Items, LinkEvent, LinkLost, Resolved
 from regrove.transport.links import LinkTable
+from regrove.transport.parts import Payload, parts_of
 from regrove.transport.wire import Frame, WireError
 
 LOG_LINES: Final = 2_000
@@ -31,12 +32,18 @@ def digest_of(value: object) -> int:
     if isinstance(value, Outcome):
         return _digest_of_parts(value)
     encoded = _encoded(value)
-    return _digest_of_parts(value) if encoded is None else crc32(encoded)
+    return _digest_of_parts(value) if encoded is None else _crc(encoded)
 
 
-def _encoded(value: object) -> bytes | None:
+def _crc(payload: Payload, digest: int = 0) -> int:
+    for part in parts_of(payload):
+        digest = crc32(part, digest)
+    return digest
+
+
+def _encoded(value: object) -> Payload | None:
     try:
-        return encode(value)
+        return payload_of(value)
     except Exception:
         return None
 
@@ -53,7 +60,7 @@ def _digest_of_parts(value: object) -> int:
             for outcome in part:
                 digest = crc32(b"%d" % _digest_of_parts(outcome), digest)
         elif part is not None and (encoded := _encoded(part)) is not None:
-            digest = crc32(encoded, digest)
+            digest = _crc(encoded, digest)
     return digest
 
 
@@ -66,13 +73,13 @@ class CoreTracer:
         self._trace = trace
         self._clock = clock
         self.place = place
-        self.bytes_of: Callable[[object], bytes | None] = _unknown  # of a message, where the core still has them
+        self.bytes_of: Callable[[object], Payload | None] = _unknown  # of a message, where the core still has them
         self.arrivals: dict[tuple[str, int], deque[int]] = {}  # events of batches that wait to be read, by peer
 
     def handle(self, now: int, cell: Cell, message: Any, cause: int) -> int:
         """A message is about to be handled."""
         payload = self.bytes_of(message)
-        digest = digest_of(message) if payload is None else crc32(payload)
+        digest = digest_of(message) if payload is None else _crc(payload)
         return self._trace.emit(
             self._clock.now, cause, self.place, cell.path, cell.incarnation, "handle", digest, type(message).__name__
         )
@@ -104,7 +111,7 @@ class CoreTracer:
         return self._trace.emit(self._clock.now, cause, self.place, path, 0, kind, crc32(text.encode()), text)
 
 
-def _unknown(_message: object) -> bytes | None:
+def _unknown(_message: object) -> Payload | None:
     return None
 
 

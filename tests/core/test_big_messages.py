@@ -26,7 +26,10 @@ from regrove import (
     Unknown,
     message,
 )
+from regrove.node.core.core import Core
+from regrove.node.core.messages import decode
 from regrove.transport.link import LinkSettings
+from regrove.transport.parts import Parts
 from tests.core.bench import script
 from tests.core.pair import Pair
 
@@ -192,3 +195,60 @@ def test_bounds_that_no_big_message_fits_are_refused() -> None:
     with pytest.raises(InvalidBounds, match="raise bulk_bytes or lower message_bytes"):
         Bounds(message_bytes=64 * 1024 * 1024)
     assert Bounds().memory(3)["big messages"] == 3 * 3 * 32 * 1024 * 1024
+
+
+@pytest.mark.parametrize("strict", [True, False])
+def test_large_bytes_reach_the_link_and_the_handler_in_parts(strict: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sends, calls, pushes and answers alike: no codec has copied them on the way."""
+    log: list[Any] = []
+    data = b"d" * 70_000
+    came: list[Any] = []
+    real = Core.arrived
+
+    def arrived(core: Core, payload: Any) -> Any:
+        came.append(payload)
+        return real(core, payload)
+
+    def go(self: Any, ctx: Any, _: Any) -> Any:
+        ctx.send(pair.b.address("root/b"), Big(1, data))
+        ctx.send(pair.b.address("root/b"), Big(2, data))  # along the route
+        ctx.request(pair.b.address("root/b"), Big(3, data))
+        return Push(Name("b", core=1), Big(4, data))
+
+    def take(self: Any, ctx: Any, big: Big) -> Any:
+        return Reply(big) if big.number == 3 else None
+
+    pair = Pair(
+        [Child("a", script(log, go=go, hello=lambda s, c, m: c.send(Name("b", core=1), "hello") and None))],
+        [Child("b", script(log, Big=take), name="b")],
+    )
+    if not strict:
+        pair.a.core.crossing = pair.b.core.crossing = None
+    pair.tell(pair.a, "root/a", "hello")
+    monkeypatch.setattr(Core, "arrived", arrived)
+    pair.tell(pair.a, "root/a", "go", seconds=1)
+    answers = [entry.value for entry in log if isinstance(entry, Replied)]
+    assert answers == [Big(3, data)]
+    assert [entry.number for entry in seen_big(came)] == [1, 2, 3, 4, 3]
+
+
+def seen_big(came: list[Any]) -> list[Big]:
+    """What came in parts, read."""
+    return [decode(payload) for payload in came if type(payload) is Parts]
+
+
+@pytest.mark.parametrize("strict", [True, False])
+def test_large_bytes_between_isolates_of_one_core_are_never_copied(strict: bool) -> None:
+    log: list[Any] = []
+    data = b"d" * 70_000
+    pair = Pair(
+        [
+            Child("a", script(go=lambda s, c, m: c.send(Name("b"), Big(1, data)) and None)),
+            Child("b", script(Big=lambda s, c, big: log.append(big)), name="b"),
+        ],
+        [],
+    )
+    if not strict:
+        pair.a.core.crossing = None
+    pair.tell(pair.a, "root/a", "go")
+    assert [big.data is data for big in log] == [True]
