@@ -95,7 +95,7 @@ def _build(application: Any, place: Any) -> Any:
         return application.build(place)
     except (RegroveError, SpecError) as problem:
         raise Misuse(f"the tree of core {place.core} is invalid: {problem}") from problem
-    except Exception as problem:
+    except (Exception, SystemExit) as problem:
         frame = traceback.extract_tb(problem.__traceback__)[-1]
         raise Misuse(
             f"tree(place) of {application.name} raised {type(problem).__name__}: {problem} on core {place.core}, "

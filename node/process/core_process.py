@@ -80,7 +80,7 @@ def main(descriptor: int, hands: int) -> int:
     except Misuse as problem:
         connection.sendall(pack(["reported", "refused", str(problem)]))
         return EXIT_REFUSED
-    except Exception as problem:
+    except (Exception, SystemExit) as problem:
         text = f"tree(place) of the application raised {type(problem).__name__}: {problem} ({_site(problem)})"
         connection.sendall(pack(["reported", "refused", text]))
         return EXIT_REFUSED

@@ -21,11 +21,15 @@ class Worker(Isolate):
 def tree(place):
     return Supervisor("root", [Child(f"w{n}", Worker) for n in range(int(place.settings.get("workers", "1")))])
 
+def leaving(place):
+    raise SystemExit(3)
+
 def twins(place):
     return Supervisor("root", [Child("w", Worker), Child("w", Worker)])
 
 app = Application("checked", tree=tree)
 twin = Application("twins", tree=twins)
+exits = Application("exits", tree=leaving)
 """
 
 
@@ -193,6 +197,12 @@ def test_check_refuses_an_invalid_spec_with_the_rule(capsys: Captured) -> None:
     assert code == 1
     assert "'w'" in err
     assert "Traceback" not in err
+
+
+def test_check_says_where_a_tree_ends_the_program_instead_of_ending_with_it(capsys: Captured) -> None:
+    code, err = complaint(capsys, "check", "app_of_check:exits", "--cores", "1")
+    assert code == 1
+    assert "tree(place) of exits raised SystemExit: 3 on core 0" in err
 
 
 def test_keygen_makes_a_private_file_and_never_replaces_one(capsys: Captured, tmp_path: Path) -> None:

@@ -285,6 +285,7 @@ BROKEN = {
     "no reference": ("demo", "is no application", "write MODULE:NAME"),
     "module that fails": ("fails:app", "importing fails failed", "ZeroDivisionError"),
     "tree that fails": ("badtree:app", "tree(place) of the application raised KeyError", "badtree.py:4"),
+    "tree that exits": ("exits:app", "tree(place) of the application raised SystemExit: 3", "exits.py:5"),
     "tree of nothing": ("notree:app", "the tree of application 'notree' is None", "return Supervisor("),
 }
 
@@ -297,6 +298,10 @@ def test_an_application_that_cannot_be_used_is_one_clear_error_with_64(
     (tmp_path / "badtree.py").write_text(
         "from regrove.node.core.application import Application\n\ndef tree(place):\n    return {}['x']\n\n"
         "app = Application('badtree', tree=tree)\n"
+    )
+    (tmp_path / "exits.py").write_text(
+        "import sys\nfrom regrove.node.core.application import Application\n\n"
+        "def tree(place):\n    sys.exit(3)\n\napp = Application('exits', tree=tree)\n"
     )
     (tmp_path / "notree.py").write_text(
         "from regrove.node.core.application import Application\napp = Application('notree', tree=lambda place: None)\n"
