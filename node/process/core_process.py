@@ -283,7 +283,7 @@ def _site(error: BaseException) -> str:
 
 def _exit(code: int) -> NoReturn:
     """End without the interpreter's own end, which would wait for threads that are stuck in offloaded functions."""
-    with contextlib.suppress(OSError, ValueError):
+    with contextlib.suppress(Exception):  # whatever the application has put there: nothing may keep this from ending
         sys.stdout.flush()
         sys.stderr.flush()
     os._exit(code)

@@ -134,7 +134,8 @@ def core_logger(send: Callable[[Line], None], level: Callable[[], str], clock: C
         send(line)
         raise structlog.DropEvent
 
-    return structlog.wrap_logger(None, processors=[deliver], wrapper_class=structlog.BoundLogger).bind(**bound)
+    # Not None, for which structlog would take standard output: the application may have closed that.
+    return structlog.wrap_logger(send, processors=[deliver], wrapper_class=structlog.BoundLogger).bind(**bound)
 
 
 def _with_traceback(event: MutableMapping[str, Any]) -> Line:

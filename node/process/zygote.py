@@ -177,7 +177,7 @@ def _serve_worker(manager: int, given: list[int]) -> int:
 
 def _end(code: int) -> NoReturn:
     """End without the interpreter's own end, which is the zygote's business."""
-    with contextlib.suppress(OSError, ValueError):
+    with contextlib.suppress(Exception):  # whatever the application has put there: nothing may keep this from ending
         sys.stdout.flush()
         sys.stderr.flush()
     os._exit(code)

@@ -137,6 +137,15 @@ def test_the_manager_takes_all_descriptors_it_may_have_because_it_keeps_its_core
     assert resource.prlimit(node.process.pid, resource.RLIMIT_NOFILE) == (hard, hard)
 
 
+def test_an_application_may_do_without_a_standard_output(start_node: StartNode, tmp_path: Path) -> None:
+    (tmp_path / "mute.py").write_text("import sys\nsys.stdout = None\nfrom demo import app\n")
+    node = start_node(app="mute:app", cores=1)
+    node.wait_line("node up")
+    os.kill(node.core_pids()[0], signal.SIGKILL)
+    assert node.wait_line("core up", core=0)["after"] == "killed by SIGKILL"
+    assert node.rest == []
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_stops_the_node_in_order_with_exit_code_0(start_node: StartNode, number: signal.Signals) -> None:
     node = start_node()
