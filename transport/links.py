@@ -42,6 +42,7 @@ from regrove.transport.wire import (
 )
 
 _OK: Final = Verdict.OK
+_UP: Final = State.UP
 _OPENED: Final = 0  # an inbox entry: a connection with its user id
 _FRAMES: Final = 1  # frames that arrived
 _CLOSED: Final = 2  # a connection that ended, and why
@@ -153,6 +154,11 @@ class LinkTable(BulkSessions):
         """The bytes of every user item that begins with `fields` and has its payload next: see `wire.joined`."""
         return self._encoder.head(fields)
 
+    def mark(self, link: Link) -> None:
+        """Something was put on the link by `Outgoing.begin`: it leaves with the next `flush`."""
+        link.dirty = True
+        self._dirty.append(link)
+
     def filled(self, link: Link, out: Outgoing) -> None:
         """The batch is full or the credit used up: what is full leaves now, so that the peer need not wait for it."""
         out.filled()
@@ -217,12 +223,13 @@ class LinkTable(BulkSessions):
         dirty, self._dirty = self._dirty, []
         for link in dirty:
             link.dirty = False
+            if link.state is _UP:
+                self._write(link, now)
+                continue
             if link.out is not None:
                 link.out.cut()  # disarmed: the next post marks the link again
             if link.state is State.COLD and (link.out is not None or link.wanted):
                 self._dial(link, now)
-            elif link.state is State.UP:
-                self._write(link, now)
         granting, self._granting = self._granting, []
         for session in granting:
             session.grant_late = False
@@ -368,7 +375,7 @@ class LinkTable(BulkSessions):
         assert out is not None
         assert session is not None
         link.used_at = now
-        out.write(session.number, self._transport.try_send)
+        out.leave(session.number, self._transport.try_send)  # disarmed: the next post marks the link again
         if out.bulk is not None and out.bulk.transfers:
             self._write_pieces(link, out, now)
 

@@ -143,6 +143,31 @@ class Outgoing:
         self._fold()
         return self.credit.raise_to(messages, size)
 
+    def begin(self, packed: bytes, cost: int) -> bool:
+        """Put the first item of a batch on the link, as it will stand in the frame; False: nothing was done.
+
+        What it costs is its payload and OVERHEAD_BYTES. The owner then marks the link, as it does for every first post.
+        """
+        bulk, credit = self.bulk, self.credit
+        if self.waiting or self._ordered or (bulk is not None and bulk.transfers):
+            return False
+        messages, size = credit.messages + 1, credit.size + cost
+        most = self._message_max + OVERHEAD_BYTES
+        if messages > credit.limit_messages or size > credit.limit_size or cost > most or cost >= BATCH_BYTES_MAX:
+            return False
+        credit.messages, credit.size = messages, size
+        self.waiting.append(packed)
+        self._folded = 1
+        self._waiting_size = cost
+        more = credit.limit_messages - messages
+        if more:  # as `_arm` does
+            room = min(BATCH_BYTES_MAX - cost, credit.limit_size - size, most)
+            self.left = self._armed = room
+            self.cut_at = min(BATCH_ITEMS_MAX, 1 + more)
+        else:
+            self.left = self._armed = -1
+        return True
+
     def post(self, item: Item, notify: object) -> Verdict:
         """Put a user item on the link the slow way, or say why not: LINK_FULL, TOO_LARGE."""
         length = len(item[-1])
@@ -285,6 +310,30 @@ class Outgoing:
             self.fresh = True
         self._ordered = False
 
+    def leave(self, session: int, try_send: Callable[[int, bytes], bool]) -> None:
+        """Cut the batch and give it, with what was cut before, to the transport."""
+        items = self.waiting
+        if not items or self._ordered or self._unsent:
+            self.cut()
+            self.write(session, try_send)
+            return
+        if self.left != self._armed or len(items) != self._folded:
+            self._fold()
+        else:
+            self.left = self._armed = -1
+        users = self.credit.messages
+        frame = self._encoder.batch(self.nonce, self.next, items)
+        self.next += len(items)
+        items.clear()
+        self._folded = self._waiting_size = 0
+        last = self.next - 1
+        if try_send(session, frame):
+            self._under_way.append((last, users))
+            self.written = users
+            self.written_last = last
+        else:
+            self._unsent.append((frame, last, users))
+
     def write(self, session: int, try_send: Callable[[int, bytes], bool]) -> bool:
         """Give the cut frames to the transport; False when it did not take them all."""
         self.fresh = False
@@ -402,6 +451,21 @@ class Incoming(ReceiveCredit):
         self.signals += len(items) - count
         self._owed = True
         self.took(count, sum(map(len, users)) + count * OVERHEAD_BYTES)
+
+    def only(self, first: int, size: int) -> bool:
+        """Accept a frame of one user item of `size` bytes, overhead included, that makes no grant due; else False."""
+        messages, size = self.messages + 1, self.size + size
+        window = self._window
+        if (
+            first != self.expected or not self.assembly.idle
+            or self._granted_messages - messages <= window.messages // 2
+            or self._granted_size - size <= window.size // 2
+        ):  # fmt: skip
+            return False
+        self.expected = first + 1
+        self.messages, self.size = messages, size
+        self._owed = True
+        return True
 
     def refuse(self, sequence: int, reason: bytes) -> bool:
         """Note that a taken item is refused; False for a sequence that was never taken here.

@@ -79,6 +79,12 @@ class Context:
                 sent = route.send(core, own, message)
                 if sent is not None:
                     return sent
+        elif notify is None and (type(to) is Name or type(to) is str):
+            route = core.registry.routes.get(to)
+            if route is not None:
+                sent = route.send(core, own, message)
+                if sent is not None:
+                    return sent
         return core.send(own, to, message, notify)
 
     def publish(self, group: str, message: Any) -> int:

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any, assert_never
 
 from regrove.node.core import hosting_door, messages, remote
-from regrove.node.core.address import Address, Caller, Home
+from regrove.node.core.address import Address, Caller, Home, Name
 from regrove.node.core.application import Place
 from regrove.node.core.bounds import Bounds
 from regrove.node.core.calls import Calls
@@ -191,12 +191,24 @@ class Core:
         self.supervising.next_pass()
         run_ready(self, self.bounds.pass_budget)
         if self.stalled:
-            self._admit_stalled()
+            self.admit_stalled()
 
     def finish(self, now: int) -> Outputs:
         """End the pass: delays count from `now`; each link's batch leaves."""
+        deadline = self.end(now)
+        control, self.control_out = self.control_out, []
+        return Outputs(self.io.flush(), control, deadline, self.busy)
+
+    @property
+    def busy(self) -> bool:
+        """Whether there is something to do at once."""
+        return bool(self.ready) or self.supervising.owes
+
+    def end(self, now: int) -> int | None:
+        """Do what `finish` does beside handing its outputs over; answers the deadline."""
         self.event = 0
-        self.timers.arm(now)
+        timers = self.timers
+        timers.arm(now)
         if self.draining is not None:
             self.draining.look(now)
         changes = self.registry.changes()
@@ -204,16 +216,16 @@ class Core:
             self.control_out.append(changes)
         table = self.links.table
         table.flush(now)
-        due = self.timers.next()
-        link_due = table.deadline()
-        deadline = link_due if due is None else due if link_due is None else min(due, link_due)
+        due = timers.next()
+        deadline = table.deadline()
+        if deadline is None or (due is not None and due < deadline):
+            deadline = due
         if self.draining is not None:
             deadline = min((at for at in (deadline, self.draining.deadline()) if at is not None), default=None)
-        control, self.control_out = self.control_out, []
-        busy = bool(self.ready) or self.supervising.owes
-        return Outputs(self.io.flush(), control, deadline, busy)
+        return deadline
 
-    def _admit_stalled(self) -> None:
+    def admit_stalled(self) -> None:
+        """Let pushes in that waited for room in the pool."""
         cells, self.stalled = self.stalled, {}
         for cell in cells:
             if cell.waiters:
@@ -342,8 +354,11 @@ class Core:
             payload = self.encoded(cell, message)
             notice = None if notify is None else remote.Notice(cell, to, notify)
             sent = self.links.post(where[0], (remote.SEND, where[1], where[2], payload), notice)
-            if sent is OK and type(to) is Address:
-                self.links.remember(to)
+            if sent is OK:
+                if type(to) is Address:
+                    self.links.remember(to)
+                elif isinstance(to, Name | str):
+                    self.links.remember_name(to, where)
         else:
             sent = where
         if sent is OK:

@@ -211,6 +211,11 @@ class Io:
         deliver_system(self.core, where, o.Given(stream), 0)
         return OK
 
+    @property
+    def idle(self) -> bool:
+        """Whether `flush` has nothing to give and nothing to forget."""
+        return not (self.commands or self._cancelled or self._cancelled_before)
+
     def flush(self) -> list[IoCommand]:
         """Take the commands of this pass."""
         self._cancelled_before = self._cancelled

@@ -17,6 +17,7 @@ from regrove.node.core.ports import NamesChanged
 if TYPE_CHECKING:
     from regrove.node.core.core import Core
     from regrove.node.core.effects import Target
+    from regrove.node.core.route import Route
 
 NAME_BYTES_MAX: Final = 1_024  # of a name or a group
 
@@ -27,7 +28,7 @@ Where: TypeAlias = "Cell | tuple[Home, int | str, int] | Sent"
 class Registry:
     """Names and groups of one core, and its copy of what others hold."""
 
-    __slots__ = ("_changed", "_far_groups", "_far_names", "_found", "_groups", "_homes", "_names", "core")
+    __slots__ = ("_changed", "_far_groups", "_far_names", "_found", "_groups", "_homes", "_names", "core", "routes")
 
     def __init__(self, core: Core) -> None:
         self.core = core
@@ -35,6 +36,7 @@ class Registry:
         self._groups: dict[str, dict[Cell, None]] = {}
         self._homes: dict[tuple[str, int], Home] = {}  # the present life of each known core
         self._found: dict[tuple[str, str], Home | None] = {}  # who holds a name of a node, until anything changes
+        self.routes: dict[Name | str, Route] = {}  # to names that isolates of other cores hold, until anything changes
         self._far_names: dict[tuple[str, int], dict[str, None]] = {}
         self._far_groups: dict[tuple[str, int], dict[str, tuple[tuple[int, int], ...]]] = {}
         self._changed = False
@@ -128,6 +130,7 @@ class Registry:
             self.core.counters.bounds_reached += 1
             raise BoundReached("names", self.core.bounds.names, "let isolates that hold unused names end")
         self._names[name] = cell
+        self.routes.clear()  # a name of this node is ours first
         own = cell.own()
         if own.names is None:
             own.names = [name]
@@ -231,9 +234,13 @@ class Registry:
     def learn_names(self, change: NamesChanged) -> None:
         """Another core's registrations, whole."""
         key = (change.node, change.core)
-        self._found.clear()
+        self._forget_found()
         self._far_names[key] = dict.fromkeys(change.names)
         self._far_groups[key] = dict(change.groups)
+
+    def _forget_found(self) -> None:
+        self._found.clear()
+        self.routes.clear()
 
     def learn_core(self, home: Home) -> Home | None:
         """A core lives; answers the older life that this one replaces."""
@@ -241,7 +248,7 @@ class Registry:
         older = self._homes.get(key)
         if older == home:
             return None
-        self._found.clear()
+        self._forget_found()
         self._homes[key] = home
         if older is not None:
             self._far_names.pop(key, None)
@@ -252,7 +259,7 @@ class Registry:
         """That life of a core is over."""
         key = (home.node, home.core)
         if self._homes.get(key) == home:
-            self._found.clear()
+            self._forget_found()
             del self._homes[key]
             self._far_names.pop(key, None)
             self._far_groups.pop(key, None)

@@ -28,7 +28,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, assert_never
 
 from regrove.node.core import route as routes
-from regrove.node.core.address import Address, Caller, Home
+from regrove.node.core.address import Address, Caller, Home, Name
 from regrove.node.core.errors import DecodeError
 from regrove.node.core.isolate import Cell, Request
 from regrove.node.core.mailbox import LINK_FULL, OK, TOO_LARGE, UNREACHABLE, Sent, deliver_system, offer, put_all
@@ -144,7 +144,16 @@ class Links:
         link = self.table.link(to.home)
         route = to.route
         if link is not None and (route is None or route.link is not link or route.core is not self.core):
-            to.route = routes.Route(self.core, link, self.table.head((SEND, to.slot, to.generation)), to)
+            to.route = routes.Route(self.core, link, to.home, to.slot, to.generation)
+
+    def remember_name(self, to: Name | str, where: tuple[Home, int | str, int]) -> None:
+        """A send to a name that another core holds was OK: the next ones take the short way, until a name changes."""
+        link = self.table.link(where[0])
+        kept = self.core.registry.routes
+        if link is not None:
+            if len(kept) >= self.core.bounds.names:
+                kept.clear()
+            kept[to] = routes.Route(self.core, link, *where)
 
     def post_now(self, home: Home, item: tuple[Any, ...], notify: object = None) -> Sent:
         """Put user mail on a link whose turn it is."""

@@ -8,31 +8,33 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from regrove.node.core import remote
-from regrove.node.core.address import Address
+from regrove.node.core.address import Home
 from regrove.node.core.isolate import Cell
 from regrove.node.core.mailbox import OK, Sent
 from regrove.node.core.messages import payload_of
 from regrove.transport.credit import OVERHEAD_BYTES
 from regrove.transport.link import Link
-from regrove.transport.wire import BINS, joined
+from regrove.transport.parts import Payload
+from regrove.transport.wire import BATCH_BYTES_MAX, BINS, joined
 
 if TYPE_CHECKING:
     from regrove.node.core.core import Core
 
 
 class Route:
-    """The way to one isolate of another core, kept on its address: sending along it looks nothing up."""
+    """The way to one isolate of another core, kept on its address, or beside its name: sending looks nothing up."""
 
-    __slots__ = ("core", "generation", "head", "home", "link", "pack", "slot")
+    __slots__ = ("core", "generation", "head", "home", "link", "pack", "slot", "table")
 
-    def __init__(self, core: Core, link: Link, head: bytes, to: Address) -> None:
+    def __init__(self, core: Core, link: Link, home: Home, slot: int | str, generation: int) -> None:
         self.core = core
         self.link = link
-        self.head = head  # the bytes of a SEND to it before its payload
-        self.pack = core.links.table.pack
-        self.home = to.home
-        self.slot = to.slot
-        self.generation = to.generation
+        self.table = core.links.table
+        self.head = self.table.head((remote.SEND, slot, generation))  # the bytes of a SEND to it before its payload
+        self.pack = self.table.pack
+        self.home = home
+        self.slot = slot
+        self.generation = generation
 
     def send(self, core: Core, cell: Cell, message: Any) -> Sent | None:
         """Do what `Core.send` does for an isolate of another core; None when its way is the one to take.
@@ -49,10 +51,13 @@ class Route:
         length = len(payload)
         left = out.left - length - OVERHEAD_BYTES
         if left < 0:
-            sent = core.links.post_now(self.home, (remote.SEND, self.slot, self.generation, payload))
-            if sent is not OK:
-                core.counters.rejected += 1
-                return sent
+            if length >= BATCH_BYTES_MAX or not out.begin(self._packed(payload, length), length + OVERHEAD_BYTES):
+                sent = core.links.post_now(self.home, (remote.SEND, self.slot, self.generation, payload))
+                if sent is not OK:
+                    core.counters.rejected += 1
+                    return sent
+            elif not self.link.dirty:
+                self.table.mark(self.link)
         else:
             out.left = left
             waiting = out.waiting
@@ -61,9 +66,13 @@ class Route:
                 self.head + BINS[length] + payload if length < 256 else joined(self.head, payload)  # type: ignore[operator, arg-type]
             )
             if len(waiting) >= out.cut_at:
-                core.links.table.filled(self.link, out)
+                self.table.filled(self.link, out)
         core.counters.sent += 1
         return OK
+
+    def _packed(self, payload: Payload, length: int) -> bytes:
+        head = self.head
+        return head + BINS[length] + payload if length < 256 else joined(head, payload)  # type: ignore[operator, arg-type]
 
     def ask(self, core: Core, cell: Cell, token: int, message: Any, left: int) -> Sent | None:
         """Post the CALL of a debt, as `Calls` does the slow way; None when that is the one to take. Counts nothing."""

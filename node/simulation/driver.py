@@ -12,21 +12,25 @@ from typing import TYPE_CHECKING, Any, Final
 from regrove.node.core.address import Home
 from regrove.node.core.core import Core, CoreSettings
 from regrove.node.core.effects import Target
+from regrove.node.core.errors import DecodeError
 from regrove.node.core.isolate import Cell
 from regrove.node.core.mailbox import OK, Sent
-from regrove.node.core.messages import check, payload_of
+from regrove.node.core.messages import check, decode, payload_of
 from regrove.node.core.ports import ControlInput, ControlOutput, Inputs, Started
 from regrove.node.core.remote import SEND
+from regrove.node.core.single import step, target
 from regrove.node.simulation.clock import MICROSECOND, SECOND, Skew
 from regrove.node.simulation.edge import SimulatedEdge
-from regrove.node.simulation.ends import SCHEME, Half, SimulatedTransport
+from regrove.node.simulation.ends import SCHEME, SimulatedTransport, Way
 from regrove.node.simulation.packets import Packet
 from regrove.node.simulation.plan import START_FAILS
 from regrove.node.simulation.seeds import Ratio, holds, key_of
 from regrove.node.simulation.tracing import CoreTracer, TracedLinks
 from regrove.supervisor.reasons import Killed
+from regrove.transport.credit import OVERHEAD_BYTES
 from regrove.transport.handshake import Identity
 from regrove.transport.link import State
+from regrove.transport.wire import BATCH
 
 if TYPE_CHECKING:
     from regrove.node.simulation.node import SimulatedNode
@@ -136,9 +140,10 @@ class Life:
         time = clock.now + lateness
         clock.at(time, self.place.rank.at(time), lambda _: self.wake())
 
-    def frame_came(self, half: Half, frame: object, cause: int) -> bool:
+    def frame_came(self, way: Way, frame: object, cause: int) -> bool:
         """Take a frame at once, when the core would do nothing else at this instant; False leaves it to `wake`."""
         place = self.place
+        half = way.target
         if (
             self.finish_at is not None or self.woken or place.pauses or place.node.pauses or self.transport.inbox
             or type(frame) is not Packet or not half.open
@@ -148,9 +153,41 @@ class Life:
         now = clock.now
         if not clock.free_until(now):
             return False
-        links = self.links
-        if links.take(half.number, frame, place.local(now)) or links.owes or place.slowness != 1 or self.extra:
+        if place.slowness != 1 or self.extra:
+            self.links.take(half.number, frame, place.local(now))
             self._pass(now)
+        elif not (frame.type == BATCH and self._message_came(way, frame, now, cause)):
+            links = self.links
+            if links.take(half.number, frame, place.local(now)) or links.owes:
+                self._pass(now)
+        return True
+
+    def _message_came(self, way: Way, packet: Packet, now: int, cause: int) -> bool:
+        """Have the pass of a frame that holds one message for an isolate at rest; False: nothing was done."""
+        items, arrivals, core, place = packet.body, way.arrivals, self.core, self.place
+        if len(items) != 1 or arrivals is None or len(arrivals) != 1 or self.control or not self.tree_begun:
+            return False
+        item = items[0]
+        if item[0] != SEND or self.edge.pending:
+            return False
+        _, slot, generation, payload = item
+        local = place.local(now)
+        size = OVERHEAD_BYTES + len(payload)
+        cell = target(core, local, slot, generation, size)
+        if cell is None:
+            return False
+        try:
+            value = decode(payload)
+        except DecodeError:
+            return False
+        if not self.links.take_one(way.target.number, packet, local, size):
+            return False
+        arrivals.pop()
+        self.pass_at = None
+        before = core.counters.callbacks
+        event = place.tracer.taken(cell, type(value).__name__, payload, cause)
+        step(core, local, EPOCH + local + place.wall_offset, cell, value, event)
+        self._passed(now, core.counters.callbacks - before)
         return True
 
     def _woken(self, _: None) -> None:
@@ -190,7 +227,11 @@ class Life:
         core.step(local, Inputs(control, self.edge.collect(), EPOCH + local + place.wall_offset))
         if self.peers is not None and not self.tree_begun:
             self._begin_tree()
-        callbacks = core.counters.callbacks - before
+        self._passed(time, core.counters.callbacks - before)
+
+    def _passed(self, time: int, callbacks: int) -> None:
+        """The pass that began at `time` is over when its time is."""
+        place = self.place
         self.world.callbacks += callbacks
         end = self.finish_at = time + (PASS_COST + callbacks * CALLBACK_COST) * place.slowness + self.extra
         self.extra = 0
@@ -225,17 +266,22 @@ class Life:
             self.place.on_resume.append(lambda: self._finish(self.world.clock.now))
             return
         self.finish_at = None
-        outputs = self.core.finish(self.place.local(end))
-        if outputs.io:
-            self.edge.submit(outputs.io)
-        if outputs.control:
-            self._report(outputs.control)
-        deadline = None if outputs.deadline is None else self.place.real(outputs.deadline)
-        more = outputs.busy or self.control or self.transport.inbox or self.edge.pending
-        if more or self.going or self._may_begin():
+        core, place = self.core, self.place
+        deadline = core.end(place.local(end))
+        if not core.io.idle:
+            self.edge.submit(core.io.flush())
+        if core.control_out:
+            control, core.control_out = core.control_out, []
+            self._report(control)
+        if deadline is not None:
+            deadline = place.real(deadline)
+        if core.busy or self.control or self.transport.inbox or self.edge.pending or self.going:
             self.due(end)
             return
         if not self.tree_begun and self.peers is not None:
+            if self._may_begin():
+                self.due(end)
+                return
             deadline = self.begin_by if deadline is None else min(deadline, self.begin_by)
         if deadline is not None:
             self.due(deadline if deadline > end else end)

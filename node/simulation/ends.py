@@ -84,7 +84,7 @@ class SimulatedTransport:
         self.core = core  # `n0@sim/1`: the place, the same in every life
         self.index = index
         self.wake = wake
-        self.frame_came: Callable[[Half, Any, int], bool] = _not_taken  # offered a frame before it goes into the inbox
+        self.frame_came: Callable[[Way, Any, int], bool] = _not_taken  # offered a frame before it goes into the inbox
         self.dead = False
         self.dropped = 0  # frames for sessions that were closed here
         self.cause = 0  # the sequence of the trace event that brought the frame now being handed over
@@ -215,5 +215,5 @@ def _none() -> int:
     return 0
 
 
-def _not_taken(_half: Half, _frame: Any, _cause: int) -> bool:
+def _not_taken(_way: Way, _frame: Any, _cause: int) -> bool:
     return False

@@ -223,8 +223,17 @@ class Network:
             return
         way.wire.append(frame)
         way.parents.append(parent)
-        if not way.stuck:
+        if way.stuck:
+            return
+        if self._delays or self._clogs:
             self._set_out(way, frame, draw, extra)
+            return
+        clock = self.clock
+        time = clock.now + way.latency.pick(draw) + extra  # `_set_out` without them
+        if time <= way.latest:
+            time = way.latest + 1
+        way.latest = time
+        clock.at(time, draw, self._arrive, way)
 
     def _fate(self, way: Way, draw: int) -> tuple[str, int]:
         """What the noise, or an entry of the plan for this one frame, does to it, and how strongly."""
@@ -323,7 +332,7 @@ class Network:
         if way.connection.over and not way.wire:
             self._ways.pop(way, None)
         owner = way.target.owner
-        if not owner.dead and not owner.frame_came(way.target, frame, event):
+        if not owner.dead and not owner.frame_came(way, frame, event):
             owner.inbox.append((way.target, frame, "", event))
             owner.wake()
 

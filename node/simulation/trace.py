@@ -20,7 +20,7 @@ import msgpack
 from regrove.node.simulation.clock import written
 
 KEPT: Final = 200_000  # events kept for stories; the hash covers all
-_BATCH: Final = 1_024  # rows hashed at once
+BATCH: Final = 1_024  # rows hashed at once
 _HASHED: Final = itemgetter(0, 1, 2, 3, 4, 5, 6, 7)  # all but the text
 
 Row = tuple[int, int, int, str, str, int, str, int, str]
@@ -50,7 +50,7 @@ class Trace:
 
     def __init__(self, kept: int = KEPT) -> None:
         self._rows: deque[Row] = deque(maxlen=max(kept, 1))
-        self._fresh: list[Row] = []  # what is not hashed yet, nor among the rows kept
+        self.fresh: list[Row] = []  # what is not hashed yet, nor among the rows kept
         self._hash = blake2b(digest_size=16)
         self._pack = msgpack.Packer(unicode_errors="surrogatepass").pack
         self.sequence = 0
@@ -60,27 +60,31 @@ class Trace:
     ) -> int:
         """Add one event; return its sequence number, the `parent` of what it causes. `digest` has at most 64 bits."""
         self.sequence = sequence = self.sequence + 1
-        fresh = self._fresh
+        fresh = self.fresh
         fresh.append((time, sequence, parent, node, path, incarnation, kind, digest, text))
-        if len(fresh) >= _BATCH:
-            self._absorb()
+        if len(fresh) >= BATCH:
+            self.absorb()
         return sequence
 
-    def _absorb(self) -> None:
-        fresh = self._fresh
-        self._rows.extend(fresh)
-        for row in map(_HASHED, fresh):
-            self._hash.update(self._pack(row))
-        fresh.clear()
+    def absorb(self) -> None:
+        """Hash what came since the last time, and keep it among the rows; who appends to `fresh` itself calls it."""
+        fresh = self.fresh
+        if fresh:
+            self._rows.extend(fresh)
+            for begin in range(0, len(fresh), BATCH):
+                rows = list(map(_HASHED, fresh[begin : begin + BATCH]))
+                head = 1 if len(rows) < 16 else 3  # of the array around them: the rows are hashed as if each by itself
+                self._hash.update(self._pack(rows)[head:])
+            fresh.clear()
 
     def _kept(self) -> deque[Row]:
-        self._absorb()
+        self.absorb()
         return self._rows
 
     @property
     def digest(self) -> str:
         """The rolling hash over every event so far, as 32 hex digits."""
-        self._absorb()
+        self.absorb()
         return self._hash.copy().hexdigest()
 
     @property

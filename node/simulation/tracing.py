@@ -5,6 +5,7 @@ from __future__ import annotations
 import traceback
 from collections import deque
 from collections.abc import Callable
+from heapq import heappush
 from typing import Any, Final, cast
 from zlib import crc32
 
@@ -84,6 +85,17 @@ class CoreTracer:
             self._clock.now, cause, self.place, cell.path, cell.incarnation, "handle", digest, type(message).__name__
         )
 
+    def taken(self, cell: Cell, name: str, payload: bytes, cause: int) -> int:
+        """`handle` of a message of class `name` whose bytes are at hand."""
+        trace = self._trace
+        trace.sequence = sequence = trace.sequence + 1
+        parent = cell.parent
+        path = cell.path if parent is None else f"{parent.path}/{cell.id}"
+        trace.fresh.append(
+            (self._clock.now, sequence, cause, self.place, path, cell.incarnation, "handle", crc32(payload), name)
+        )
+        return sequence
+
     def callback(self, now: int, cell: Cell, kind: str, argument: Any, cause: int) -> int:
         """Another callback is about to run."""
         return self._trace.emit(
@@ -146,6 +158,21 @@ class TracedLinks(LinkTable):
             self._events.append(DialRefused(self._who(session), str(error)))
             self._drop(session, str(error), now)
         return bool(self._events)
+
+    def take_one(self, number: int, packet: Packet, now: int, size: int) -> bool:
+        """Take a BATCH of one message of `size` bytes, when nothing else is to be told; False: nothing was done."""
+        session = self._sessions.get(number)
+        if session is None or packet.nonce != session.nonce or self._events or self._inbox or session.main is not None:
+            return False
+        into, timers = session.into, self._timers
+        if into is None or not session.up or not into.only(packet.first, size) or (timers and timers[0][0] <= now):
+            return False
+        session.heard_at = now
+        if into.grant_at is None:
+            into.grant_at = at = now + self.settings.quiet
+            self._armed += 1
+            heappush(timers, (at, self._armed, "grant", session))
+        return True
 
     @property
     def owes(self) -> bool:

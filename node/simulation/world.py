@@ -26,6 +26,7 @@ from regrove.node.simulation.seeds import MASK, Draws, Ratio, holds
 from regrove.node.simulation.shared import Captured
 from regrove.node.simulation.stage import Stage
 from regrove.node.simulation.streams import Tcp
+from regrove.node.simulation.trace import BATCH as FRESH
 from regrove.node.simulation.trace import Trace
 from regrove.node.simulation.tracing import Log
 from regrove.transport.wire import BATCH
@@ -147,7 +148,11 @@ class World:
             digest, batch = frame.digest, frame.type == BATCH
         else:
             digest, batch = crc32(frame), frame[3] == BATCH
-        event = self.trace.emit(self.clock.now, parent, target.core, source.core, 0, "frame", digest)
+        trace = self.trace
+        trace.sequence = event = trace.sequence + 1  # `emit`, written out: one a frame
+        trace.fresh.append((self.clock.now, event, parent, target.core, source.core, 0, "frame", digest, ""))
+        if len(trace.fresh) >= FRESH:
+            trace.absorb()
         if batch:
             arrivals = way.arrivals
             if arrivals is None:
