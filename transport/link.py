@@ -39,7 +39,7 @@ class LinkSettings:
     remember: int = 60 * SECOND  # how long a silent client may still come back and resolve what is unknown
     redial_min: int = 50 * MS
     redial_max: int = 2 * SECOND
-    quiet: int = 20 * MS  # what was taken is acknowledged at the latest after this
+    quiet: int = 100 * MS  # what was taken is acknowledged at the latest after this
     idle: int | None = 300 * SECOND
     links_max: int = 4096  # peers known at once; more HELLOs are refused
 

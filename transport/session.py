@@ -151,21 +151,22 @@ class Outgoing:
         bulk, credit = self.bulk, self.credit
         if self.waiting or self._ordered or (bulk is not None and bulk.transfers):
             return False
-        messages, size = credit.messages + 1, credit.size + cost
+        more, room = credit.limit_messages - credit.messages, credit.limit_size - credit.size - cost
         most = self._message_max + OVERHEAD_BYTES
-        if messages > credit.limit_messages or size > credit.limit_size or cost > most or cost >= BATCH_BYTES_MAX:
+        if more <= 0 or room < 0 or cost > most or cost >= BATCH_BYTES_MAX:
             return False
-        credit.messages, credit.size = messages, size
+        credit.messages += 1
+        credit.size += cost
         self.waiting.append(packed)
         self._folded = 1
         self._waiting_size = cost
-        more = credit.limit_messages - messages
-        if more:  # as `_arm` does
-            room = min(BATCH_BYTES_MAX - cost, credit.limit_size - size, most)
-            self.left = self._armed = room
-            self.cut_at = min(BATCH_ITEMS_MAX, 1 + more)
-        else:
+        if more == 1:
             self.left = self._armed = -1
+            return True
+        if room > BATCH_BYTES_MAX - cost:  # as `_arm` does
+            room = BATCH_BYTES_MAX - cost
+        self.left = self._armed = room if room < most else most
+        self.cut_at = more if more < BATCH_ITEMS_MAX else BATCH_ITEMS_MAX
         return True
 
     def post(self, item: Item, notify: object) -> Verdict:

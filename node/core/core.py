@@ -208,15 +208,17 @@ class Core:
         """Do what `finish` does beside handing its outputs over; answers the deadline."""
         self.event = 0
         timers = self.timers
-        timers.arm(now)
+        if timers.asked:
+            timers.arm(now)
         if self.draining is not None:
             self.draining.look(now)
-        changes = self.registry.changes()
+        changes = self.registry.changes() if self.registry.changed else None
         if changes is not None:
             self.control_out.append(changes)
         table = self.links.table
         table.flush(now)
-        due = timers.next()
+        heap = timers.heap
+        due = heap[0][0] if heap and heap[0][2].alive else timers.next()
         deadline = table.deadline()
         if deadline is None or (due is not None and due < deadline):
             deadline = due

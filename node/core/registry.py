@@ -28,7 +28,7 @@ Where: TypeAlias = "Cell | tuple[Home, int | str, int] | Sent"
 class Registry:
     """Names and groups of one core, and its copy of what others hold."""
 
-    __slots__ = ("_changed", "_far_groups", "_far_names", "_found", "_groups", "_homes", "_names", "core", "routes")
+    __slots__ = ("_far_groups", "_far_names", "_found", "_groups", "_homes", "_names", "changed", "core", "routes")
 
     def __init__(self, core: Core) -> None:
         self.core = core
@@ -39,7 +39,7 @@ class Registry:
         self.routes: dict[Name | str, Route] = {}  # to names that isolates of other cores hold, until anything changes
         self._far_names: dict[tuple[str, int], dict[str, None]] = {}
         self._far_groups: dict[tuple[str, int], dict[str, tuple[tuple[int, int], ...]]] = {}
-        self._changed = False
+        self.changed = False
 
     # --- resolving -------------------------------------------------------------------------------------------------
 
@@ -136,7 +136,7 @@ class Registry:
             own.names = [name]
         else:
             own.names.append(name)
-        self._changed = True
+        self.changed = True
         return True
 
     @property
@@ -181,7 +181,7 @@ class Registry:
         if cell.groups is None:
             cell.groups = []
         cell.groups.append(group)
-        self._changed = True
+        self.changed = True
 
     def leave(self, cell: Cell, group: str) -> None:
         """Stop being a member."""
@@ -196,7 +196,7 @@ class Registry:
         members.pop(cell, None)
         if not members:
             self._groups.pop(group, None)
-        self._changed = True
+        self.changed = True
 
     def members(self, group: str) -> list[Address]:
         """Members on this core in order of joining, then on other cores in order of node and core."""
@@ -213,7 +213,7 @@ class Registry:
         """Take an ended isolate's names and memberships back, before anybody hears of its end."""
         for name in cell.names or ():
             del self._names[name]
-            self._changed = True
+            self.changed = True
         for group in cell.groups or ():
             self._drop_member(cell, group)
         cell.names = cell.groups = None
@@ -222,9 +222,9 @@ class Registry:
 
     def changes(self) -> NamesChanged | None:
         """What the manager is to be told, once a pass, when anything changed."""
-        if not self._changed:
+        if not self.changed:
             return None
-        self._changed = False
+        self.changed = False
         groups = tuple(
             (group, tuple((cell.address.slot, cell.address.generation) for cell in members))
             for group, members in self._groups.items()

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 def target(core: Core, now: int, slot: int | str, generation: int, charge: int) -> Cell | None:
     """The isolate, when it is at rest and has room and the core has nothing else to do at `now`; None otherwise."""
-    if core.ready or core.stalled or core.draining is not None or core.supervising.owes or core.timers.due_by(now):
+    supervising, timers = core.supervising, core.timers
+    if core.ready or core.stalled or core.draining is not None or supervising.ready or supervising.retries:
+        return None
+    if timers.asked or (timers.heap and timers.heap[0][0] <= now):
         return None
     cell = core.registry.local(slot, generation)
     if (

@@ -34,14 +34,14 @@ NANO = 1_000_000_000
 class Supervising:
     """The supervisors of one core."""
 
-    __slots__ = ("_guests", "_retries", "ahead", "core", "ready", "root")
+    __slots__ = ("_guests", "ahead", "core", "ready", "retries", "root")
 
     def __init__(self, core: Core) -> None:
         self.core = core
         self.root: SupervisorNode | None = None
         self.ready: deque[SupervisorNode] = deque()
         self.ahead = 0  # events served in the turn of the child they came from, which the pass has not counted yet
-        self._retries: list[SupervisorNode] = []
+        self.retries: list[SupervisorNode] = []
         self._guests = Lives()
 
     def boot(self, spec: Supervisor) -> None:
@@ -93,7 +93,7 @@ class Supervising:
 
     def next_pass(self) -> None:
         """Retries of the pass before may be taken now, each at the place it has had since."""
-        retries, self._retries = self._retries, []
+        retries, self.retries = self.retries, []
         for node in retries:
             node.inbox.release()
             self._ring(node)
@@ -101,7 +101,7 @@ class Supervising:
     @property
     def owes(self) -> bool:
         """Tell whether the next pass has something to do here."""
-        return bool(self.ready or self._retries)
+        return bool(self.ready or self.retries)
 
     def serve(self) -> None:
         """Serve one event of every ready supervisor, in order of becoming ready."""
@@ -157,7 +157,7 @@ class Supervising:
                     node.limits[token] = self.core.timers.ask(record)
                 else:
                     node.inbox.hold(ev.Retry(token))
-                    self._retries.append(node)
+                    self.retries.append(node)
             case a.Answer(token, value):
                 assert isinstance(token, Request)
                 node.requests.pop(token, None)

@@ -51,27 +51,27 @@ class TimerRecord(Timed):
 class Timers:
     """Records waiting to be armed, and the heap of armed ones."""
 
-    __slots__ = ("_asked", "_dead", "_heap", "_order")
+    __slots__ = ("_dead", "_order", "asked", "heap")
 
     def __init__(self) -> None:
-        self._asked: list[Timed] = []
-        self._heap: list[tuple[int, int, Timed]] = []
+        self.asked: list[Timed] = []
+        self.heap: list[tuple[int, int, Timed]] = []
         self._order = 0
         self._dead = 0
 
     def __len__(self) -> int:
-        return len(self._heap) + len(self._asked) - self._dead
+        return len(self.heap) + len(self.asked) - self._dead
 
     def ask(self, record: _T) -> _T:
         """Have `record` armed at the end of this pass."""
-        self._asked.append(record)
+        self.asked.append(record)
         return record
 
     def at(self, due: int, record: TimerRecord) -> TimerRecord:
         """Arm `record` for an instant, whenever this pass ends."""
         record.due = due
         self._order += 1
-        heappush(self._heap, (due, self._order, record))
+        heappush(self.heap, (due, self._order, record))
         return record
 
     def cancel(self, record: Timed) -> bool:
@@ -80,16 +80,16 @@ class Timers:
             return False
         record.alive = False
         self._dead += 1
-        if self._dead > 1_000 and self._dead * 2 > len(self._heap) + len(self._asked):
+        if self._dead > 1_000 and self._dead * 2 > len(self.heap) + len(self.asked):
             self._sweep()
         return True
 
     def arm(self, now: int) -> None:
         """Arm what the pass asked for: delays count from `now`, the end of the pass."""
-        asked = self._asked
+        asked = self.asked
         if not asked:
             return
-        heap = self._heap
+        heap = self.heap
         order = self._order
         for record in asked:
             if record.alive:
@@ -103,7 +103,7 @@ class Timers:
 
     def due(self, now: int) -> list[Timed]:
         """Take what is due at `now`, in order of time, then of arming."""
-        heap = self._heap
+        heap = self.heap
         fired: list[Timed] = []
         while heap and heap[0][0] <= now:
             record = heappop(heap)[2]
@@ -116,8 +116,8 @@ class Timers:
 
     def due_by(self, now: int) -> bool:
         """Tell whether a pass at `now` has timers to look at."""
-        heap = self._heap
-        return bool(self._asked) or (bool(heap) and heap[0][0] <= now)
+        heap = self.heap
+        return bool(self.asked) or (bool(heap) and heap[0][0] <= now)
 
     def again(self, record: TimerRecord, now: int) -> None:
         """Arm the next turn of a repeating record, one period after the last was due; missed turns are skipped."""
@@ -126,18 +126,18 @@ class Timers:
         if record.due <= now:
             record.due = now + record.period
         self._order += 1
-        heappush(self._heap, (record.due, self._order, record))
+        heappush(self.heap, (record.due, self._order, record))
 
     def next(self) -> int | None:
         """When the next one is due, or None."""
-        heap = self._heap
+        heap = self.heap
         while heap and not heap[0][2].alive:
             heappop(heap)
             self._dead -= 1
         return heap[0][0] if heap else None
 
     def _sweep(self) -> None:
-        self._heap = [entry for entry in self._heap if entry[2].alive]
-        self._asked = [record for record in self._asked if record.alive]
-        heapify(self._heap)
+        self.heap = [entry for entry in self.heap if entry[2].alive]
+        self.asked = [record for record in self.asked if record.alive]
+        heapify(self.heap)
         self._dead = 0

@@ -70,37 +70,37 @@ class Skew:
 class Clock:
     """The present instant and what is still to happen. Nothing moves it but `step`."""
 
-    __slots__ = ("_heap", "_limit", "_sequence", "now")
+    __slots__ = ("heap", "limit", "now", "sequence")
 
     def __init__(self) -> None:
         self.now = 0
-        self._limit = 0
-        self._sequence = 0
-        self._heap: list[tuple[int, int, int, Callable[[Any], None], Any]] = []
+        self.limit = 0
+        self.sequence = 0
+        self.heap: list[tuple[int, int, int, Callable[[Any], None], Any]] = []
 
     def at(self, time: int, rank: int, action: Callable[[Any], None], argument: Any = None) -> None:
         """Do `action(argument)` at `time` (never before now); `rank`, a draw, orders what shares the instant."""
-        self._sequence = sequence = self._sequence + 1
-        heappush(self._heap, (time if time > self.now else self.now, rank, sequence, action, argument))
+        self.sequence = sequence = self.sequence + 1
+        heappush(self.heap, (time if time > self.now else self.now, rank, sequence, action, argument))
 
     def next_time(self) -> int | None:
         """When the next thing happens, None when nothing is left."""
-        return self._heap[0][0] if self._heap else None
+        return self.heap[0][0] if self.heap else None
 
     def free_until(self, time: int) -> bool:
         """Whether nothing else happens up to and including `time`, within the run under way."""
-        return time <= self._limit and (not self._heap or self._heap[0][0] > time)
+        return time <= self.limit and (not self.heap or self.heap[0][0] > time)
 
     def step(self, limit: int = 0) -> None:
         """Move to the next thing and do it; it may go on by itself up to `limit`."""
-        self._limit = limit
-        self.now, _, _, action, argument = heappop(self._heap)
+        self.limit = limit
+        self.now, _, _, action, argument = heappop(self.heap)
         action(argument)
 
     def run_until(self, limit: int) -> None:
         """Do all that is due up to and including `limit`, then stand there."""
-        heap = self._heap
-        self._limit = limit
+        heap = self.heap
+        self.limit = limit
         while True:
             if not heap or heap[0][0] > limit:
                 break

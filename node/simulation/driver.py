@@ -74,7 +74,7 @@ class Life:
         node = place.node
         self.transport = SimulatedTransport(world.network, node.name, place.name, self.wake, place.index)
         self.transport.frame_came = self.frame_came
-        self.transport.last_event = place.last_event
+        self.transport.trace = world.trace
         self.links = self._make_links()
         self.edge = SimulatedEdge(
             node.name, place.index, world.clock, world.draws, world.tcp, node.disk, world.application.bounds,
@@ -151,7 +151,8 @@ class Life:
             return False
         clock = self.world.clock
         now = clock.now
-        if not clock.free_until(now):
+        heap = clock.heap
+        if now > clock.limit or (heap and heap[0][0] <= now):
             return False
         if place.slowness != 1 or self.extra:
             self.links.take(half.number, frame, place.local(now))
@@ -171,7 +172,7 @@ class Life:
         if item[0] != SEND or self.edge.pending:
             return False
         _, slot, generation, payload = item
-        local = place.local(now)
+        local = now if place.skew is None else place.local(now)
         size = OVERHEAD_BYTES + len(payload)
         cell = target(core, local, slot, generation, size)
         if cell is None:
@@ -231,12 +232,13 @@ class Life:
 
     def _passed(self, time: int, callbacks: int) -> None:
         """The pass that began at `time` is over when its time is."""
-        place = self.place
-        self.world.callbacks += callbacks
+        place, world = self.place, self.world
+        world.callbacks += callbacks
         end = self.finish_at = time + (PASS_COST + callbacks * CALLBACK_COST) * place.slowness + self.extra
         self.extra = 0
-        clock = self.world.clock
-        if clock.free_until(end):
+        clock = world.clock
+        heap = clock.heap
+        if end <= clock.limit and (not heap or heap[0][0] > end):
             clock.now = end
             self._finish(end)
         else:
@@ -262,20 +264,28 @@ class Life:
     def _finish(self, end: int) -> None:
         if self.dead:
             return
-        if self.place.paused:
-            self.place.on_resume.append(lambda: self._finish(self.world.clock.now))
+        core, place = self.core, self.place
+        if place.pauses or place.node.pauses:
+            place.on_resume.append(lambda: self._finish(self.world.clock.now))
             return
         self.finish_at = None
-        core, place = self.core, self.place
-        deadline = core.end(place.local(end))
+        even = place.skew is None
+        deadline = core.end(end if even else place.local(end))
         if not core.io.idle:
             self.edge.submit(core.io.flush())
         if core.control_out:
             control, core.control_out = core.control_out, []
             self._report(control)
-        if deadline is not None:
+        if deadline is not None and not even:
             deadline = place.real(deadline)
-        if core.busy or self.control or self.transport.inbox or self.edge.pending or self.going:
+        if (
+            core.ready
+            or core.supervising.owes
+            or self.control
+            or self.transport.inbox
+            or self.edge.pending
+            or self.going
+        ):
             self.due(end)
             return
         if not self.tree_begun and self.peers is not None:
@@ -284,7 +294,11 @@ class Life:
                 return
             deadline = self.begin_by if deadline is None else min(deadline, self.begin_by)
         if deadline is not None:
-            self.due(deadline if deadline > end else end)
+            if deadline < end:
+                deadline = end
+            self.pass_at = deadline  # `due`, unless an alarm that is set comes first
+            if self.armed is None or deadline < self.armed:
+                self.due(deadline)
 
     def _report(self, items: list[ControlOutput]) -> None:
         for item in items:
@@ -444,10 +458,6 @@ class SimulatedCore:
         if self.failing_starts and holds(world.draws.draw("start-fails", self.name, path), 0, Ratio(1, 2)):
             world.plan.count(START_FAILS).affected += 1
             raise InjectedFault("a fault of the plan: this start fails")
-
-    def last_event(self) -> int:
-        """The last traced event: the cause of what is sent now."""
-        return self.node.world.trace.sequence
 
     def deliver(self, item: ControlInput, home: Home) -> None:
         """Hand a control input to the life it is meant for."""

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from regrove.node.simulation.seeds import Distribution, Lane
+from regrove.node.simulation.trace import Trace
 from regrove.transport.base import Handler, TransportError
 
 if TYPE_CHECKING:
@@ -88,12 +89,17 @@ class SimulatedTransport:
         self.dead = False
         self.dropped = 0  # frames for sessions that were closed here
         self.cause = 0  # the sequence of the trace event that brought the frame now being handed over
-        self.last_event: Callable[[], int] = _none
+        self.trace: Trace | None = None  # the last event there is the cause of what is sent now
         self._handler: Handler | None = None
         self._halves: dict[int, Half] = {}
         self._last = 0
         self.inbox: deque[tuple[Half, bytes | None, str, int]] = deque()
         self._endpoints: list[str] = []
+
+    @property
+    def cause_now(self) -> int:
+        """The cause of what is sent now."""
+        return 0 if self.trace is None else self.trace.sequence
 
     def attach(self, handler: Handler) -> None:
         """Give the handler; once, before anything else."""
@@ -121,16 +127,17 @@ class SimulatedTransport:
     def try_send(self, session: int, frame: bytes) -> bool:
         """Hand over one frame; False when the session has ended."""
         half = self._halves.get(session)
-        if half is None or self.dead:
+        if half is None or self.dead or half.connection.over or not half.open:
             return False
-        if half.connection.over or not half.open:
-            return False
+        network = self.network
         if half.early is not None:
             half.early.append(frame)
-        elif self.network.full(half.out):
+            return True
+        way = half.out
+        if network.capped and network.full(way):
             return False
-        else:
-            self.network.carry(half.out, frame, self.last_event())
+        trace = self.trace
+        network.carry(way, frame, 0 if trace is None else trace.sequence)
         return True
 
     def close(self, session: int) -> None:
@@ -209,10 +216,6 @@ class SimulatedTransport:
 
     def __repr__(self) -> str:
         return f"<SimulatedTransport of {self.core}: {len(self._halves)} sessions>"
-
-
-def _none() -> int:
-    return 0
 
 
 def _not_taken(_way: Way, _frame: Any, _cause: int) -> bool:

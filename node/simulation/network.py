@@ -11,6 +11,7 @@ One keyed draw a frame; its lane is (kind, source core, target core), so other l
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from heapq import heappush
 from typing import Final
 
 from regrove.node.simulation.clock import MICROSECOND, MILLISECOND, Clock
@@ -28,7 +29,19 @@ from regrove.node.simulation.plan import (
     SPIKE,
     Plan,
 )
-from regrove.node.simulation.seeds import SLICE_BITS, Distribution, Draws, Lane, mix, slice_of
+from regrove.node.simulation.seeds import (
+    GOLDEN,
+    MASK,
+    MIX_1,
+    MIX_2,
+    SLICE,
+    SLICE_BITS,
+    Distribution,
+    Draws,
+    Lane,
+    mix,
+    slice_of,
+)
 from regrove.transport.base import TransportError
 
 INSIDE: Final = Distribution(
@@ -66,6 +79,7 @@ class Network:
         self._doors: dict[str, SimulatedTransport] = {}
         self._cuts: dict[tuple[str, str], int] = {}
         self._ways: dict[Way, None] = {}
+        self._arriving = self._arrive
 
     # --- places and cuts: a place is a node or a core ---
 
@@ -191,7 +205,7 @@ class Network:
         if half.open and not half.connection.over:
             early, half.early = half.early or [], None
             for frame in early:
-                self.carry(half.out, frame, half.owner.last_event())
+                self.carry(half.out, frame, half.owner.cause_now)
             half.owner.arrived(half, None, "out", 0)
 
     # --- frames ---
@@ -199,7 +213,12 @@ class Network:
     def carry(self, way: Way, frame: bytes, parent: int) -> None:
         """Send a frame on its way; here the noise strikes."""
         self.frames += 1
-        draw = way.draws.next()
+        draws = way.draws
+        draws.ordinal = ordinal = draws.ordinal + 1
+        draw = (draws.key + (ordinal + 1) * GOLDEN) & MASK  # `Lane.next`, written out, as what is below: one a frame
+        draw = ((draw ^ (draw >> 30)) * MIX_1) & MASK
+        draw = ((draw ^ (draw >> 27)) * MIX_2) & MASK
+        draw ^= draw >> 31
         extra = 0
         if self.plan.loud:
             what, strength = self._fate(way, draw)
@@ -228,12 +247,14 @@ class Network:
         if self._delays or self._clogs:
             self._set_out(way, frame, draw, extra)
             return
-        clock = self.clock
-        time = clock.now + way.latency.pick(draw) + extra  # `_set_out` without them
+        clock, latency = self.clock, way.latency
+        row = (draw >> 20) & 0xFF  # `Distribution.pick`
+        time = clock.now + latency.low[row] + ((latency.span[row] * ((draw >> 40) & SLICE)) >> SLICE_BITS) + extra
         if time <= way.latest:
             time = way.latest + 1
         way.latest = time
-        clock.at(time, draw, self._arrive, way)
+        clock.sequence = sequence = clock.sequence + 1  # `Clock.at`
+        heappush(clock.heap, (time, draw, sequence, self._arriving, way))
 
     def _fate(self, way: Way, draw: int) -> tuple[str, int]:
         """What the noise, or an entry of the plan for this one frame, does to it, and how strongly."""
@@ -287,6 +308,11 @@ class Network:
             *table.get((ANYWHERE, far.core), ()),
         ]  # fmt: skip
 
+    @property
+    def capped(self) -> bool:
+        """Whether any link is."""
+        return bool(self._caps)
+
     def full(self, way: Way) -> bool:
         """Whether a capped link takes no more now; its sender then hears when it does."""
         if not self._caps:
@@ -325,11 +351,12 @@ class Network:
             way.stuck = True
             self.held += len(way.wire)
             return
-        frame = way.wire.popleft()
+        wire = way.wire
+        frame = wire.popleft()
         event = self.emit(way, frame, way.parents.popleft())
         if way.wanting:
             self._room(way)
-        if way.connection.over and not way.wire:
+        if way.connection.over and not wire:
             self._ways.pop(way, None)
         owner = way.target.owner
         if not owner.dead and not owner.frame_came(way, frame, event):

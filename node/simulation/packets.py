@@ -62,9 +62,9 @@ class PacketEncoder(Encoder):
 
     def batch(self, nonce: int, first: int, items: list[bytes]) -> Any:
         """A BATCH of items whose sequences begin at `first`."""
-        data = super().batch(nonce, first, items)
-        self._count += 1
-        return Packet(BATCH, nonce, first, data) if self._count % AS_BYTES else data
+        data = Encoder.batch(self, nonce, first, items)
+        self._count = count = self._count + 1
+        return Packet(BATCH, nonce, first, data) if count % AS_BYTES else data
 
 
 class PacketDecoder(Decoder):

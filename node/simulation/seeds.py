@@ -12,8 +12,10 @@ from typing import Final, NamedTuple
 
 MASK: Final = 0xFFFF_FFFF_FFFF_FFFF
 SLICE_BITS: Final = 20  # three independent decisions fit one draw
-_SLICE: Final = (1 << SLICE_BITS) - 1
-_GOLDEN: Final = 0x9E37_79B9_7F4A_7C15
+SLICE: Final = (1 << SLICE_BITS) - 1
+GOLDEN: Final = 0x9E37_79B9_7F4A_7C15
+MIX_1: Final = 0xBF58_476D_1CE4_E5B9
+MIX_2: Final = 0x94D0_49BB_1331_11EB
 
 Part = str | int | bytes
 
@@ -45,20 +47,20 @@ def key_of(*parts: Part) -> int:
 
 def mix(value: int) -> int:
     """Spread 64 bits over 64 bits (splitmix64)."""
-    value = (value + _GOLDEN) & MASK
-    value = ((value ^ (value >> 30)) * 0xBF58_476D_1CE4_E5B9) & MASK
-    value = ((value ^ (value >> 27)) * 0x94D0_49BB_1331_11EB) & MASK
+    value = (value + GOLDEN) & MASK
+    value = ((value ^ (value >> 30)) * MIX_1) & MASK
+    value = ((value ^ (value >> 27)) * MIX_2) & MASK
     return value ^ (value >> 31)
 
 
 def slice_of(draw: int, index: int) -> int:
     """Return slice 0, 1 or 2 of a draw: an int below 2**20."""
-    return (draw >> (index * SLICE_BITS)) & _SLICE
+    return (draw >> (index * SLICE_BITS)) & SLICE
 
 
 def holds(draw: int, index: int, ratio: Ratio) -> bool:
     """Tell whether slice `index` of the draw falls into `ratio`."""
-    return ((draw >> (index * SLICE_BITS)) & _SLICE) * ratio.denominator < ratio.numerator << SLICE_BITS
+    return ((draw >> (index * SLICE_BITS)) & SLICE) * ratio.denominator < ratio.numerator << SLICE_BITS
 
 
 def below(draw: int, limit: int) -> int:
@@ -83,14 +85,14 @@ class Lane:
     def next(self) -> int:
         """Draw for the next ordinal: 64 bits."""
         self.ordinal = ordinal = self.ordinal + 1
-        value = (self.key + (ordinal + 1) * _GOLDEN) & MASK  # `mix`, written out: one draw a frame
-        value = ((value ^ (value >> 30)) * 0xBF58_476D_1CE4_E5B9) & MASK
-        value = ((value ^ (value >> 27)) * 0x94D0_49BB_1331_11EB) & MASK
+        value = (self.key + (ordinal + 1) * GOLDEN) & MASK  # `mix`, written out: one draw a frame
+        value = ((value ^ (value >> 30)) * MIX_1) & MASK
+        value = ((value ^ (value >> 27)) * MIX_2) & MASK
         return value ^ (value >> 31)
 
     def at(self, ordinal: int) -> int:
         """Draw for a given ordinal, whatever was drawn before."""
-        return mix(self.key + ordinal * _GOLDEN)
+        return mix(self.key + ordinal * GOLDEN)
 
 
 class Draws:
@@ -120,7 +122,7 @@ class Draws:
 class Distribution:
     """Times drawn from a table of (weight, low ns, high ns) rows; weights are out of their sum, cut to 1/256."""
 
-    __slots__ = ("_low", "_span", "rows")
+    __slots__ = ("low", "rows", "span")
 
     def __init__(self, *rows: tuple[int, int, int]) -> None:
         self.rows = rows
@@ -133,10 +135,10 @@ class Distribution:
             count = seen * 256 // total - len(low)
             low.extend([least] * count)
             span.extend([most - least] * count)
-        self._low = tuple(low)
-        self._span = tuple(span)
+        self.low = tuple(low)
+        self.span = tuple(span)
 
     def pick(self, draw: int) -> int:
         """Return ns by slices 1 and 2 of the draw; slice 0 is left for the decision whether at all."""
         row = (draw >> 20) & 0xFF
-        return self._low[row] + ((self._span[row] * ((draw >> 40) & _SLICE)) >> SLICE_BITS)
+        return self.low[row] + ((self.span[row] * ((draw >> 40) & SLICE)) >> SLICE_BITS)

@@ -115,7 +115,7 @@ def test_many_cancelled_timers_leave_no_heap_behind() -> None:
         for record in records:
             assert timers.cancel(record)
     assert len(timers) == 0
-    assert len(timers._heap) < 3_000
+    assert len(timers.heap) < 3_000
 
 
 def test_due_timers_fire_in_order_of_time_then_of_asking() -> None:
