@@ -269,7 +269,7 @@ class Life:
             place.on_resume.append(lambda: self._finish(self.world.clock.now))
             return
         self.finish_at = None
-        even = place.skew is None
+        even = place.skew is None and not place.lateness
         deadline = core.end(end if even else place.local(end))
         if not core.io.idle:
             self.edge.submit(core.io.flush())
