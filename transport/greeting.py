@@ -24,10 +24,11 @@ from regrove.transport.handshake import (
     welcome_body,
     wire_common,
 )
+from regrove.transport.incoming import Incoming
 from regrove.transport.lifecycle import Draw, Lifecycle
 from regrove.transport.link import Link, LinkSettings, Session, State
 from regrove.transport.pieces import Assembly
-from regrove.transport.session import Incoming, Outgoing
+from regrove.transport.session import Outgoing
 from regrove.transport.wire import REFUSED, WELCOME, Frame, WireError
 
 

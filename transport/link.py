@@ -11,7 +11,8 @@ from regrove.transport.credit import OPENING, OVERHEAD_BYTES, WINDOW, Window
 from regrove.transport.ended import Ended
 from regrove.transport.events import LinkStatistics
 from regrove.transport.handshake import OPENING_MAX, Identity
-from regrove.transport.session import Incoming, Outgoing
+from regrove.transport.incoming import Incoming
+from regrove.transport.session import Outgoing
 from regrove.transport.wire import INLINE_BYTES_MAX, MESSAGE_BYTES_MAX, SEQUENCE_MAX, WireLimits
 
 MS: Final = 1_000_000

@@ -24,9 +24,10 @@ from regrove.transport.credit import OVERHEAD_BYTES, CreditError
 from regrove.transport.events import DialRefused, Items, LinkEvent, LinkStatistics, Refused, Verdict
 from regrove.transport.greeting import Admit, admit_all
 from regrove.transport.handshake import STAND_IN_PREFIX, Identity, read_reason, show
+from regrove.transport.incoming import Incoming
 from regrove.transport.lifecycle import Draw
 from regrove.transport.link import Link, LinkSettings, Session, State
-from regrove.transport.session import Incoming, Outgoing
+from regrove.transport.session import Outgoing
 from regrove.transport.wire import (
     BATCH,
     BULK,

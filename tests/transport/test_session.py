@@ -10,10 +10,11 @@ from regrove.transport.base import Handler
 from regrove.transport.credit import CreditError, Window
 from regrove.transport.events import LinkUp, Verdict
 from regrove.transport.handshake import Hello, Identity, Welcome, read_hello, welcome_body
+from regrove.transport.incoming import Incoming
 from regrove.transport.link import LinkSettings
 from regrove.transport.links import LinkTable
 from regrove.transport.pieces import Assembly
-from regrove.transport.session import Incoming, Outgoing
+from regrove.transport.session import Outgoing
 from regrove.transport.wire import GRANT, WELCOME, Decoder, Encoder, WireError, WireLimits
 from tests.transport.conftest import draw_of
 
