@@ -127,7 +127,7 @@ class Pair:
                     if other is not host:
                         self._pass(other, output)
 
-    def tell(self, host: Host, path: str, message: Any, seconds: float = 0.05) -> None:
+    def tell(self, host: Host, path: str, message: Any, seconds: float = 0.15) -> None:
         """Send as from a sibling, and let the links carry what follows."""
         assert host.core.inject(host.address(path), message)
         self.run(seconds)
