@@ -29,7 +29,7 @@ def main(fd: int, parent: int) -> None:
     # A terminal's Ctrl-C and a manager's SIGTERM go to the whole group; only the core decides over its workers.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    with socket.socket(fileno=fd) as sock:
+    with socket.socket(fileno=fd) as sock, contextlib.suppress(ConnectionError):  # how a core hangs up that was killed
         sock.setblocking(True)
         while (request := receive(sock)) is not None:
             answer = serve(request)

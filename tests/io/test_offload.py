@@ -9,6 +9,7 @@ import math
 import os
 import select
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -20,12 +21,13 @@ from pathlib import Path
 import pytest
 
 from regrove.node.core.effects import Offload
-from regrove.node.core.messages import message
+from regrove.node.core.messages import encode, message
 from regrove.node.core.ports import IoCancel
 from regrove.node.core.reasons import Busy, OsError, Raised, TooLarge
 from regrove.node.io import Edge, EdgeLimits, EdgeStatistics
 from regrove.node.io import offload as offload_module
 from regrove.node.io.contract import Bench
+from regrove.node.io.frames import HEADER
 from regrove.node.io.offload import importable_name
 from regrove.node.io.process_offload import modules_of
 
@@ -370,6 +372,19 @@ def test_a_worker_that_dies_fails_its_function_and_is_replaced(bench: Bench, app
 
 def test_a_worker_that_hangs_up_is_killed(bench: Bench, application: Application) -> None:
     assert bench.run(in_process(application.hang_up)).type == "WorkerDied"
+
+
+def test_a_worker_whose_core_is_gone_when_it_answers_ends_without_a_word() -> None:
+    ours, theirs = socket.socketpair()
+    program = f"from regrove.node.io.worker import main; main({theirs.fileno()}, {os.getpid()})"
+    process = subprocess.Popen(
+        [sys.executable, "-c", program], pass_fds=[theirs.fileno()], stderr=subprocess.PIPE, text=True
+    )
+    theirs.close()
+    request = encode(("math", "sqrt", (), encode((4.0,))))
+    ours.sendall(HEADER.pack(len(request)) + request)
+    ours.close()
+    assert (process.communicate(timeout=60)[1], process.returncode) == ("", 0)
 
 
 def test_a_worker_that_dies_idle_is_not_used_again(bench: Bench, application: Application) -> None:
