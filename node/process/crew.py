@@ -210,6 +210,7 @@ class CoreCrew:
         hands = self._hands.pop(core, None)
         if hands is not None:
             hands.close()
+        self.vitals.pop(core, None)  # its pid may be another process's by now
         path = self._sockets.pop(core, None)
         if path is not None:
             with contextlib.suppress(OSError):

@@ -76,7 +76,7 @@ def _run(connection: socket.socket, application: str, import_path: Sequence[str]
         stacks.arm(manager, dumps)
     refused = _prepare(application, import_path)
     if refused is not None:
-        descriptors.send(connection, ["refused", refused])
+        _tell(connection, ["refused", refused])
         return EXIT_REFUSED
     _announce(connection)
     return _serve(connection, manager, core_process.serve_forked)
@@ -109,7 +109,7 @@ def _announce(connection: socket.socket) -> None:
     found = look()
     # What lives now lives in every core: no collection of theirs touches it, so that its pages stay shared.
     gc.freeze()
-    descriptors.send(connection, ["up", found.threads, found.unforkable])
+    _tell(connection, ["up", found.threads, found.unforkable])
 
 
 def _serve(connection: socket.socket, manager: int, serve_core: Serve) -> int:
@@ -126,7 +126,7 @@ def _serve(connection: socket.socket, manager: int, serve_core: Serve) -> int:
             serve = serve_core if message[0] == "fork" else _serve_worker
             _fork_twice(connection, request, manager, given, serve)
         except OSError as problem:
-            descriptors.send(connection, ["failed", request, f"fork: {problem.strerror}"])
+            _tell(connection, ["failed", request, f"fork: {problem.strerror}"])
         finally:
             descriptors.close_all(given)
 
@@ -151,18 +151,24 @@ def _between(connection: socket.socket, request: int, manager: int, given: list[
     try:
         pid = os.fork()
     except OSError as problem:
-        descriptors.send(connection, ["failed", request, f"fork: {problem.strerror}"])
+        _tell(connection, ["failed", request, f"fork: {problem.strerror}"])
         return 1
     if pid:
         # Before this process ends: until then the new one cannot have been reaped by anybody, so its pidfd is its own.
         pidfd = os.pidfd_open(pid)
-        descriptors.send(connection, ["forked", request, pid], [pidfd])
+        _tell(connection, ["forked", request, pid], [pidfd])
         return 0
     connection.close()
     from regrove.node.process import fork
 
     fork.wait_for_parent(own)
     return serve(manager, given)
+
+
+def _tell(connection: socket.socket, message: list[object], given: Sequence[int] = ()) -> None:
+    """Say it to the manager; one that is gone, or has given this zygote up, needs no answer."""
+    with contextlib.suppress(OSError):
+        descriptors.send(connection, message, given)
 
 
 def _serve_worker(manager: int, given: list[int]) -> int:

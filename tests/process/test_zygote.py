@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import select
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -97,6 +99,39 @@ def test_a_stopped_zygote_makes_restarts_fresh_processes_and_is_used_again_when_
     assert wait_zygote(node, "up")["pid"] == zygote
     kill_core(node, 0)
     assert len(node.core_pids()) == 2
+
+
+FORK_FOR_NOBODY = """
+import os
+from regrove.node.process import descriptors, zygote
+ours, theirs = descriptors.pair()
+ours.close()
+zygote._fork_twice(theirs, 1, os.getppid(), [], lambda manager, given: 0)
+zygote._fork_twice(theirs, 2, os.getppid(), [], lambda manager, given: 0)
+print("served")
+"""
+
+
+def test_a_zygote_whose_manager_has_given_it_up_forks_without_a_word() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", FORK_FOR_NOBODY], check=False, capture_output=True, text=True, timeout=60
+    )
+    assert (done.stdout, done.stderr, done.returncode) == ("served\n", "", 0)
+
+
+def test_a_core_that_is_being_started_is_not_shown_with_the_pid_of_its_last_life(start_node: StartNode) -> None:
+    node = start_node(cores=1)
+    node.wait_line("node up")
+    status = node.status()
+    os.kill(status["zygote"]["pid"], signal.SIGSTOP)  # so that the next life takes its time
+    while not is_stopped(status["zygote"]["pid"]):
+        pass
+    old = status["cores"][0]["pid"]
+    os.kill(old, signal.SIGKILL)
+    shown = []
+    while (row := node.status()["cores"][0])["incarnation"] == 1 or row["state"] != "up":
+        shown.append((row["incarnation"], row["pid"]))
+    assert (2, old) not in shown
 
 
 def test_a_killed_manager_leaves_no_process(start_node: StartNode) -> None:
