@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from typing import Any, Final, TypeAlias
 
 from regrove.node.core.errors import Misuse
@@ -82,6 +82,13 @@ class Clock:
         """Do `action(argument)` at `time` (never before now); `rank`, a draw, orders what shares the instant."""
         self.sequence = sequence = self.sequence + 1
         heappush(self.heap, (time if time > self.now else self.now, rank, sequence, action, argument))
+
+    def instead(self, action: Callable[[Any], None], others: list[tuple[int, Any]]) -> None:
+        """Forget all that is still to happen by that action; have it happen at these times, first of what ties."""
+        self.heap[:] = [entry for entry in self.heap if entry[3] != action]
+        first = -len(others)
+        self.heap += [(time, 0, first + number, action, argument) for number, (time, argument) in enumerate(others)]
+        heapify(self.heap)
 
     def next_time(self) -> int | None:
         """When the next thing happens, None when nothing is left."""

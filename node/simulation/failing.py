@@ -6,21 +6,23 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeAlias
+from typing import Final
 
+from regrove.node.simulation.attempts import ENDS, Make, Test, run_once, signature
 from regrove.node.simulation.cases import FOLDER, Case
-from regrove.node.simulation.checks import PropertyViolated
 from regrove.node.simulation.faults import Faults
 from regrove.node.simulation.plan import Fault
 from regrove.node.simulation.shrinking import Entries, Shrinker, Shrunk
 from regrove.node.simulation.simulation import Simulation
+from regrove.node.simulation.snapshots import PARTS, Snapshots, available
 from regrove.node.simulation.story import story
 from regrove.node.simulation.trace import first_difference
 
-Make: TypeAlias = Callable[[Faults], Simulation]  # the world of one seed, with the faults it is to meet
-Test: TypeAlias = Callable[[Simulation], object]
 FIRED = "__regrove_fired__"  # on a failure: what its seed's faults did, before it was shrunk
-ENDS: tuple[type[BaseException], ...] = (KeyboardInterrupt, SystemExit, GeneratorExit)
+__all__ = [
+    "ENDS", "FIRED", "Failing", "Make", "NotDeterministic", "Test", "judge", "run_once", "shrink", "signature",
+]  # fmt: skip
+WORTH: Final = 0.3  # CPU seconds of a run from which on its shrink goes by snapshots
 
 
 class NotDeterministic(AssertionError):
@@ -37,45 +39,45 @@ class Failing:
     progress: Callable[[str], None] | None = None
 
 
-def run_once(make: Make, test: Test, faults: Faults) -> tuple[Simulation, BaseException | None]:
-    """Run one seed quietly; return its world and how it failed. A skip and an interrupt go through."""
-    sim = make(faults)
-    sim.telling = False
-    try:
-        with sim:
-            test(sim)
-    except ENDS:
-        raise
-    except BaseException as error:
-        if type(error).__name__ == "Skipped":
-            raise
-        return sim, error
-    return sim, None
+def shrink(
+    make: Make, test: Test, plan: Entries, wanted: tuple[str, str], seconds: float, cost: float = 0.0, span: int = 0
+) -> Shrunk:
+    """Find the smallest plan under which a seed fails as it did, within so many seconds of real time.
 
-
-def signature(error: BaseException) -> tuple[str, str]:
-    """Say which failure this is, so that a shrink does not end in another one: its class, and its property or place."""
-    if isinstance(error, PropertyViolated):
-        return type(error).__name__, error.property
-    place = ""
-    trace = error.__traceback__
-    while trace is not None:
-        module = trace.tb_frame.f_globals.get("__name__", "")
-        if not module.startswith("regrove."):
-            place = f"{module}:{trace.tb_frame.f_code.co_name}"
-        trace = trace.tb_next
-    return type(error).__name__, place
-
-
-def shrink(make: Make, test: Test, plan: Entries, wanted: tuple[str, str], seconds: float) -> Shrunk:
-    """Find the smallest plan under which a seed fails as it did, within so many seconds of real time."""
+    `cost` is what one run takes in CPU seconds, `span` in virtual ns: long ones are resumed from snapshots where they
+    can be.
+    """
     end = time.monotonic() + seconds
 
     def fails(entries: Entries) -> tuple[Fault, ...] | None:
         sim, error = run_once(make, test, entries)
         return tuple(sim.plan.struck) if error is not None and signature(error) == wanted else None
 
-    return Shrinker(fails, lambda: end - time.monotonic()).shrink(plan)
+    def left() -> float:
+        return end - time.monotonic()
+
+    why_not = available()
+    if cost < WORTH or why_not:
+        shrunk = Shrinker(fails, left).shrink(plan)
+        shrunk.how = f"each from its beginning: {why_not}" if cost >= WORTH else ""
+        return shrunk
+    resumed = 0
+    with Snapshots(make, test, max(span // PARTS, 1)) as snapshots:
+
+        def fails_again(entries: Entries) -> tuple[Fault, ...] | None:
+            nonlocal resumed
+            ended = snapshots.run(entries)
+            if ended is None:
+                return fails(entries)
+            resumed += ended.resumed > 0
+            if ended.failure != wanted:
+                return None
+            snapshots.keep(entries)
+            return ended.struck
+
+        shrunk = Shrinker(fails_again, left).shrink(plan)
+    shrunk.how = f"{resumed} of them from a snapshot"
+    return shrunk
 
 
 def judge(
@@ -85,7 +87,9 @@ def judge(
 
     `case` says whose it is; its plan is filled in here. `command(path)` replays a case file.
     """
+    began = time.process_time()
     sim, error = run_once(make, test, faults)
+    cost = time.process_time() - began
     if error is None:
         if how.audit:
             _audit(sim, run_once(make, test, faults)[0])
@@ -94,7 +98,7 @@ def judge(
     wanted = signature(error)
     fired = {what: count.fired for what, count in sim.plan.counts.items()}
     if how.shrink_s > 0:
-        shrunk = shrink(make, test, shrunk.plan, wanted, how.shrink_s)
+        shrunk = shrink(make, test, shrunk.plan, wanted, how.shrink_s, cost, sim.now)
     if shrunk.reproduced:
         sim, again = run_once(make, test, shrunk.plan)
         error = again or error

@@ -313,6 +313,19 @@ class Plan:
         self.rows.clear()
         self.loud = False
 
+    def go_on(self, faults: Sequence[Fault], now: int) -> None:
+        """Take what another plan has to come from `now` on, instead of what this one had."""
+        for fault in self.entries:
+            self.count(fault.what).armed -= 1
+        met = [fault for fault in self.entries if fault.at <= now and "#" not in fault.where]
+        self.entries.clear()
+        self.frames.clear()
+        self.loud = bool(self.rows)
+        for fault in (*met, *(fault for fault in faults if fault.at > now or "#" in fault.where)):
+            self.arm(fault)
+        if self.calm:
+            self.still()
+
     def explicit(self, until: int) -> tuple[Fault | Noise, ...]:
         """Give all that this run had met at `until`, as a plan by hand: the same seed runs the same with it."""
         return (*self.noise.values(), *(fault for fault in self.entries if fault.at <= until))

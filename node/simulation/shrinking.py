@@ -30,6 +30,7 @@ class Shrunk:
     runs: int = 0
     finished: bool = True  # False: the time was up, it may not be minimal
     reproduced: bool = True  # False: the plan by hand did not fail as the seed did
+    how: str = ""  # whether its runs began at snapshots, or why not; "": they were too short for it to matter
 
 
 class Shrinker:

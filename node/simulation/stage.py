@@ -10,13 +10,18 @@ from regrove.node.core.errors import Misuse
 from regrove.node.simulation.clock import SECOND
 from regrove.node.simulation.driver import SimulatedCore
 from regrove.node.simulation.node import SimulatedNode
-from regrove.node.simulation.plan import SHAPES, Fault
+from regrove.node.simulation.plan import SHAPES, Fault, Noise
 from regrove.node.simulation.strikes import STRIKES
 
 if TYPE_CHECKING:
     from regrove.node.simulation.world import World
 
 Undo = Callable[[], Any]
+Entries = tuple[Fault | Noise, ...]
+
+
+def _single(entries: Entries) -> list[Fault]:
+    return [entry for entry in entries if isinstance(entry, Fault)]
 
 
 @dataclass(eq=False, slots=True)
@@ -100,6 +105,37 @@ class Stage:
         if running is not None:
             self.world.note(running.fault.where, f"heal-{running.fault.what}")
             running.undo()
+
+    # --- another plan from now on ---
+
+    def may_go_on(self, before: Entries, plan: Entries) -> bool:
+        """Whether a run under `before` is, up to now, the very run that `plan` would have given."""
+        old, new = (dict.fromkeys(_single(entries)) for entries in (before, plan))
+        differing = [fault for fault in (*old, *new) if (fault in old) != (fault in new)]
+        if any(self._has_passed(fault) for fault in differing if "#" in fault.where):
+            return False
+        lives = (core.life for node in self.world.nodes for core in node.cores)
+        busy = [life.finish_at or 0 for life in lives if life is not None]
+        begin = max([self.world.clock.now, *busy])  # a pass ends at once, or as an event when something comes before
+        return all(fault.at > begin for fault in differing if "#" not in fault.where)
+
+    def _has_passed(self, fault: Fault) -> bool:
+        """Whether the frame that an entry names was sent already."""
+        name, _, number = fault.where.partition("#")
+        source, _, target = name.rstrip("~").partition(">")
+        places = [place.replace("/", "@sim/") for place in (source, target)]
+        lane = self.world.draws.lane("frame.back" if name.endswith("~") else "frame.out", *places)
+        return lane.ordinal >= int(number)
+
+    def go_on(self, plan: Entries) -> None:
+        """Meet what a plan has still to come, instead of what was to come; `may_go_on` was asked."""
+        world = self.world
+        single = _single(plan)
+        coming = [fault for fault in single if fault.at > world.clock.now and "#" not in fault.where]
+        for fault in coming:
+            self._check(fault)
+        world.plan.go_on(single, world.clock.now)
+        world.clock.instead(self._strike, [(fault.at, fault) for fault in coming])
 
     # --- the calm ---
 

@@ -41,7 +41,8 @@ def story(sim: Simulation, error: BaseException, shrunk: Shrunk | None = None) -
 
 
 def _minimal(shrunk: Shrunk) -> list[str]:
-    how = f"shrunk in {shrunk.runs} runs{'' if shrunk.finished else '; the time was up, it may not be minimal'}"
+    end = "" if shrunk.finished else "; the time was up, it may not be minimal"
+    how = f"shrunk in {shrunk.runs} runs{', ' if shrunk.how else ''}{shrunk.how}{end}"
     if not shrunk.plan:
         return [f"plan: no faults are needed ({how})"]
     mark = "    <- without this it passes"
