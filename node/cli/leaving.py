@@ -47,14 +47,14 @@ def drain(node: str | None, timeout: float, as_json: bool) -> int:
 @click.command()
 @node_option
 @click.option(
-    "--timeout", type=click.FloatRange(min=0), help="How long to wait, in s.  [default: 1.5 x its drain limit + 5 s]"
+    "--timeout", type=click.FloatRange(min=0), help="How long to wait, in s.  [default: its drain limit + 5 s]"
 )
 @json_option
 def leave(node: str | None, timeout: float | None, as_json: bool) -> int:
     """Drain a node for at most half its drain limit, then stop it in order; it leaves the cluster."""
     with control(node, ANSWER_S) as manager:
         limit = float(manager.ask("leave")["limit"])
-        gone = manager.wait_closed(1.5 * limit + 5.0 if timeout is None else timeout)  # half to drain, then a stop
+        gone = manager.wait_closed(limit + 5.0 if timeout is None else timeout)
         name = manager.node
     if as_json:
         print_json({"node": name, "left": gone})

@@ -28,7 +28,7 @@ class Drain:
         self.on = False
         self.why = ""
         self.deadline: int | None = None  # when `leave` stops the node whatever is left
-        self._leaving = False
+        self._leave_by: int | None = None  # when a node that leaves is to be gone, its trees stopped
         self._was_quiet = False
 
     @property
@@ -53,8 +53,8 @@ class Drain:
             self._take_names_back(out)
             for slot in manager.cores:
                 self.began(slot, out)
-        if event.leave and not self._leaving:
-            self._leaving = True
+        if event.leave and self._leave_by is None:
+            self._leave_by = now + manager.settings.drain_limit
             self.why = event.why
             self.deadline = now + manager.settings.drain_limit // 2
         self._check(now, out)
@@ -93,10 +93,10 @@ class Drain:
         if quiet and not self._was_quiet:
             out.append(Note("info", "node is drained", {}))
         self._was_quiet = quiet
-        if quiet and self._leaving:
+        if quiet and self._leave_by is not None:
             self._stop(now, out)
 
     def _stop(self, now: int, out: list[Action]) -> None:
         self.deadline = None
-        if not self._manager.stopping:
-            self._manager.stop(StopAsked(self.why), now, out)
+        if not self._manager.stopping and self._leave_by is not None:
+            self._manager.stop(StopAsked(self.why), now, out, max(self._leave_by - now, 0))

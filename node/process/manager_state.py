@@ -402,8 +402,11 @@ class ManagerState:
 
     # -- the end ----------------------------------------------------------------------------------------------------
 
-    def stop(self, event: StopAsked, now: int, out: list[Action]) -> None:
-        """Leave in order, or at once; asked again for an orderly stop it goes on with the one under way."""
+    def stop(self, event: StopAsked, now: int, out: list[Action], limit: int | None = None) -> None:
+        """Leave in order, within `limit` ns (None: the drain limit), or at once.
+
+        Asked again for an orderly stop it goes on with the one under way.
+        """
         if self.stopping:
             if event.now:
                 self._stop_now(event.why, out)
@@ -411,7 +414,7 @@ class ManagerState:
         self.stopping = True
         self._stop_why = event.why
         self.members.leave()
-        limit = self.settings.drain_limit
+        limit = self.settings.drain_limit if limit is None else limit
         out.append(Note("info", "node stopping", {"why": event.why, "limit_s": limit / SECOND}))
         out.append(Share(None, self.view()))
         if event.now:
@@ -420,17 +423,17 @@ class ManagerState:
         self._stop_deadline = now + limit + STOP_GRACE
         self.drain.stopping(out)
         for slot in self.cores:
-            self._stop_core(slot, event.why, out)
+            self._stop_core(slot, event.why, limit, out)
         self._check_stopped(out)
 
-    def _stop_core(self, slot: CoreSlot, why: str, out: list[Action]) -> None:
+    def _stop_core(self, slot: CoreSlot, why: str, limit: int, out: list[Action]) -> None:
         slot.deadline = None
         if slot.owed:
             slot.owed = False
             slot.state = "ended"
         elif slot.state in ("starting", "up"):
             slot.state = "stopping"
-            out.append(Tell(slot.core, StopCore(self.settings.drain_limit / SECOND, Shutdown(why))))
+            out.append(Tell(slot.core, StopCore(limit / SECOND, Shutdown(why))))
         elif slot.state in ("spawning", "waiting"):
             slot.kill_reason = "was killed before its tree started: the node is stopping"
             slot.state = "stopping"

@@ -1,4 +1,4 @@
-"""`regrove drain` and `leave` beside a manager that is played."""
+"""`regrove drain` beside a manager that is played."""
 
 from __future__ import annotations
 
@@ -12,20 +12,13 @@ from regrove.node.cli import leaving, main
 
 
 class Manager:
-    """Answers from a table, and remembers how long it was waited for."""
-
-    node = "one@here"
+    """Answers from a table."""
 
     def __init__(self, **answers: Any) -> None:
         self.answers = answers
-        self.waited: list[float] = []
 
     def ask(self, command: str) -> Any:
         return self.answers[command]
-
-    def wait_closed(self, timeout: float) -> bool:
-        self.waited.append(timeout)
-        return True
 
 
 def play(monkeypatch: pytest.MonkeyPatch, manager: Manager) -> None:
@@ -50,10 +43,3 @@ def test_a_drain_that_is_not_done_names_the_cores_that_have_something_or_do_not_
     assert main(["drain", "--timeout", "0"]) == 1
     said = "one@here is draining: core 1 has not said what it has; core 2 has 2 streams;"
     assert said in capsys.readouterr().err
-
-
-def test_leave_waits_for_the_drain_and_for_the_stop_behind_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    manager = Manager(leave={"leaving": True, "limit": 20.0})
-    play(monkeypatch, manager)
-    assert main(["leave"]) == 0
-    assert manager.waited == [35.0]

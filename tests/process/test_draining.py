@@ -26,6 +26,7 @@ from regrove.node.process.manager_events import (
     Tell,
     Tick,
 )
+from regrove.node.process.manager_state import STOP_GRACE
 from tests.process.stories import booted, bound, manager, notes, of, seen
 
 if TYPE_CHECKING:
@@ -83,6 +84,18 @@ def test_leave_waits_for_half_the_drain_limit_at_most() -> None:
     state.decide(0, CoreLeft(0, 1, 1, 0, 0))
     assert state.deadline() == 10 * SECOND
     assert told(state.decide(10 * SECOND, Tick()), StopCore) == [0, 1]
+
+
+@pytest.mark.parametrize(("quiet_at", "left"), [(3, 17.0), (None, 10.0)])
+def test_leave_and_the_stop_behind_it_fit_into_one_drain_limit(quiet_at: int | None, left: float) -> None:
+    state = booted(1)
+    state.decide(0, DrainAsked("leave", leave=True))
+    if quiet_at is None:
+        out = state.decide(10 * SECOND, Tick())
+    else:
+        out = state.decide(quiet_at * SECOND, CoreLeft(0, 1, 0, 0, 0))
+    assert [tell.item.limit for tell in of(out, Tell) if isinstance(tell.item, StopCore)] == [left]
+    assert state.deadline() == 20 * SECOND + STOP_GRACE
 
 
 def test_a_drained_node_leaves_at_once() -> None:
