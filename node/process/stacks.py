@@ -53,11 +53,15 @@ class Stack:
 
 
 class Code:
-    """Knows whose code a file is: this package's, Python's own or installed, or the user's."""
+    """Knows whose code a file is: this package's, Python's own or installed, or the user's.
 
-    def __init__(self, ours: tuple[str, ...], libraries: tuple[str, ...]) -> None:
+    `processes` is the folder of what runs managers, zygotes and cores.
+    """
+
+    def __init__(self, ours: tuple[str, ...], libraries: tuple[str, ...], processes: str) -> None:
         self._ours = ours
         self._libraries = libraries
+        self._processes = processes
 
     @classmethod
     def here(cls) -> Code:
@@ -66,7 +70,15 @@ class Code:
         ours = [node, node.parent / "supervisor", node.parent / "transport", node.parent / "regrove"]
         paths = sysconfig.get_paths()
         libraries = {os.path.realpath(paths[key]) for key in ("stdlib", "platstdlib", "purelib", "platlib")}
-        return cls(tuple(f"{folder}/" for folder in ours), tuple(f"{folder}/" for folder in sorted(libraries)))
+        ends = tuple(f"{folder}/" for folder in ours), tuple(f"{folder}/" for folder in sorted(libraries))
+        return cls(*ends, f"{node}/process/")
+
+    def called(self, frames: tuple[Frame, ...]) -> tuple[Frame, ...]:
+        """What a process of ours has called: a forked one has the command that started its manager below that."""
+        for at in range(len(frames) - 1, -1, -1):
+            if os.path.realpath(frames[at].file).startswith(self._processes):
+                return frames[:at]
+        return frames
 
     def is_ours(self, file: str) -> bool:
         """Tell whether it is a part of regrove."""
@@ -95,11 +107,12 @@ def place_of(frames: tuple[Frame, ...], code: Code) -> Frame | None:
 
     When all of it is installed code (an application may be) it is the first one above regrove's own: the handler.
     """
-    for frame in frames:
+    called = code.called(frames)
+    for frame in called:
         if not code.is_ours(frame.file) and not code.is_library(frame.file):
             return frame
-    inside = False
-    for frame in reversed(frames):
+    inside = len(called) < len(frames)
+    for frame in reversed(called):
         ours = code.is_ours(frame.file)
         if inside and not ours and not frame.file.startswith("<"):
             return frame

@@ -10,10 +10,19 @@ from regrove.node.process.configuration import resolve
 from regrove.node.process.core_process import let_be_watched
 from regrove.node.process.stacks import Code, Frame, Stack, main_stack, place_of
 
-CODE = Code(("/srv/regrove/node/", "/srv/regrove/supervisor/"), ("/usr/lib/python3/",))
+CODE = Code(("/srv/regrove/node/", "/srv/regrove/supervisor/"), ("/usr/lib/python3/",), "/srv/regrove/node/process/")
 CORE = """  File "/srv/regrove/node/core/scheduler.py", line 125 in drain
   File "/srv/regrove/node/process/core_loop.py", line 80 in run
   File "<frozen runpy>", line 88 in _run_code
+"""
+FORKED = """  File "/srv/regrove/node/core/scheduler.py", line 125 in drain
+  File "/srv/regrove/node/process/core_loop.py", line 80 in run
+  File "/srv/regrove/node/process/zygote.py", line 58 in fork_from_manager
+  File "/srv/regrove/node/process/manager_process.py", line 59 in run
+  File "/srv/regrove/node/cli/running.py", line 65 in start
+  File "/usr/lib/python3/site-packages/click/core.py", line 1078 in main
+  File "/srv/regrove/node/cli/failing.py", line 30 in run
+  File "/usr/bin/regrove", line 8 in <module>
 """
 
 
@@ -49,6 +58,13 @@ def test_of_an_installed_application_it_is_the_handler() -> None:
 
 def test_without_a_line_of_the_user_it_is_the_innermost() -> None:
     assert place(f"Current thread 0x00007f (most recent call first):\n{CORE}").endswith("scheduler.py:125 in drain")
+
+
+def test_the_command_that_started_a_forked_core_is_not_taken_for_the_handler() -> None:
+    handler = '  File "/usr/lib/python3/site-packages/shop/app.py", line 7 in handle\n'
+    dump = "Current thread 0x00007f (most recent call first):\n"
+    assert place(f"{dump}{handler}{FORKED}") == "/usr/lib/python3/site-packages/shop/app.py:7 in handle"
+    assert place(f"{dump}{FORKED}") == "/srv/regrove/node/core/scheduler.py:125 in drain"
 
 
 def test_the_main_thread_is_the_last_one_whichever_took_the_signal() -> None:
