@@ -9,12 +9,14 @@ from random import Random
 
 import pytest
 
+from regrove.transport import wire
 from regrove.transport.base import Peer
 from regrove.transport.credit import Window
 from regrove.transport.events import Items, LinkLost, LinkStatistics, PeerSilent, Refused, Resolved, Verdict
 from regrove.transport.handshake import Identity
 from regrove.transport.link import LinkSettings
 from regrove.transport.links import LinkTable
+from regrove.transport.parts import Parts, Payload
 from regrove.transport.pieces import Held
 from regrove.transport.simulated import DELIVER, RESET, Key, SimulatedNetwork
 from regrove.transport.wire import Item
@@ -26,6 +28,7 @@ SETTINGS = LinkSettings(
 )
 
 SIZES = [0, 10, 300, 401, 1_000, 5_000]
+BLOB = 350  # the least of a part that stands by itself, so that histories are short
 BIG = replace(SETTINGS, inline_max=400, bulk=12_000)  # most of what is posted travels in pieces
 
 
@@ -63,6 +66,7 @@ class Member:
         self.tokens: dict[tuple[Peer, int], str] = {}  # what was told of each token
         self.silent = 0
         self.pieces = 0  # user items that came whole out of pieces
+        self.parts = 0  # those of them that came in parts
 
     def hear(self, history: History) -> None:
         for event in self.table.receive(history.now):
@@ -98,9 +102,10 @@ class Member:
         for at, item in enumerate(items):
             if item[0] == 1:
                 assert isinstance(item[1], int)
-                assert isinstance(item[-1], bytes)
-                assert item[-1] == b"p" * len(item[-1])
+                assert isinstance(item[-1], bytes | Parts)
+                assert bytes(item[-1]) == b"p" * len(item[-1])
                 self.pieces += len(item[-1]) > history.settings.inline
+                self.parts += isinstance(item[-1], Parts)
                 self.handled.setdefault(peer, []).append(item[1])
                 if history.random.random() < 0.1:
                     self.table.refuse(peer, session, first + at, b"%d" % item[1])
@@ -191,11 +196,21 @@ class History:
                 detail = b"s" * self.random.choice([0, 0, 3_000]) if self.settings is BIG else b""
                 member.table.signal(other.peer, (17, number, detail))
                 continue
-            payload = b"p" * self.random.choice([0, 10, 300, 5_000] if self.settings is SETTINGS else SIZES)
+            payload = self.payload()
             verdict = member.table.post(other.peer, (1, number, payload), number)
             if verdict is Verdict.OK:
                 member.sent[other.peer] = number + 1
                 member.tokens[other.peer, number] = ""
+
+    def payload(self) -> Payload:
+        """Of one kind of byte, half of those that travel in pieces in parts."""
+        whole = b"p" * self.random.choice([0, 10, 300, 5_000] if self.settings is SETTINGS else SIZES)
+        if self.settings is SETTINGS or len(whole) <= BLOB or self.random.random() < 0.5:
+            return whole
+        blob = self.random.randrange(BLOB, len(whole))
+        rest = len(whole) - blob
+        before = self.random.randrange(rest) + 1
+        return Parts(tuple(part for part in (whole[:before], whole[:blob], whole[: rest - before]) if part))
 
     def trouble(self) -> None:
         names = [member.name for member in self.members]
@@ -294,6 +309,12 @@ def test_every_ok_is_accounted_for_in_random_histories(block: int) -> None:
             raise AssertionError(f"seed {seed}: {error}") from error
 
 
+@pytest.fixture
+def small_blobs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wire, "BLOB_BYTES", BLOB)
+
+
+@pytest.mark.usefixtures("small_blobs")
 @pytest.mark.parametrize("block", range(10))
 def test_every_ok_is_accounted_for_when_most_messages_travel_in_pieces(block: int) -> None:
     for seed in range(block * 150, (block + 1) * 150):
@@ -305,15 +326,17 @@ def test_every_ok_is_accounted_for_when_most_messages_travel_in_pieces(block: in
             raise AssertionError(f"seed {seed}: {error}") from error
 
 
+@pytest.mark.usefixtures("small_blobs")
 def test_the_histories_of_big_messages_reach_what_they_are_about() -> None:
     """Torn messages, overtaking, unknown ones that arrived after all: each often enough to mean something."""
-    torn = overtaken = told = pieces = 0
+    torn = overtaken = told = pieces = parts = 0
     for seed in range(80):
         history = History(seed, BIG)
         history.run()
         for member in history.members:
             torn += sum(row.received_torn for row in member.table.statistics())
             pieces += member.pieces
+            parts += member.parts
             told += sum(word == "lost" for word in member.tokens.values())
             for numbers in member.handled.values():
                 overtaken += sum(later < earlier for earlier, later in pairwise(numbers))
@@ -321,6 +344,7 @@ def test_the_histories_of_big_messages_reach_what_they_are_about() -> None:
     assert overtaken > 500
     assert told > 100
     assert pieces > 2_000
+    assert parts > 500
 
 
 def test_the_histories_reach_what_they_are_about() -> None:
