@@ -3,7 +3,8 @@
     python -m benchmarks.big [SECONDS]       prints p50 and p99 of small round trips, alone and beside, with the probe
 
 The rounds are interleaved (alone, beside, alone, beside ...), so that both see the same machine. The order within each
-pair of isolates is checked while it runs.
+pair of isolates is checked while it runs. How much CPU a pass takes says on a busy machine too how long a small call
+may have to wait for a core: what is above the passes of both ends is the machine's.
 """
 
 from __future__ import annotations
@@ -12,28 +13,56 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from typing import Any
 
 from benchmarks.links import FAR, NEAR, End
 from benchmarks.noise import NOISY_MS
 from regrove import RECEIVE, Address, Call, Child, Context, Effect, Isolate, Push, Pushed, Replied, Reply
+from regrove.node.core.address import Home
 
 BIG = 16 * 1024 * 1024 - 64
 STREAMS = 4
 ROUNDS = 6
 
 
-class Sink(Isolate):
-    """Takes big messages; whoever asks hears how many, and whether they came in order."""
+class Passes:
+    """How much CPU each pass took, in ms."""
 
     def __init__(self) -> None:
+        self.taken: list[float] = []
+
+    def slowest(self) -> list[float]:
+        """Of the passes with pieces (the others take less): p50, p99 and the longest."""
+        busy = sorted(taken for taken in self.taken if taken > 0.2) or [0.0]
+        return [busy[len(busy) // 2], busy[len(busy) * 99 // 100], busy[-1]]
+
+
+class Timed(End):
+    """An end whose passes are measured."""
+
+    def __init__(self, home: Home, children: list[Child], endpoint: str, passes: Passes) -> None:
+        super().__init__(home, children, endpoint)
+        self.passes = passes
+
+    def one_pass(self, longest: float, done: Callable[[], bool] = lambda: False) -> None:
+        begin = time.thread_time()
+        super().one_pass(longest, done)
+        self.passes.taken.append((time.thread_time() - begin) * 1e3)
+
+
+class Sink(Isolate):
+    """Takes big messages; whoever asks hears how many, whether they came in order, and how long passes are here."""
+
+    def __init__(self, passes: Passes) -> None:
+        self.passes = passes
         self.taken = 0
         self.wrong = 0
 
     def handle(self, ctx: Context, request: Any) -> Effect:
         match request:
             case "count":
-                return Reply([self.taken, self.wrong])
+                return Reply([self.taken, self.wrong, self.passes.slowest()])
             case [int(number), bytes()]:
                 self.wrong += number != self.taken
                 self.taken += 1
@@ -119,10 +148,12 @@ class Bed:
 
 
 def far(here: str, there: str) -> None:
-    sinks = [Child(f"sink{number}", Sink) for number in range(STREAMS)]
-    end = End(FAR, [Child("echo", Echo), *sinks], here)
+    passes = Passes()
+    sinks = [Child(f"sink{number}", Sink, passes) for number in range(STREAMS)]
+    end = Timed(FAR, [Child("echo", Echo), *sinks], here, passes)
     end.core.learn_peer(NEAR, there, "")
     end.boot()
+    passes.taken.clear()
     print(
         " ".join(
             f"{path}={_slot(end, path)}" for path in ["root/echo", *(f"root/sink{number}" for number in range(STREAMS))]
@@ -168,12 +199,14 @@ def measure(slots: list[str], mine: str, theirs: str, seconds: float) -> None:
     bed = Bed()
     streams = [Child(f"stream{n}", Stream, bed, far_ones[1 + n]) for n in range(STREAMS)]
     pinger = Child("pinger", Pinger, bed, far_ones[0])
-    end = End(NEAR, [pinger, *streams, Child("asker", Asker, bed, far_ones[1:])], mine)
+    passes = Passes()
+    end = Timed(NEAR, [pinger, *streams, Child("asker", Asker, bed, far_ones[1:])], mine, passes)
     end.core.learn_peer(FAR, theirs, "")
     end.boot()
     end.table.warm(FAR)
     end.until(lambda: end.table.statistics()[0].state == "up")
     results: dict[bool, list[float]] = {False: [], True: []}
+    passes.taken.clear()
     tell(end, "root/pinger")
     took = 0.0
     for number in range(ROUNDS):
@@ -190,13 +223,15 @@ def measure(slots: list[str], mine: str, theirs: str, seconds: float) -> None:
         end.until(lambda: end.table.statistics()[0].bulk_bytes == 0)
     tell(end, "root/asker")
     end.until(lambda: len(bed.counts) == STREAMS)
-    taken = sum(count for count, _ in bed.counts)
-    assert not any(wrong for _, wrong in bed.counts), "out of order within a pair"
+    taken = sum(count for count, _, _ in bed.counts)
+    assert not any(wrong for _, wrong, _ in bed.counts), "out of order within a pair"
     for beside, trips in results.items():
         trips.sort()
         name = f"beside {STREAMS} x 16 MiB" if beside else "alone"
         p50, p99 = (trips[len(trips) * part // 100] * 1e3 for part in (50, 99))
         print(f"small calls {name}: {len(trips)}, p50 {p50:.2f} ms, p99 {p99:.2f} ms, longest {trips[-1] * 1e3:.1f} ms")
+    for who, (p50, p99, longest) in (("sends", passes.slowest()), ("receives", bed.counts[0][2])):
+        print(f"a pass with pieces where it {who}: p50 {p50:.2f} ms of CPU, p99 {p99:.2f}, longest {longest:.2f}")
     print(f"big: {taken} of 16 MiB in order, {taken * BIG / took / 1e6:.0f} MB/s")
 
 
