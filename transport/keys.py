@@ -186,7 +186,7 @@ def _fields(path: Path, forbidden: int, mend: str) -> dict[str, str]:
     except OSError as error:
         if path.is_symlink():
             raise KeyProblem(f"{path} is a symbolic link: put the file itself there") from None
-        raise KeyProblem(f"cannot read {path}: {error.strerror}") from None
+        raise KeyProblem(f"cannot read {path}: {error.strerror}; give a key file that `regrove keygen` made") from None
     try:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):
@@ -229,7 +229,7 @@ def _write_new(path: Path, text: str, mode: int) -> None:
     except FileExistsError:
         raise KeyProblem(f"{path} is there already: name another file, or retire that key first") from None
     except OSError as error:
-        raise KeyProblem(f"cannot write {path}: {error.strerror}") from None
+        raise KeyProblem(f"cannot write {path}: {error.strerror}; name a file in a folder you may write to") from None
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         os.fchmod(descriptor, mode)
         file.write(text)

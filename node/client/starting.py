@@ -72,7 +72,7 @@ def start(
             "import_path": _import_path(),
             **options,
         }
-        config = resolve(flags).config
+        config = resolve(flags, named=lambda key: f"{key}= of regrove.start").config
         return StartedNode(_launch(config, folder, timeout, log), scratch)
     except BaseException:
         scratch.remove()

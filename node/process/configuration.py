@@ -186,16 +186,19 @@ def resolve(
     flags: Mapping[str, object] | None = None,
     environ: Mapping[str, str] | None = None,
     file: str | Path | None = None,
+    named: Callable[[str], str] | None = None,
 ) -> Resolved:
     """Put a node's configuration together; a flag of None was not given. Raises ConfigError.
 
-    `environ` is `os.environ` when None; `file` wins over `REGROVE_CONFIG`.
+    `environ` is `os.environ` when None; `file` wins over `REGROVE_CONFIG`. `named` gives the words of whoever gave the
+    flags for a key (default: those of the command line).
     """
     environ = os.environ if environ is None else environ
-    raws = _gather(flags or {}, environ, file)
+    named = named or flag_name
+    raws = _gather(flags or {}, environ, file, named)
     found = {key: _read(key, raw) for key, raw in raws.items() if key != "settings"}
     origins = {key: raw.origin for key, raw in raws.items()}
-    found["settings"], origins["settings"] = _settings(raws.get("settings"), flags or {}, environ, file)
+    found["settings"], origins["settings"] = _settings(raws.get("settings"), flags or {}, environ, file, named)
     if "app" not in found:
         raise ConfigError("app", "", "the application is missing", "write for example `regrove start shop:app`")
     _fill_defaults(found, origins, environ)
@@ -214,7 +217,9 @@ def reread_log_level(resolved: Resolved) -> str:
     return "info" if raw is None else str(_read(key, _Raw(raw, str(resolved.file))))
 
 
-def _gather(flags: Mapping[str, object], environ: Mapping[str, str], file: str | Path | None) -> dict[str, _Raw]:
+def _gather(
+    flags: Mapping[str, object], environ: Mapping[str, str], file: str | Path | None, named: Callable[[str], str]
+) -> dict[str, _Raw]:
     """The winning raw value of each key that was given anywhere."""
     raws: dict[str, _Raw] = {}
     path = file if file is not None else environ.get("REGROVE_CONFIG") or None
@@ -231,7 +236,7 @@ def _gather(flags: Mapping[str, object], environ: Mapping[str, str], file: str |
         if key not in READERS:
             raise ConfigError(key, given, "there is no such key", f"use one of {', '.join(READERS)}")
         if given is not None and given not in ((), [], {}):
-            raws[key] = _Raw(given, flag_name(key))
+            raws[key] = _Raw(given, named(key))
     return raws
 
 
@@ -262,7 +267,11 @@ def _read(key: str, raw: _Raw) -> Any:
 
 
 def _settings(
-    winner: _Raw | None, flags: Mapping[str, object], environ: Mapping[str, str], file: str | Path | None
+    winner: _Raw | None,
+    flags: Mapping[str, object],
+    environ: Mapping[str, str],
+    file: str | Path | None,
+    named: Callable[[str], str],
 ) -> tuple[tuple[tuple[str, str], ...], str]:
     """Settings are merged key by key: file, then `REGROVE_SETTINGS`, then flags."""
     if winner is None:
@@ -271,7 +280,7 @@ def _settings(
     layers = [
         _Raw(_toml(Path(path)).get("settings") if path is not None else None, str(path)),
         _Raw(environ.get("REGROVE_SETTINGS") or None, "REGROVE_SETTINGS"),
-        _Raw(flags.get("settings") or None, "--set"),
+        _Raw(flags.get("settings") or None, named("settings")),
     ]
     merged: dict[str, str] = {}
     origins: list[str] = []

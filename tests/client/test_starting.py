@@ -91,8 +91,10 @@ def test_a_node_that_cannot_start_fails_with_its_own_text_and_leaves_nothing(
 
 
 def test_bad_options_are_refused_before_anything_starts(application: Any, temporary: Path) -> None:
-    with pytest.raises(ConfigError, match="cores = 0"):
+    with pytest.raises(ConfigError, match=r"cores = 0 \(from cores= of regrove\.start\)"):
         regrove.start("client_app:app", cores=0)
+    with pytest.raises(ConfigError, match=r"from settings= of regrove\.start"):
+        regrove.start("client_app:app", settings={"a ": "c"})
     with pytest.raises(ConfigError, match="there is no such key"):
         regrove.start("client_app:app", coers=1)
     with pytest.raises(Misuse, match="no application reference"):

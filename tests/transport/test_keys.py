@@ -96,7 +96,7 @@ def test_a_file_that_is_no_key_file_is_refused_by_line(text: str, problem: str, 
 
 
 def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(KeyProblem, match=r"cannot read .*No such file"):
+    with pytest.raises(KeyProblem, match=r"cannot read .*No such file.*; give a key file that"):
         load_pair(tmp_path / "none.key")
     with pytest.raises(KeyProblem, match="no regular file"):
         load_pair(tmp_path)
