@@ -62,8 +62,6 @@ class CoreLoop:
         self._control: list[ControlInput] = []
         self._collector = Collector()
         self._going: tuple[list[int], int] | None = None  # cores to be linked with, and until when
-        self._booted = False
-        self._stopping = False
         self._beat_at = 0
         self._beat_key: tuple[int, ...] = ()
         self._beat_owed = False
@@ -149,7 +147,9 @@ class CoreLoop:
         if now < until and not self._linked_with(cores):
             return
         self._going = None
-        self._booted = True
+        self._words[PASS_AT] = (
+            0  # looking through a large heap takes 50 ms and more, and is no slow handler of anybody's
+        )
         keep_heap()
         self._collector.start()
         self._core.boot()
