@@ -17,6 +17,7 @@ from regrove.node.process.pipe import Pipe
 
 CLIENTS_MAX: Final = 256
 BACKLOG: Final = 64
+RETRY_NS: Final = 100_000_000  # until who could not be accepted is looked at again
 EVENT_BYTES_MAX: Final = 4 * 1024 * 1024  # waiting at a follower that does not read; then events are dropped for it
 
 
@@ -113,7 +114,11 @@ class ControlServer:
     def _accept(self, _events: int) -> None:
         try:
             connection, _ = self._listener.accept()
-        except OSError:
+        except BlockingIOError:
+            return
+        except OSError:  # out of descriptors: who waits in the backlog would be told of again and again
+            self._poller.modify(self._listener.fileno(), 0)
+            self._poller.alarm(RETRY_NS, self._accept_again)
             return
         if len(self._clients) >= CLIENTS_MAX:
             connection.close()
@@ -128,6 +133,10 @@ class ControlServer:
         )
         self._clients.append(client)
         client.pipe.send(self._hello)
+
+    def _accept_again(self) -> None:
+        if self._listener.fileno() >= 0:
+            self._poller.modify(self._listener.fileno(), select.EPOLLIN)
 
     def _frame(self, client: Client, frame: Any) -> None:
         match frame:
