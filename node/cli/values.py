@@ -160,7 +160,10 @@ def _build(literal: Literal, module: str | None) -> object:
             return _checked(value)
         case Items(kind, elements):
             built: list[Any] = [_build(element, module) for element in elements]
-            return kind(built)  # a dict takes its pairs
+            if kind is dict:  # of its pairs
+                for key, _ in built:
+                    _check_key(key, "a dict", "tuples")
+            return kind(built)
         case Member(own, name, member):
             place = own or module
             return _member(_look_up(place, name, "enum"), f"{place}:{name}", member)
@@ -240,9 +243,18 @@ def _pair(element: object, path: str, depth: int) -> tuple[object, object]:
     if not isinstance(element, list) or len(element) != 2:
         raise BadValue(f"{path} is not a pair; write [key, value]")
     key = _from_document(element[0], path, depth)
-    if isinstance(key, list | dict):
-        raise BadValue(f"{path} has a {type(key).__name__} as its key; keys are plain values or $tuple")
+    _check_key(key, path, "$tuple")
     return key, _from_document(element[1], path, depth)
+
+
+def _check_key(key: object, where: str, tuples: str) -> None:
+    if isinstance(key, list | dict):
+        raise BadValue(f"{where} has a {type(key).__name__} as its key; keys are plain values or {tuples}")
+    try:
+        hash(key)
+    except TypeError:
+        text = f"{where} has a key with a list or a dict inside; keys are plain values or {tuples} of these"
+        raise BadValue(text) from None
 
 
 def _dict_to_json(value: Mapping[object, object]) -> Any:

@@ -100,6 +100,8 @@ def test_plain_values_are_requests_too() -> None:
         ("bank_of_cli:Add.amount", "bank_of_cli:Add is not an enum"),
         ("bank_of_cli:Colour(1)", "bank_of_cli:Colour is not a message class"),
         ("99999999999999999999999", "has more than 64 bits"),
+        ("{[1]: 2}", "a dict has a list as its key; keys are plain values or tuples"),
+        ("{(1, [2]): 3}", "a dict has a key with a list or a dict inside"),
     ],
 )
 def test_what_cannot_be_built_is_refused_with_its_mend(bank: Any, text: str, error: str) -> None:
@@ -135,6 +137,10 @@ def test_json_carries_messages_enums_tuples_bytes_and_names(bank: Any) -> None:
         ('{"$tuple": [], "x": 1}', "holds x beside $tuple"),
         ('{"$dict": [[1]]}', "is not a pair"),
         ('{"$dict": [[[], 1]]}', "has a list as its key"),
+        (
+            '{"$dict": [[{"$tuple": [[]]}, 1]]}',
+            "has a key with a list or a dict inside; keys are plain values or $tuple",
+        ),
         ('{"$message": "bank_of_cli:Add", "amount": "x"}', "its fields are amount, note"),
         ("[" * 200 + "]" * 200, "nests deeper than 64 levels"),
         ("[" * 100_000, "not JSON"),
