@@ -47,6 +47,7 @@ class Bug:
     found_by: tuple[Strategy, ...] = USUAL
     profile: str = "faithful"
     core_restarts: str = "1000/30s"  # what is searched for is not what a quarantine does
+    heavy: bool = False  # a seed takes a good part of a second: hunted with `--long` only
 
     def world(self, broken: bool, seed: int, faults: f.Faults) -> Simulation:
         """Make the world of one seed, of the broken application or of its twin."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -19,11 +20,12 @@ CPU_S = 600.0
 PLAN = 4  # faults at most in a shrunk plan
 
 
-def name_of(bug: Bug) -> str:
-    return bug.name
+def cases(chosen: list[Bug]) -> list[Any]:
+    """Those whose seeds are heavy are for `--long`."""
+    return [pytest.param(bug, id=bug.name, marks=pytest.mark.long if bug.heavy else ()) for bug in chosen]
 
 
-@pytest.mark.parametrize("bug", HUNTED, ids=name_of)
+@pytest.mark.parametrize("bug", cases(HUNTED))
 def test_the_portfolio_finds_the_bug_and_its_plan_shrinks(bug: Bug) -> None:
     found = hunt(bug, PORTFOLIO, CPU_S, seeds=SEEDS)
     assert found.found is not None
@@ -32,13 +34,13 @@ def test_the_portfolio_finds_the_bug_and_its_plan_shrinks(bug: Bug) -> None:
     assert len(found.plan) <= PLAN
 
 
-@pytest.mark.parametrize("bug", AUDITED, ids=name_of)
+@pytest.mark.parametrize("bug", cases(AUDITED))
 def test_two_processes_find_what_one_cannot(bug: Bug) -> None:
     assert hunt(bug, PORTFOLIO, CPU_S, seeds=SEEDS).found is not None
     assert not parts(bug, broken=False, seed=0)
 
 
-@pytest.mark.parametrize("bug", BUGS, ids=name_of)
+@pytest.mark.parametrize("bug", cases(BUGS))
 def test_its_fixed_twin_raises_no_alarm(bug: Bug, campaign: Callable[..., range]) -> None:
     assert alarms(bug, campaign("bugbench twins", short=10, long=10_000)) == []
 
