@@ -74,7 +74,7 @@ MAP_ITEMS_MAX: Final = 1024
 Item: TypeAlias = tuple[Any, ...]
 
 _TIMELESS: Final = frozenset((HELLO, WELCOME, REFUSED, BYE))  # understood whatever version they are written in
-_ARRAYS: Final = (*(bytes((0x90 | count,)) for count in range(16)), *(b"\xdc\0%c" % count for count in range(16, 65)))
+ARRAYS: Final = (*(bytes((0x90 | count,)) for count in range(16)), *(b"\xdc\0%c" % count for count in range(16, 65)))
 BINS: Final = tuple(b"\xc4%c" % length for length in range(256))  # before bytes of msgpack, by their length
 _make_frame: Final = tuple.__new__  # a third of the time of Frame(...), once a frame
 _TUPLE: Final = frozenset((tuple,))
@@ -127,11 +127,11 @@ class Encoder:
 
     def batch(self, nonce: int, first: int, items: list[bytes]) -> bytes:
         """A BATCH of items, each as `item` wrote it, whose sequences begin at `first`."""
-        return b"".join((HEADER.pack(MAGIC, VERSION, BATCH, nonce, first), _ARRAYS[len(items)], *items))
+        return b"".join((HEADER.pack(MAGIC, VERSION, BATCH, nonce, first), ARRAYS[len(items)], *items))
 
     def ordered(self, nonce: int, first: int, rows: list[bytes]) -> bytes:
         """An ORDERED batch of rows (source, length, item), each as `item` wrote it."""
-        return b"".join((HEADER.pack(MAGIC, VERSION, ORDERED, nonce, first), _ARRAYS[len(rows)], *rows))
+        return b"".join((HEADER.pack(MAGIC, VERSION, ORDERED, nonce, first), ARRAYS[len(rows)], *rows))
 
     def piece(self, nonce: int, sequence: int, offset: int, length: int, data: memoryview) -> bytes:
         """A PIECE: as `frame` would write it, with one copy of the data instead of three."""

@@ -80,6 +80,7 @@ class CoreSettings:
     buggify: Callable[[str, str], bool] | None = None
     sometimes: Callable[[str, bool], None] | None = None
     words: Words = field(default_factory=own_words)
+    known: dict[Payload, Any] = field(default_factory=dict)  # `Strict.known`, one for all cores of a world
     start_fault: Callable[[str], None] | None = None  # gets the path of each isolate about to start; may raise
 
     @property
@@ -144,7 +145,7 @@ class Core:
         self.counters = Counters()
         # Immutable classes of constant charge skip `prepare` on the hot path; in strict mode nothing does.
         self.strict = settings.strict
-        self.crossing = Strict() if settings.strict else None
+        self.crossing = Strict(settings.known) if settings.strict else None
         self.fixed: Mapping[type, int] = {} if settings.strict else messages.FIXED
         self.control_out: list[ControlOutput] = []
         self._token = 0

@@ -46,7 +46,8 @@ class Route:
         if out is None or self.core is not core or waiters.lines or waiters.big_lines:
             return None
         payload = payload_of(message) if core.crossing is None else core.crossing.encoded(message)
-        if cell.request is not None or cell.kept:
+        rare = cell.rare
+        if cell.request is not None or (rare is not None and rare.kept):
             core.forwarding(cell, message)
         length = len(payload)
         left = out.left - length - OVERHEAD_BYTES

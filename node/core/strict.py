@@ -16,14 +16,21 @@ from regrove.node.core.tables import TABLES
 from regrove.transport.parts import Payload
 
 REMEMBERED: Final = 10_000  # messages that wait to be handled; beyond it they are encoded again when traced
+DECODED: Final = 64  # each so many-th plain message is decoded although it is known what that gives
 
 
 class Strict:
-    """The codec of one core's messages, crossed and checked."""
+    """The codec of one core's messages, crossed and checked.
 
-    __slots__ = ("_bytes", "_fixed", "_fresh", "_last")
+    `known` are values by their bytes, for all cores of a world: a message whose fields are plain values of the types
+    annotated never changes and arrives as it was, so the value itself stands for what decoding its bytes would give.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_bytes", "_count", "_fixed", "_fresh", "_last", "known")
+
+    def __init__(self, known: dict[Payload, Any]) -> None:
+        self.known = known
+        self._count = 0
         self._fixed = TABLES.fixed
         self._fresh: dict[int, tuple[object, Payload]] = {}  # by identity, which the value held here keeps its own
         self._last: object = self  # an immutable message sent to several is checked and encoded once
@@ -33,15 +40,34 @@ class Strict:
         """Check and encode. Raises Misuse, UnsendableValue."""
         if value is self._last:
             return self._bytes
-        check(value)
+        shape = TABLES.shapes.get(type(value))
+        if shape is None or shape.plain is None or not shape.plain(value):
+            check(value)
+            payload = payload_of(value)
+            if type(value) in self._fixed:
+                self._last, self._bytes = value, payload
+            return payload
         payload = payload_of(value)
-        if type(value) in self._fixed:
+        if type(payload) is bytes:
             self._last, self._bytes = value, payload
+            self._know(value, payload)
         return payload
+
+    def _know(self, value: object, payload: bytes) -> None:
+        known = self.known
+        self._count = count = self._count + 1
+        if count % DECODED:
+            if len(known) >= REMEMBERED:
+                known.clear()
+            known[payload] = value
+        else:
+            known.pop(payload, None)
 
     def arrived(self, payload: Payload) -> Any:
         """Decode what a link brought; decoding holds it against its annotations. Raises DecodeError."""
-        value = decode(payload)
+        value = self.known.get(payload) if type(payload) is bytes else None
+        if value is None:
+            value = decode(payload)
         self.remember(value, payload)
         return value
 

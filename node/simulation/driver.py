@@ -50,7 +50,7 @@ class Life:
     """One life of one core: the process. `started` when its whole tree has."""
 
     __slots__ = (
-        "armed", "begin_by", "control", "core", "dead", "edge", "extra", "finish_at", "going", "home", "links",
+        "armed", "begin_by", "control", "core", "dead", "edge", "extra", "finish_at", "going", "home", "known", "links",
         "pass_at", "peers", "place", "started", "stopped", "transport", "tree_begun", "woken", "world",
     )  # fmt: skip
 
@@ -90,11 +90,13 @@ class Life:
             strict=True,
             buggify=world.buggify,
             sometimes=world.sometimes,
+            known=world.known,
             start_fault=place.start_fault,
         )
         logger = world.log.bind(node=node.name, core=place.index)
         tree = world.application.build(settings.place)
         world.captured.add(world.application.tree, tree)
+        self.known = world.known
         self.core = Core(settings, tree, self.links, logger, place.tracer)
         assert self.core.crossing is not None
         place.tracer.bytes_of = self.core.crossing.taken
@@ -169,7 +171,7 @@ class Life:
         if len(items) != 1 or arrivals is None or len(arrivals) != 1 or self.control or not self.tree_begun:
             return False
         item = items[0]
-        if item[0] != SEND or self.edge.pending:
+        if item[0] != SEND or self.edge.done:
             return False
         _, slot, generation, payload = item
         local = now if place.skew is None else place.local(now)
@@ -177,10 +179,12 @@ class Life:
         cell = target(core, local, slot, generation, size)
         if cell is None:
             return False
-        try:
-            value = decode(payload)
-        except DecodeError:
-            return False
+        value = self.known.get(payload)
+        if value is None:
+            try:
+                value = decode(payload)
+            except DecodeError:
+                return False
         if not self.links.take_one(way.target.number, packet, local, size):
             return False
         arrivals.pop()
@@ -248,7 +252,7 @@ class Life:
         core = self.core
         return (
             not core.ready and not self.control and self.tree_begun and self.place.slowness == 1 and not self.extra
-            and not (core.supervising.owes or core.stalled or self.edge.pending or core.timers.due_by(local))
+            and not (core.supervising.owes or core.stalled or self.edge.done or core.timers.due_by(local))
         )  # fmt: skip
 
     def _grant(self, local: int) -> None:
@@ -278,14 +282,7 @@ class Life:
             self._report(control)
         if deadline is not None and not even:
             deadline = place.real(deadline)
-        if (
-            core.ready
-            or core.supervising.owes
-            or self.control
-            or self.transport.inbox
-            or self.edge.pending
-            or self.going
-        ):
+        if core.ready or core.supervising.owes or self.control or self.transport.inbox or self.edge.done or self.going:
             self.due(end)
             return
         if not self.tree_begun and self.peers is not None:

@@ -77,7 +77,7 @@ class SimulatedEdge:
         self._opening = 0  # connects under way
         self._last_handle = 0
         self._open_tokens: dict[int, IoRequest] = {}
-        self._done: list[tuple[IoRequest, object]] = []
+        self.done: list[tuple[IoRequest, object]] = []
         self.offloads = Offloads(self._who, clock, draws, bounds, self.end, self._open_tokens.__contains__)
         self._half_done: dict[int, Work] = {}  # what a write, sync or rename under way may yet have done at a crash
         self.dead = False
@@ -97,13 +97,13 @@ class SimulatedEdge:
 
     def collect(self) -> list[IoDone]:
         """Take what has ended since the last call, in order."""
-        done, self._done = self._done, []
+        done, self.done = self.done, []
         return [IoDone(request.token, result) for request, result in done]
 
     @property
     def pending(self) -> bool:
         """Whether something waits to be collected."""
-        return bool(self._done)
+        return bool(self.done)
 
     @property
     def working(self) -> int:
@@ -121,7 +121,7 @@ class SimulatedEdge:
         """Report the end of a request; nothing for one that was cancelled."""
         request = self._open_tokens.pop(token, None)
         if request is not None and not self.dead:
-            self._done.append((request, result))
+            self.done.append((request, result))
             self._wake()
 
     def has_room(self) -> bool:
@@ -295,10 +295,10 @@ class SimulatedEdge:
 
     def _undo(self, token: int) -> None:
         """Close what an outcome that nobody will collect had opened, and put back what it had read."""
-        for place, (request, result) in enumerate(self._done):
+        for place, (request, result) in enumerate(self.done):
             if request.token != token:
                 continue
-            del self._done[place]
+            del self.done[place]
             held = self._handles.get(request.handle)
             match request.wait, result:
                 case (Listen() | Accept(), (int(number), *_)) | (Connect() | Open(), int(number)):
@@ -430,7 +430,7 @@ class SimulatedEdge:
         for number, held in list(self._handles.items()):
             self._let_go(number, held)
         self._open_tokens.clear()
-        self._done.clear()
+        self.done.clear()
 
     def _interrupt(self, request: IoRequest, work: Work) -> None:
         draw = self._draws.draw("io.interrupted", self._who)

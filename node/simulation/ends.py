@@ -134,7 +134,7 @@ class SimulatedTransport:
             half.early.append(frame)
             return True
         way = half.out
-        if network.capped and network.full(way):
+        if network.caps and network.full(way):
             return False
         trace = self.trace
         network.carry(way, frame, 0 if trace is None else trace.sequence)

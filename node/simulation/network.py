@@ -68,7 +68,7 @@ class Network:
         self.limits: dict[str, dict[tuple[str, str], list[int]]] = {
             what: {} for what in (DELAY, CLOG, IN_FLIGHT, FRAME_LIMIT)
         }  # by kind of fault, from a place to a place, the strengths of those that stand
-        self._delays, self._clogs, self._caps, self._sizes = self.limits.values()
+        self._delays, self._clogs, self.caps, self._sizes = self.limits.values()
         self.held = 0  # frames that met a cut
         self.squeezed = 0  # frames that met one of the limits
         self.frames = 0
@@ -308,16 +308,11 @@ class Network:
             *table.get((ANYWHERE, far.core), ()),
         ]  # fmt: skip
 
-    @property
-    def capped(self) -> bool:
-        """Whether any link is."""
-        return bool(self._caps)
-
     def full(self, way: Way) -> bool:
         """Whether a capped link takes no more now; its sender then hears when it does."""
-        if not self._caps:
+        if not self.caps:
             return False
-        caps = self._standing(self._caps, way)
+        caps = self._standing(self.caps, way)
         if not caps or len(way.wire) < max(min(caps), 1):
             return False
         self.squeezed += 1

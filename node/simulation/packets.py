@@ -12,7 +12,18 @@ from zlib import crc32
 
 import msgpack
 
-from regrove.transport.wire import BATCH, GRANT, HEADER_BYTES, VERSION, Decoder, Encoder, Frame
+from regrove.transport.wire import (
+    ARRAYS,
+    BATCH,
+    GRANT,
+    HEADER,
+    HEADER_BYTES,
+    MAGIC,
+    VERSION,
+    Decoder,
+    Encoder,
+    Frame,
+)
 
 AS_BYTES: Final = 64
 PLAIN_GRANT: Final = 4  # taken, messages, bytes, refusals; one that tells of pieces besides travels as bytes
@@ -62,7 +73,8 @@ class PacketEncoder(Encoder):
 
     def batch(self, nonce: int, first: int, items: list[bytes]) -> Any:
         """A BATCH of items whose sequences begin at `first`."""
-        data = Encoder.batch(self, nonce, first, items)
+        head = HEADER.pack(MAGIC, VERSION, BATCH, nonce, first)
+        data = b"".join((head, ARRAYS[len(items)], *items))  # as `Encoder.batch` does
         self._count = count = self._count + 1
         return Packet(BATCH, nonce, first, data) if count % AS_BYTES else data
 

@@ -29,6 +29,7 @@ from regrove.node.simulation.streams import Tcp
 from regrove.node.simulation.trace import BATCH as FRESH
 from regrove.node.simulation.trace import Trace
 from regrove.node.simulation.tracing import Log
+from regrove.transport.parts import Payload
 from regrove.transport.wire import BATCH
 
 PROGRESS_STEP: Final = 50 * MILLISECOND
@@ -78,6 +79,7 @@ class World:
         self.tcp = Tcp(self.clock, self.draws, self.network.path_open)
         self.control = ControlLinks(self)
         self.captured = Captured()
+        self.known: dict[Payload, Any] = {}  # messages by their bytes
         self.callbacks = 0
         self.progress = 0  # the number of callbacks when a check last made progress
         self.held: dict[str, bool] = {}  # what `sometimes` saw
