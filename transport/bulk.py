@@ -21,7 +21,7 @@ from regrove.transport.greeting import Greeting
 from regrove.transport.link import Link, Session
 from regrove.transport.pieces import Sending
 from regrove.transport.session import Outgoing
-from regrove.transport.wire import BULK, PIECE, TAKEN, Frame, Item, WireError
+from regrove.transport.wire import BULK, PIECE, TAKEN, Item, Read, WireError
 
 WRITE_BYTES: Final = 256 * 1024  # pieces written to one link in one pass: small messages go between
 GAPS_KEPT: Final = 64  # sessions with gaps after which those nobody can ask for any more are let go
@@ -101,7 +101,7 @@ class BulkSessions(Greeting):
         if link is not None and link.session is main and link.out is not None and link.out.bulk is not None:
             link.out.bulk.begin()
 
-    def _bulk_opened(self, session: Session, frame: Frame, now: int) -> None:
+    def _bulk_opened(self, session: Session, frame: Read, now: int) -> None:
         """Somebody opened the bulk session of a session to us: only who holds that one's key and nonce may."""
         if not session.inbound or session.up:
             raise WireError("a BULK came in the middle of a session")
@@ -176,7 +176,7 @@ class BulkSessions(Greeting):
 
     # -- what comes in
 
-    def _ordered(self, session: Session, frame: Frame, now: int) -> None:
+    def _ordered(self, session: Session, frame: Read, now: int) -> None:
         into, peer = session.into, session.peer
         if into is None or peer is None or not session.up:
             raise WireError("an ORDERED came where nothing may be sent: no WELCOME was given")
@@ -189,7 +189,7 @@ class BulkSessions(Greeting):
         if not session.inbound and session.bulk is None:
             self._dial_bulk(session, now)
 
-    def _bulk_frame(self, session: Session, main: Session, frame: Frame, now: int) -> None:
+    def _bulk_frame(self, session: Session, main: Session, frame: Read, now: int) -> None:
         """A frame on a bulk session that is neither HELLO nor BYE."""
         if frame.nonce != session.nonce:
             raise WireError(f"a frame of session {frame.nonce} came on the bulk session of {session.nonce}")

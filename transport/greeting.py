@@ -29,7 +29,7 @@ from regrove.transport.lifecycle import Draw, Lifecycle
 from regrove.transport.link import Link, LinkSettings, Session, State
 from regrove.transport.pieces import Assembly
 from regrove.transport.session import Outgoing
-from regrove.transport.wire import REFUSED, WELCOME, Frame, WireError
+from regrove.transport.wire import REFUSED, WELCOME, Read, WireError
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class Greeting(Lifecycle):
         self.info: dict[str, Any] = dict(info)
         self._admit = admit
 
-    def _hello(self, session: Session, frame: Frame, now: int) -> None:
+    def _hello(self, session: Session, frame: Read, now: int) -> None:
         if not session.inbound or session.up:
             raise WireError("a HELLO came in the middle of a session")
         hello = read_hello(frame.body)
@@ -162,7 +162,7 @@ class Greeting(Lifecycle):
     def _incoming_half(self, nonce: int, opening: Window) -> Incoming:
         return Incoming(nonce, self.settings.window, opening, Assembly(*self.bulk))
 
-    def _welcome(self, session: Session, frame: Frame, now: int) -> None:
+    def _welcome(self, session: Session, frame: Read, now: int) -> None:
         link = session.link
         if session.inbound or session.up or link is None or link.out is None:
             raise WireError("a WELCOME came to one who did not dial")

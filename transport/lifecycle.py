@@ -31,7 +31,7 @@ from regrove.transport.handshake import (
 from regrove.transport.link import Link, LinkSettings, Session, State
 from regrove.transport.pieces import OnePair, Order, Sending
 from regrove.transport.session import Outgoing
-from regrove.transport.wire import BYE, HELLO, Decoder, Encoder, WireError
+from regrove.transport.wire import BYE, HELLO, Decoder, Encoder, WireError, Written
 
 Draw = Callable[[str, int], int]  # (kind, ordinal) -> 64 random bits, always the same for the same arguments
 
@@ -204,7 +204,7 @@ class Lifecycle:
         if not self._transport.try_send(number, self._hello_frame(link, session)):
             self._drop(session, f"{link.endpoint} took no HELLO", now)
 
-    def _hello_frame(self, link: Link, session: Session) -> bytes:
+    def _hello_frame(self, link: Link, session: Session) -> Written:
         scheme = link.endpoint.partition("://")[0]
         duplex = self.identity.role == "client"
         window = self.settings.window

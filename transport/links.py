@@ -37,9 +37,10 @@ from regrove.transport.wire import (
     ORDERED,
     REFUSED,
     WELCOME,
-    Frame,
     Item,
+    Read,
     WireError,
+    Written,
 )
 
 _OK: Final = Verdict.OK
@@ -256,7 +257,7 @@ class LinkTable(BulkSessions):
         if inbound:
             self._inbox.append((_OPENED, session, user_id))
 
-    def on_frames(self, session: int, frames: Sequence[bytes]) -> None:
+    def on_frames(self, session: int, frames: Sequence[Written]) -> None:
         """Frames arrived."""
         self._inbox.append((_FRAMES, session, frames))
 
@@ -281,7 +282,7 @@ class LinkTable(BulkSessions):
         self._sessions[number] = session
         self._arm(now + self.settings.hello_limit, "hello", session)
 
-    def _frames(self, session: Session, frames: Sequence[bytes], now: int) -> None:
+    def _frames(self, session: Session, frames: Sequence[Written], now: int) -> None:
         session.heard_at = now
         for position, data in enumerate(frames):
             if session.number not in self._sessions:
@@ -301,7 +302,7 @@ class LinkTable(BulkSessions):
             return show(session.peer)
         return f"key {session.user_id}" if session.user_id else f"session {session.number}"
 
-    def _frame(self, session: Session, frame: Frame, now: int) -> None:
+    def _frame(self, session: Session, frame: Read, now: int) -> None:
         if frame.type == HELLO:
             self._hello(session, frame, now)
         elif session.main is not None and frame.type != BYE:
@@ -323,7 +324,7 @@ class LinkTable(BulkSessions):
         else:
             raise WireError("pieces came where they do not travel: open a bulk session for them")
 
-    def _batch(self, session: Session, frame: Frame, now: int) -> None:
+    def _batch(self, session: Session, frame: Read, now: int) -> None:
         into, peer = session.into, session.peer
         if into is None or peer is None or not session.up:
             raise WireError("a BATCH came where nothing may be sent: no WELCOME was given")
@@ -337,7 +338,7 @@ class LinkTable(BulkSessions):
             into.grant_at = now + self.settings.quiet
             self._arm(into.grant_at, "grant", session)
 
-    def _granted(self, session: Session, frame: Frame) -> None:
+    def _granted(self, session: Session, frame: Read) -> None:
         link = session.link
         if link is None or link.out is None or not session.up:
             raise WireError("a GRANT came on a session that sends nothing")
@@ -357,7 +358,7 @@ class LinkTable(BulkSessions):
             self._events.append(Refused(link.peer, notify, reason, sequence))
         self._raise(link, out, messages, size)
 
-    def _told_off(self, session: Session, frame: Frame, now: int) -> None:
+    def _told_off(self, session: Session, frame: Read, now: int) -> None:
         name = "REFUSED" if frame.type == REFUSED else "BYE"
         reason = read_reason(name, frame.body)
         if frame.type == REFUSED and session.inbound:

@@ -17,13 +17,7 @@ from regrove.transport.ended import Ended
 from regrove.transport.events import Verdict
 from regrove.transport.parts import Parts
 from regrove.transport.pieces import Sending
-from regrove.transport.wire import (
-    BATCH_BYTES_MAX,
-    BATCH_ITEMS_MAX,
-    Encoder,
-    Item,
-    WireError,
-)
+from regrove.transport.wire import BATCH_BYTES_MAX, BATCH_ITEMS_MAX, Encoder, Item, WireError, Written
 
 _OK: Final = Verdict.OK
 _LINK_FULL: Final = Verdict.LINK_FULL
@@ -98,7 +92,7 @@ class Outgoing:
         self._armed = -1  # what `left` was when it was armed
         self._folded = 0  # items of `waiting` that are counted
         self._waiting_size = 0
-        self._unsent: deque[tuple[bytes, int, int]] = deque()
+        self._unsent: deque[tuple[Written, int, int]] = deque()
         self._under_way: deque[tuple[int, int]] = deque()
         self._recent: dict[int, object] = {}
         self._recent_order: deque[int] = deque()
@@ -308,7 +302,7 @@ class Outgoing:
             self.fresh = True
         self._ordered = False
 
-    def leave(self, session: int, try_send: Callable[[int, bytes], bool]) -> None:
+    def leave(self, session: int, try_send: Callable[[int, Written], bool]) -> None:
         """Cut the batch and give it, with what was cut before, to the transport."""
         items = self.waiting
         if not items or self._ordered or self._unsent:
@@ -332,7 +326,7 @@ class Outgoing:
         else:
             self._unsent.append((frame, last, users))
 
-    def write(self, session: int, try_send: Callable[[int, bytes], bool]) -> bool:
+    def write(self, session: int, try_send: Callable[[int, Written], bool]) -> bool:
         """Give the cut frames to the transport; False when it did not take them all."""
         self.fresh = False
         unsent = self._unsent

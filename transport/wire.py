@@ -72,6 +72,8 @@ ARRAY_ITEMS_MAX: Final = 4096
 MAP_ITEMS_MAX: Final = 1024
 
 Item: TypeAlias = tuple[Any, ...]
+Written: TypeAlias = Any  # a frame under way: bytes; in a simulated world often what remembers what is in it
+Read: TypeAlias = Any  # a `Frame`, or what is read like one
 
 _TIMELESS: Final = frozenset((HELLO, WELCOME, REFUSED, BYE))  # understood whatever version they are written in
 ARRAYS: Final = (*(bytes((0x90 | count,)) for count in range(16)), *(b"\xdc\0%c" % count for count in range(16, 65)))
@@ -121,15 +123,15 @@ class Encoder:
     def __init__(self) -> None:
         self.item: Callable[[Item], bytes] = msgpack.Packer(use_bin_type=True, autoreset=True).pack
 
-    def frame(self, type_: int, nonce: int, first: int, body: Any, version: int = VERSION) -> bytes:
+    def frame(self, type_: int, nonce: int, first: int, body: Any, version: int = VERSION) -> Written:
         """One frame as bytes. Raises TypeError, ValueError or OverflowError for a body that is not plain data."""
         return HEADER.pack(MAGIC, version, type_, nonce, first) + self.item(body)
 
-    def batch(self, nonce: int, first: int, items: list[bytes]) -> bytes:
+    def batch(self, nonce: int, first: int, items: list[bytes]) -> Written:
         """A BATCH of items, each as `item` wrote it, whose sequences begin at `first`."""
         return b"".join((HEADER.pack(MAGIC, VERSION, BATCH, nonce, first), ARRAYS[len(items)], *items))
 
-    def ordered(self, nonce: int, first: int, rows: list[bytes]) -> bytes:
+    def ordered(self, nonce: int, first: int, rows: list[bytes]) -> Written:
         """An ORDERED batch of rows (source, length, item), each as `item` wrote it."""
         return b"".join((HEADER.pack(MAGIC, VERSION, ORDERED, nonce, first), ARRAYS[len(rows)], *rows))
 
@@ -168,7 +170,7 @@ class Decoder:
             "max_ext_len": 0,
         }
 
-    def frame(self, data: bytes) -> Frame | None:
+    def frame(self, data: Written) -> Read:
         """The frame in `data`, or None for an unknown one that may be skipped. Raises WireError, and nothing else."""
         size = len(data)
         if size < HEADER_BYTES:

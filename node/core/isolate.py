@@ -1,17 +1,17 @@
-"""An isolate: what the user writes (`Isolate`) and what the core keeps of one life of it (`Cell`)."""
+"""What the core keeps of one life of an isolate (`Cell`); what the user writes of it is in `behaviour.py`."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from regrove.node.core.address import Address, Caller, Home
-from regrove.node.core.effects import DONE, RECEIVE, Effect, Wait
+from regrove.node.core.behaviour import Isolate
+from regrove.node.core.effects import Wait
 from regrove.supervisor.reasons import Reason
 
 if TYPE_CHECKING:
-    from regrove.node.core.context import Context
     from regrove.node.core.core import Core
     from regrove.node.core.signals import Watch
     from regrove.node.core.supervisor_node import SupervisorNode
@@ -19,28 +19,27 @@ if TYPE_CHECKING:
     from regrove.node.core.waiters import Waiter
 
 
-class Isolate:
-    """A unit of work with a mailbox, one handler at a time. `__init__` takes the child spec's arguments at every start.
-
-    `mailbox_capacity` is the number of messages that wait before `send` answers MAILBOX_FULL; `trap_exits` turns
-    exit signals of linked isolates into `Exit` messages (OTP `trap_exit`).
-    """
-
-    mailbox_capacity: ClassVar[int] = 256
-    trap_exits: ClassVar[bool] = False
-
-    def start(self, ctx: Context) -> Effect:
-        """Run once before the first message."""
-        return RECEIVE
-
-    def handle(self, ctx: Context, message: Any) -> Effect:
-        """Handle one message or outcome; exactly one effect is returned."""
-        raise NotImplementedError(f"{type(self).__qualname__}.handle(self, ctx, message) is missing")
-
-    def stop(self, ctx: Context, reason: Reason) -> Effect:
-        """Asked to stop: clean up, or go on working until the shutdown limit."""
-        return DONE
-
+__all__ = [
+    "ACTIVE",
+    "BLOCKED",
+    "CONTINUE",
+    "ENDED",
+    "IDLE",
+    "KILL",
+    "OUTCOME",
+    "RUNNING",
+    "START",
+    "STARTING",
+    "STATE_NAMES",
+    "STOP",
+    "STOPPING",
+    "SYSTEM",
+    "Cell",
+    "Entry",
+    "Isolate",
+    "Rare",
+    "Request",
+]
 
 # What is to happen before the mailbox, as bits of `Cell.flags`, lowest first (isolates.md, Isolate).
 KILL: Final = 1

@@ -59,55 +59,55 @@ _REASONS: Final[dict[Sent, Reason]] = {
 }
 
 
+COUNTS: Final = (
+    "abandoned",
+    "bounds_reached",
+    "callbacks",
+    "crashes",
+    "ended",
+    "handled",
+    "injected",
+    "late_answers",
+    "lost",
+    "passes",
+    "refused",
+    "rejected",
+    "sent",
+    "spawned",
+    "unhandled",
+    "unknown",
+)
+
+
 class Counters:
     """Absolute counts of one life of a core. sent = handled + abandoned + refused + lost + unknown + queued, summed.
 
     `sent` counts a message once, where `send` answered OK; the rest counts where it came to its end.
     """
 
-    __slots__ = (
-        "abandoned",
-        "bounds_reached",
-        "callbacks",
-        "crashes",
-        "ended",
-        "handled",
-        "injected",
-        "late_answers",
-        "lost",
-        "passes",
-        "refused",
-        "rejected",
-        "sent",
-        "spawned",
-        "unhandled",
-        "unknown",
-    )
+    __slots__ = COUNTS
 
     def __init__(self) -> None:
-        for name in self.__slots__:
-            setattr(self, name, 0)
-
-    sent: int
-    handled: int
-    abandoned: int
-    refused: int  # refused by the receiver after the sender heard OK
-    lost: int
-    unknown: int
-    rejected: int  # told to the sender at once: never sent
-    injected: int
-    late_answers: int
-    unhandled: int
-    bounds_reached: int
-    spawned: int
-    ended: int
-    crashes: int
-    callbacks: int
-    passes: int
+        self.sent = 0
+        self.handled = 0
+        self.abandoned = 0
+        self.refused = 0  # refused by the receiver after the sender heard OK
+        self.lost = 0
+        self.unknown = 0
+        self.rejected = 0  # told to the sender at once: never sent
+        self.injected = 0
+        self.late_answers = 0
+        self.unhandled = 0
+        self.bounds_reached = 0
+        self.spawned = 0
+        self.ended = 0
+        self.crashes = 0
+        self.callbacks = 0
+        self.passes = 0
 
     def snapshot(self) -> dict[str, int]:
         """All counts by name."""
-        return {name: getattr(self, name) for name in self.__slots__}
+        return {name: getattr(self, name) for name in COUNTS}
 
 
 def wake(core: Core, cell: Cell) -> None:

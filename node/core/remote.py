@@ -89,8 +89,8 @@ class Notice(NamedTuple):
     """Who wants to hear of a message that was posted with `notify`."""
 
     cell: Cell
-    to: object
-    token: object
+    to: Any
+    token: Any
 
 
 class Malformed(Exception):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from regrove.node.simulation.seeds import Distribution, Lane
 from regrove.node.simulation.trace import Trace
 from regrove.transport.base import Handler, TransportError
+from regrove.transport.wire import Written
 
 if TYPE_CHECKING:
     from regrove.node.simulation.network import Network
@@ -30,7 +31,7 @@ class Way:
         self.target = target
         self.draws = draws
         self.latency = latency
-        self.wire: deque[bytes] = deque()
+        self.wire: deque[Written] = deque()
         self.parents: deque[int] = deque()
         self.latest = 0
         self.arrivals: deque[int] | None = None  # where `emit` puts the events of frames that a tracer waits for
@@ -59,7 +60,7 @@ class Half:
         self.owner = owner
         self.number = number
         self.open = True
-        self.early: list[bytes] | None = []  # sent before the connect came through; None from then on
+        self.early: list[Written] | None = []  # sent before the connect came through; None from then on
         self.out: Way
 
 
@@ -93,7 +94,7 @@ class SimulatedTransport:
         self._handler: Handler | None = None
         self._halves: dict[int, Half] = {}
         self._last = 0
-        self.inbox: deque[tuple[Half, bytes | None, str, int]] = deque()
+        self.inbox: deque[tuple[Half, Written | None, str, int]] = deque()
         self._endpoints: list[str] = []
 
     @property
@@ -124,7 +125,7 @@ class SimulatedTransport:
         half = self._halves[number] = Half(connection, self, number)
         return half
 
-    def try_send(self, session: int, frame: bytes) -> bool:
+    def try_send(self, session: int, frame: Written) -> bool:
         """Hand over one frame; False when the session has ended."""
         half = self._halves.get(session)
         if half is None or self.dead or half.connection.over or not half.open:
@@ -171,7 +172,7 @@ class SimulatedTransport:
         self.cause = 0
         return False
 
-    def arrived(self, half: Half, frame: bytes | None, word: str, cause: int) -> None:
+    def arrived(self, half: Half, frame: Written | None, word: str, cause: int) -> None:
         """Take what the network brings."""
         if not self.dead:
             self.inbox.append((half, frame, word, cause))

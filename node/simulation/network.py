@@ -43,6 +43,7 @@ from regrove.node.simulation.seeds import (
     slice_of,
 )
 from regrove.transport.base import TransportError
+from regrove.transport.wire import Written
 
 INSIDE: Final = Distribution(
     (15, 30 * MICROSECOND, 120 * MICROSECOND), (1, 120 * MICROSECOND, 1_500 * MICROSECOND)
@@ -74,7 +75,7 @@ class Network:
         self.frames = 0
         self.lost = 0
         self.resets = 0
-        self.emit: Callable[[Way, bytes, int], int] = _no_event
+        self.emit: Callable[[Way, Written, int], int] = _no_event
         self._draws = draws
         self._doors: dict[str, SimulatedTransport] = {}
         self._cuts: dict[tuple[str, str], int] = {}
@@ -210,7 +211,7 @@ class Network:
 
     # --- frames ---
 
-    def carry(self, way: Way, frame: bytes, parent: int) -> None:
+    def carry(self, way: Way, frame: Written, parent: int) -> None:
         """Send a frame on its way; here the noise strikes."""
         self.frames += 1
         draws = way.draws
@@ -283,7 +284,7 @@ class Network:
             self.reset(way.connection)
         self.plan.count(LOSS).affected += self.lost - before
 
-    def _set_out(self, way: Way, frame: bytes, draw: int, extra: int = 0) -> None:
+    def _set_out(self, way: Way, frame: Written, draw: int, extra: int = 0) -> None:
         now = self.clock.now
         time = now + way.latency.pick(draw) + extra
         if self._delays and (delays := self._standing(self._delays, way)):
@@ -330,7 +331,7 @@ class Network:
         if way.source.open:
             way.source.owner.arrived(way.source, None, "room", 0)
 
-    def _too_large(self, way: Way, frame: bytes) -> bool:
+    def _too_large(self, way: Way, frame: Written) -> bool:
         sizes = self._standing(self._sizes, way)
         if not sizes or len(data_of(frame)) <= min(sizes):
             return False
@@ -418,5 +419,5 @@ class Network:
             half.owner.arrived(half, None, why, 0)
 
 
-def _no_event(_way: Way, _frame: bytes, _parent: int) -> int:
+def _no_event(_way: Way, _frame: Written, _parent: int) -> int:
     return 0

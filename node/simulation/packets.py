@@ -22,7 +22,8 @@ from regrove.transport.wire import (
     VERSION,
     Decoder,
     Encoder,
-    Frame,
+    Read,
+    Written,
 )
 
 AS_BYTES: Final = 64
@@ -84,9 +85,9 @@ class PacketDecoder(Decoder):
 
     __slots__ = ()
 
-    def frame(self, data: Any) -> Frame | None:
+    def frame(self, data: Written) -> Read:
         """The frame in `data`. Raises WireError for bytes that are none of ours."""
-        return data if type(data) is Packet else super().frame(data)  # type: ignore[return-value]  # read like a Frame
+        return data if type(data) is Packet else super().frame(data)
 
 
 def data_of(frame: Any) -> bytes:

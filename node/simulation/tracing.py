@@ -1,12 +1,11 @@
-"""What a simulated core tells the trace, and the logs it writes: for people, outside every digest."""
+"""What a simulated core, and its links, tell the trace."""
 
 from __future__ import annotations
 
-import traceback
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from heapq import heappush
-from typing import Any, Final, cast
+from typing import Any, Final
 from zlib import crc32
 
 from regrove.node.core.address import Home
@@ -15,16 +14,21 @@ from regrove.node.core.mailbox import Sent
 from regrove.node.core.messages import decode, payload_of
 from regrove.node.core.outcomes import Outcome
 from regrove.node.simulation.clock import Clock
+from regrove.node.simulation.ends import Way
 from regrove.node.simulation.packets import Packet, PacketDecoder, PacketEncoder
+from regrove.node.simulation.trace import BATCH as FRESH
 from regrove.node.simulation.trace import Trace
 from regrove.supervisor.reasons import Reason
+from regrove.transport.base import Transport
 from regrove.transport.credit import CreditError
 from regrove.transport.events import DialRefused, Items, LinkEvent, LinkLost, Resolved
+from regrove.transport.handshake import Identity
+from regrove.transport.lifecycle import Draw
+from regrove.transport.link import LinkSettings
 from regrove.transport.links import LinkTable
 from regrove.transport.parts import Payload, parts_of
-from regrove.transport.wire import Frame, WireError
+from regrove.transport.wire import BATCH, WireError, Written
 
-LOG_LINES: Final = 2_000
 _WORDS: Final = {type(sent.reason).__name__: sent.value for sent in Sent if sent is not Sent.OK}
 
 
@@ -127,11 +131,52 @@ def _unknown(_message: object) -> Payload | None:
     return None
 
 
+class FrameTracer:
+    """Notes each frame that arrives in the world; `arrivals` are those of the tracers of its cores, by place."""
+
+    __slots__ = ("_arrivals", "_clock", "_trace")
+
+    def __init__(self, trace: Trace, clock: Clock, arrivals: dict[str, dict[tuple[str, int], deque[int]]]) -> None:
+        self._trace = trace
+        self._clock = clock
+        self._arrivals = arrivals
+
+    def frame(self, way: Way, frame: Written, parent: int) -> int:
+        """A frame arrives on `way`; the event of one that holds messages waits for the core to read it."""
+        source, target = way.source.owner, way.target.owner
+        if type(frame) is Packet:
+            digest, batch = frame.digest, frame.type == BATCH
+        else:
+            digest, batch = crc32(frame), frame[3] == BATCH
+        trace = self._trace
+        trace.sequence = event = trace.sequence + 1  # `emit`, written out: one a frame
+        trace.fresh.append((self._clock.now, event, parent, target.core, source.core, 0, "frame", digest, ""))
+        if len(trace.fresh) >= FRESH:
+            trace.absorb()
+        if batch:
+            arrivals = way.arrivals
+            if arrivals is None:
+                known = self._arrivals.get(target.core)
+                if known is None or not source.node:
+                    arrivals = way.arrivals = deque(maxlen=0)  # the client traces nothing, nor is it a peer
+                else:
+                    arrivals = way.arrivals = known.setdefault((source.node, source.index), deque())
+            arrivals.append(event)
+        return event
+
+
 class TracedLinks(LinkTable):
     """A link table of a simulated world: it writes packets, and notes in the trace what reached nobody."""
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
+    def __init__(
+        self,
+        transport: Transport,
+        identity: Identity,
+        draw: Draw,
+        settings: LinkSettings,
+        advertise: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(transport, identity, draw, settings, advertise=advertise)
         self._encoder = PacketEncoder()
         self._decoder = PacketDecoder(self.settings.limits)
         self.arrivals: dict[tuple[str, int], deque[int]] | None = None  # of the tracer; a client's links have none
@@ -152,7 +197,7 @@ class TracedLinks(LinkTable):
             return False
         session.heard_at = now
         try:
-            self._frame(session, cast("Frame", packet), now)
+            self._frame(session, packet, now)
         except (WireError, CreditError) as error:
             self.garbage += 1
             self._events.append(DialRefused(self._who(session), str(error)))
@@ -212,54 +257,3 @@ class TracedLinks(LinkTable):
         if self._inbox or (self._timers and self._timers[0][0] <= now):
             self._events = super().receive(now)
         return bool(self._events)
-
-
-class Log:
-    """The logger of a simulated world: keeps the last lines, prints nothing. Bound fields as in structlog."""
-
-    def __init__(self, clock: Clock, lines: deque[dict[str, Any]] | None = None, **bound: Any) -> None:
-        self._clock = clock
-        self._bound = bound
-        self.lines: deque[dict[str, Any]] = deque(maxlen=LOG_LINES) if lines is None else lines
-
-    def bind(self, **fields: Any) -> Log:
-        """Give a logger that adds `fields` to each line."""
-        return Log(self._clock, self.lines, **{**self._bound, **fields})
-
-    def new(self, **fields: Any) -> Log:
-        """Give a logger with `fields` only."""
-        return Log(self._clock, self.lines, **fields)
-
-    def debug(self, event: str, *args: Any, **fields: Any) -> None:
-        """Keep a line."""
-        self._keep("debug", event, args, fields)
-
-    def info(self, event: str, *args: Any, **fields: Any) -> None:
-        """Keep a line."""
-        self._keep("info", event, args, fields)
-
-    def warning(self, event: str, *args: Any, **fields: Any) -> None:
-        """Keep a line."""
-        self._keep("warning", event, args, fields)
-
-    def error(self, event: str, *args: Any, **fields: Any) -> None:
-        """Keep a line."""
-        self._keep("error", event, args, fields)
-
-    def critical(self, event: str, *args: Any, **fields: Any) -> None:
-        """Keep a line."""
-        self._keep("critical", event, args, fields)
-
-    msg = info
-    warn = warning
-    fatal = critical
-    exception = error
-
-    def _keep(self, level: str, event: str, args: tuple[Any, ...], fields: dict[str, Any]) -> None:
-        line = {"time": self._clock.now, "level": level, "event": event, **self._bound, **fields}
-        if args:
-            line["arguments"] = args
-        error = line.pop("exc_info", None)
-        if isinstance(error, BaseException):
-            line["traceback"] = "".join(traceback.format_exception(error))
-        self.lines.append(line)

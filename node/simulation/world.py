@@ -6,7 +6,6 @@ give the same execution, event for event.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Final
@@ -16,21 +15,18 @@ from regrove.node.core.application import Application
 from regrove.node.core.errors import Misuse, RegroveError
 from regrove.node.process.budget import RestartBudget
 from regrove.node.simulation.clock import MILLISECOND, Clock, written
-from regrove.node.simulation.ends import Way
 from regrove.node.simulation.faults import Faults, plan_of
+from regrove.node.simulation.log import Log
 from regrove.node.simulation.network import Network
 from regrove.node.simulation.node import ControlLinks, SimulatedNode
-from regrove.node.simulation.packets import Packet
 from regrove.node.simulation.plan import BUGGIFY, PROFILES, Layout
 from regrove.node.simulation.seeds import MASK, Draws, Ratio, holds
 from regrove.node.simulation.shared import Captured
 from regrove.node.simulation.stage import Stage
 from regrove.node.simulation.streams import Tcp
-from regrove.node.simulation.trace import BATCH as FRESH
 from regrove.node.simulation.trace import Trace
-from regrove.node.simulation.tracing import Log
+from regrove.node.simulation.tracing import FrameTracer
 from regrove.transport.parts import Payload
-from regrove.transport.wire import BATCH
 
 PROGRESS_STEP: Final = 50 * MILLISECOND
 LIVELOCK: Final = 20_000_000  # callbacks between two steps of a test: a storm that no check gets through
@@ -75,7 +71,6 @@ class World:
         self.log = Log(self.clock)
         self.plan = plan_of(faults, Layout(nodes, cores), self.draws, profile)
         self.network = Network(self.clock, self.draws, self.plan, profile)
-        self.network.emit = self._frame
         self.tcp = Tcp(self.clock, self.draws, self.network.path_open)
         self.control = ControlLinks(self)
         self.captured = Captured()
@@ -87,7 +82,8 @@ class World:
         self.nodes: list[SimulatedNode] = []
         for index in range(nodes):
             self.nodes.append(SimulatedNode(self, index, cores))
-        self._arrivals = {core.name: core.tracer.arrivals for node in self.nodes for core in node.cores}
+        arrivals = {core.name: core.tracer.arrivals for node in self.nodes for core in node.cores}
+        self.network.emit = FrameTracer(self.trace, self.clock, arrivals).frame
         self.stage = Stage(self)
         for node in self.nodes:
             node.boot()
@@ -143,28 +139,6 @@ class World:
     def note(self, path: str, kind: str, text: str = "", cause: int = 0) -> int:
         """Trace something that happened to a node, a link or the test."""
         return self.trace.emit(self.clock.now, cause, path, "", 0, kind, crc32(text.encode()), text)
-
-    def _frame(self, way: Way, frame: Any, parent: int) -> int:
-        source, target = way.source.owner, way.target.owner
-        if type(frame) is Packet:
-            digest, batch = frame.digest, frame.type == BATCH
-        else:
-            digest, batch = crc32(frame), frame[3] == BATCH
-        trace = self.trace
-        trace.sequence = event = trace.sequence + 1  # `emit`, written out: one a frame
-        trace.fresh.append((self.clock.now, event, parent, target.core, source.core, 0, "frame", digest, ""))
-        if len(trace.fresh) >= FRESH:
-            trace.absorb()
-        if batch:
-            arrivals = way.arrivals
-            if arrivals is None:
-                known = self._arrivals.get(target.core)
-                if known is None or not source.node:
-                    arrivals = way.arrivals = deque(maxlen=0)  # the client traces nothing, nor is it a peer
-                else:
-                    arrivals = way.arrivals = known.setdefault((source.node, source.index), deque())
-            arrivals.append(event)
-        return event
 
     # --- what cores ask of their world ---
 

@@ -85,17 +85,17 @@ FRAMES: dict[str, tuple[int, int, Any]] = {
 
 def written(name: str) -> bytes:
     type_, first, body = FRAMES[name]
-    return Encoder().frame(type_, NONCE, first, body)
+    return bytes(Encoder().frame(type_, NONCE, first, body))
 
 
 def batch(items: list[tuple[Any, ...]], first: int = 1) -> bytes:
     encoder = Encoder()
-    return encoder.batch(NONCE, first, [encoder.item(item) for item in items])
+    return bytes(encoder.batch(NONCE, first, [encoder.item(item) for item in items]))
 
 
 def decode(data: bytes) -> Frame:
     frame = Decoder(LIMITS).frame(data)
-    assert frame is not None
+    assert isinstance(frame, Frame)
     return frame
 
 

@@ -1,0 +1,45 @@
+"""Compiles what a simulated delivery crosses, when asked to: `REGROVE_COMPILE=1 pip install .`
+
+That needs a C compiler and takes a minute or two. Otherwise the same files are interpreted; what they do is the same,
+digests included (docs/decisions/speed-of-a-simulation.md).
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from setuptools import setup
+
+COMPILED = (
+    *(
+        f"regrove/node/core/{name}.py"
+        for name in (
+            "codec", "core", "inspection", "interpreter", "iowaits", "isolate", "mailbox", "registry", "remote",
+            "route", "scheduler", "single", "strict", "timers",
+        )
+    ),
+    *(
+        f"regrove/node/simulation/{name}.py"
+        for name in ("clock", "driver", "ends", "network", "packets", "seeds", "trace", "tracing")
+    ),
+    *(
+        f"regrove/transport/{name}.py"
+        for name in ("bulk", "credit", "greeting", "incoming", "lifecycle", "link", "links", "session", "wire")
+    ),
+)  # fmt: skip
+OPTIONS = ("--explicit-package-bases", "--ignore-missing-imports", "--no-warn-unused-ignores")
+
+
+def extensions() -> dict[str, Any]:
+    """What `setup` is told beside pyproject.toml."""
+    if os.environ.get("REGROVE_COMPILE") != "1":
+        return {}
+    try:
+        from mypyc.build import mypycify
+    except ImportError:  # pip asks first what the build needs
+        return {"setup_requires": ["mypy>=1.8"]}
+    return {"ext_modules": mypycify([*OPTIONS, *COMPILED], opt_level=os.environ.get("REGROVE_OPTIMISE", "2"))}
+
+
+setup(**extensions())

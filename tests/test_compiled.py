@@ -1,0 +1,95 @@
+"""The modules that can be compiled are there, mypyc takes them, and compiled they do what they do interpreted."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+SOURCES = (
+    "benchmarks",
+    "node",
+    "regrove",
+    "supervisor",
+    "transport",
+    "setup.py",
+    "pyproject.toml",
+    "README.md",
+    "LICENSE",
+)
+DIGESTS = """
+import sys
+from benchmarks.simulation import FAULTS, app
+from regrove.node.core import single
+from regrove.testing import Simulation
+for seed in range(3):
+    with Simulation(app, nodes=5, seed=seed, faults=FAULTS) as sim:
+        sim.run("5s")
+    print(sim.trace.digest)
+print(single.__file__, file=sys.stderr)
+"""
+
+
+def run(*command: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        command, cwd=cwd, env={**os.environ, **environment}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout[-3_000:] + done.stderr[-3_000:]
+    return done
+
+
+def copy_of(tmp_path: Path) -> Path:
+    for name in SOURCES:
+        if (ROOT / name).is_dir():
+            shutil.copytree(
+                ROOT / name, tmp_path / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__", "*.so")
+            )
+        else:
+            shutil.copy(ROOT / name, tmp_path / name)
+    return tmp_path
+
+
+def test_every_module_to_be_compiled_is_there() -> None:
+    said = run(
+        sys.executable, "-c", "import setuptools; setuptools.setup = lambda **_: None; from setup import COMPILED\n"
+        "print(*COMPILED, sep='\\n')", cwd=ROOT, REGROVE_COMPILE="",
+    )  # fmt: skip
+    names = said.stdout.split()
+    assert names
+    assert [name for name in names if not (ROOT / name).is_file()] == []
+
+
+def test_nothing_is_compiled_unless_asked_for(tmp_path: Path) -> None:
+    root = copy_of(tmp_path)
+    run(sys.executable, "setup.py", "-q", "build_ext", "--inplace", cwd=root, REGROVE_COMPILE="")
+    assert list(root.rglob("*.so")) == []
+
+
+def test_mypyc_takes_the_modules(tmp_path: Path) -> None:
+    pytest.importorskip("mypyc")
+    root = copy_of(tmp_path)
+    run(
+        sys.executable, "-c", "import setuptools; setuptools.setup = lambda **_: None; import setup\n"
+        "from mypyc.build import mypycify; mypycify([*setup.OPTIONS, *setup.COMPILED])", cwd=root, REGROVE_COMPILE="",
+    )  # fmt: skip
+    assert list((root / "build").glob("*.c"))
+
+
+@pytest.mark.long
+def test_compiled_the_same_seed_gives_the_same_digest(tmp_path: Path) -> None:
+    pytest.importorskip("mypyc")
+    if shutil.which(str(sysconfig.get_config_var("CC") or "cc").split()[0]) is None:
+        pytest.skip("there is no C compiler")
+    root = copy_of(tmp_path)
+    plain = run(sys.executable, "-c", DIGESTS, cwd=root)
+    run(sys.executable, "setup.py", "-q", "build_ext", "--inplace", cwd=root, REGROVE_COMPILE="1", REGROVE_OPTIMISE="0")
+    compiled = run(sys.executable, "-c", DIGESTS, cwd=root)
+    assert plain.stderr.strip().endswith(".py")
+    assert compiled.stderr.strip().endswith(".so")
+    assert compiled.stdout == plain.stdout
