@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from itertools import count
 from pathlib import Path
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from regrove.node.simulation.exploring import Found, Search
 
 F = TypeVar("F", bound=Callable[..., Any])
+INTERRUPTED: Final = 130
 SHOWN: Final = 5  # stories printed in full
 JUDGED: Final = 25  # seeds: in fewer it says nothing that a kind of fault never fired
 
@@ -81,10 +82,17 @@ def run(app: str, seeds: str, resume: bool, workers: int | None, **given: Any) -
     with click.progressbar(
         length=len(wanted), label=f"{search.app} seeds {wanted[0]}-{wanted[-1]}", file=sys.stderr
     ) as bar:
-        for part in on_all_cores(search, iter(wanted), workers or os.cpu_count() or 1):
-            found.add(part)
-            bar.update(part.seeds)
-    search.keep_next(max(search.next_seed(), wanted[-1] + 1))
+        try:
+            for part in on_all_cores(search, iter(wanted), workers or os.cpu_count() or 1):
+                found.add(part)
+                bar.update(part.seeds)
+        except KeyboardInterrupt:
+            click.echo(err=True)
+    reached = found.next_seed(wanted[0])
+    search.keep_next(max(search.next_seed(), reached))
+    if reached <= wanted[-1]:
+        click.echo(f"interrupted: --resume goes on at seed {search.next_seed()}")
+        return _tell(found) or INTERRUPTED
     return _tell(found)
 
 
@@ -102,20 +110,19 @@ def soak(app: str, limit: str, workers: int | None, **given: Any) -> int:
     end = time.monotonic() + duration(limit) / SECOND
     first = search.next_seed()
     found = Found()
-    timely = (seed for seed in count(first) if time.monotonic() < end)
     try:
-        for part in on_all_cores(search, _while(timely, end), workers or os.cpu_count() or 1):
+        for part in on_all_cores(search, _until(end, first), workers or os.cpu_count() or 1):
             found.add(part)
             click.echo(f"\r{found.seeds} seeds from {first}, {len(found.failed)} failed ", nl=False, err=True)
     except KeyboardInterrupt:
         pass
     click.echo(err=True)
-    search.keep_next(first + found.seeds)
+    search.keep_next(found.next_seed(first))
     return _tell(found)
 
 
-def _while(seeds: Any, end: float) -> Any:
-    for seed in seeds:
+def _until(end: float, first: int) -> Iterator[int]:
+    for seed in count(first):
         if time.monotonic() >= end:
             return
         yield seed

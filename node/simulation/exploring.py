@@ -165,16 +165,25 @@ class Found:
     held: dict[str, bool] = field(default_factory=dict)
     failed: list[tuple[int, str]] = field(default_factory=list)
     orders: dict[str, int] = field(default_factory=dict)  # what searches over orders went through
+    ran: list[range] = field(default_factory=list)
 
     def add(self, other: Found) -> None:
         """Add what other seeds showed."""
         self.seeds += other.seeds
         self.failed += other.failed
+        self.ran += other.ran
         add_up(self.orders, other.orders)
         for what, count in other.fired.items():
             self.fired[what] = self.fired.get(what, 0) + count
         for name, held in other.held.items():
             self.held[name] = held or self.held.get(name, False)
+
+    def next_seed(self, first: int) -> int:
+        """The first seed from `first` on that was not run: ranges end in any order."""
+        for part in sorted(self.ran, key=lambda part: part.start):
+            if part.start <= first:
+                first = max(first, part.stop)
+        return first
 
     @property
     def idle(self) -> list[str]:
@@ -185,7 +194,7 @@ class Found:
 
 def explore(search: Search, seeds: range) -> Found:
     """Run some seeds here, one after the other."""
-    found = Found()
+    found = Found(ran=[seeds])
     faults = kinds_of(search.faults)
     for seed in seeds:
         found.seeds += 1

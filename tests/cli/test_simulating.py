@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 from zlib import crc32
 
 import pytest
 
-from regrove.node.cli import main
+from regrove.node.cli import main, simulating
+from regrove.node.simulation import exploring
 from regrove.node.simulation.cases import read_case
 
 SHOP = """
@@ -172,3 +176,73 @@ def test_a_strategy_is_searched_with_and_its_seeds_are_counted_apart(
     assert re.search(r"2 seeds, 0 failed; fired: .*late \d+", told)
     assert sorted(json.loads(path.read_text())["next"] for path in Path(".regrove/sim").iterdir()) == [2, 3]
     assert sim("diff", f"{shop}:app", "--nodes", "2", "--span", "1s", "--search", search, "--seed", "1") == 0
+
+
+def quiet(shop: str) -> list[str]:
+    return [f"{shop}:app", "--nodes", "2", "--span", "1s", "--faults", "none", "--workers", "1"]
+
+
+def kept() -> list[int]:
+    return [json.loads(path.read_text())["next"] for path in Path(".regrove/sim").iterdir()]
+
+
+def interrupted_after(parts: list[range], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the workers give these parts, in this order, and then Ctrl-C."""
+
+    def some(search: exploring.Search, seeds: object, workers: int) -> Iterator[exploring.Found]:
+        for part in parts:
+            yield exploring.explore(search, part)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(exploring, "on_all_cores", some)
+
+
+def test_a_run_that_was_interrupted_goes_on_at_the_first_seed_it_has_not_run(
+    shop: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with monkeypatch.context() as patched:
+        interrupted_after([range(3), range(5, 6)], patched)
+        assert sim("run", *quiet(shop), "--seeds", "20") == 130
+    told = capsys.readouterr()
+    assert "interrupted: --resume goes on at seed 3" in told.out
+    assert "4 seeds, 0 failed" in told.out
+    assert "seeds 0-19" in told.err, "the label of the progress bar"
+    assert kept() == [3]
+    assert sim("run", *quiet(shop), "--seeds", "2", "--resume") == 0
+    assert "seeds 3-4" in capsys.readouterr().err
+    assert kept() == [5]
+
+
+def test_seeds_that_were_run_twice_or_behind_a_gap_move_nothing() -> None:
+    found = exploring.Found(ran=[range(8, 12), range(4), range(2, 6), range(20, 24)])
+    assert (found.next_seed(0), found.next_seed(8), found.next_seed(13)) == (6, 12, 13)
+
+
+def test_a_soak_ends_when_its_time_is_up_and_the_next_goes_on_behind_it(
+    shop: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with monkeypatch.context() as patched:
+        ticks = count()
+        patched.setattr(simulating, "time", SimpleNamespace(monotonic=lambda: next(ticks)))
+        assert sim("soak", *quiet(shop), "--for", "6s") == 0
+        assert kept() == [5]
+        assert "5 seeds from 0, 0 failed" in capsys.readouterr().err
+        assert sim("soak", *quiet(shop), "--for", "3s") == 0
+    assert kept() == [7]
+    told = capsys.readouterr()
+    assert "2 seeds from 5, 0 failed" in told.err
+    assert "2 seeds, 0 failed; fired: no faults" in told.out
+
+
+def test_a_soak_that_is_interrupted_tells_what_it_did(
+    shop: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    interrupted_after([range(4, 6), range(2)], monkeypatch)
+    assert sim("soak", *quiet(shop), "--for", "1h") == 0
+    assert "4 seeds, 0 failed" in capsys.readouterr().out
+    assert kept() == [2]
+
+
+def test_orders_are_told_in_the_summary(shop: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert sim("run", *quiet(shop), "--seeds", "2", "--search", "exhaustive", "--span", "100ms") == 0
+    assert re.search(r"orders: \d+ schedules, \d+ different, \d+ pruned; ", capsys.readouterr().out)
