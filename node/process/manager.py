@@ -58,7 +58,7 @@ from regrove.node.process.manager_state import ManagerState
 from regrove.node.process.page import Pages
 from regrove.node.process.peering import Peering
 from regrove.node.process.pinning import PinMark, pinning_for
-from regrove.node.process.signals import Signals, has_terminal
+from regrove.node.process.signals import Insistence, Signals, has_terminal
 from regrove.node.process.status import call_info, resident_bytes
 from regrove.node.process.watching import Watchdog
 from regrove.node.process.zygote_client import Started, ZygoteClient
@@ -119,7 +119,7 @@ class Manager:
         hello = {"node": config.name, "incarnation": incarnation, "pid": os.getpid()}
         self._control = ControlServer(poller, folder.control, hello, self._commands.take)
         self._terminal = has_terminal()  # asked now: when SIGHUP says that it is gone, it is gone
-        self._told = False  # a signal has asked for the stop: the next one will not wait
+        self._insistence = Insistence()
         self._signals = Signals(poller, self._signal)
 
     @property
@@ -250,7 +250,7 @@ class Manager:
             else:
                 self.reload()
         else:
-            again, self._told = self._told, True
+            again = self._insistence.again(time.monotonic_ns())
             self.put(StopAsked(signal.Signals(number).name, now=again))
 
     def reload(self) -> None:

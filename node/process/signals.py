@@ -12,6 +12,7 @@ from typing import Any, Final
 from regrove.node.io.poller import Poller
 
 WATCHED: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD)
+ECHO_NS: Final = 200_000_000  # no person presses Ctrl-C twice in less
 
 
 class Signals:
@@ -28,9 +29,9 @@ class Signals:
         poller.register(self._reader, select.EPOLLIN, self._ready)
 
     def close(self) -> None:
-        """Put everything back as it was."""
+        """The node has ended: a signal that comes late changes nothing about how its process ends."""
         for number, handler in self._handlers:
-            signal.signal(number, handler)
+            signal.signal(number, handler if number == signal.SIGCHLD else signal.SIG_IGN)
         signal.set_wakeup_fd(self._wakeup)
         self._poller.unregister(self._reader)
         os.close(self._reader)
@@ -41,8 +42,27 @@ class Signals:
             data = os.read(self._reader, 4096)
         except BlockingIOError:
             return
-        for number in dict.fromkeys(data):  # timeout(1) signals its child and then its own group: one wish, sent twice
+        for number in data:
             self._on_signal(number)
+
+
+class Insistence:
+    """Tells a second signal, of somebody who will not wait, from an echo of the first one.
+
+    timeout(1) signals its child and then the group both are in; a supervisor of several programs passes on a Ctrl-C
+    that the terminal has sent to all of them. That is one wish in two signals.
+    """
+
+    __slots__ = ("_first_at",)
+
+    def __init__(self) -> None:
+        self._first_at: int | None = None
+
+    def again(self, now: int) -> bool:
+        """Take a signal at `now` (ns, monotonic); True when it repeats an earlier one on purpose."""
+        if self._first_at is None:
+            self._first_at = now
+        return now - self._first_at > ECHO_NS
 
 
 def has_terminal() -> bool:

@@ -205,7 +205,8 @@ def test_a_real_node_refuses_connections_and_calls_while_its_trees_stop(
         with pytest.raises(regrove.CallFailed, match="drains: it takes no new work"):
             cluster.call(target, "ping", timeout=10)
         assert node.status()["state"] == "stopping"
-    node.process.send_signal(signal.SIGTERM)  # the second one: now
+    with node.control() as control:
+        control.ask("stop", now=True)
     node.wait()
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from regrove.node.io.poller import Poller
-from regrove.node.process.signals import Signals
+from regrove.node.process.signals import ECHO_NS, Insistence
 
 if TYPE_CHECKING:
     from tests.process.conftest import RunningNode
@@ -19,22 +20,41 @@ if TYPE_CHECKING:
 else:
     StartNode = Callable[..., Any]
 
+MILLISECOND = 1_000_000
 
-def test_a_signal_that_is_sent_twice_at_once_is_one() -> None:
-    heard: list[int] = []
-    poller = Poller()
-    signals = Signals(poller, heard.append)
-    try:
-        for number in (signal.SIGTERM, signal.SIGTERM, signal.SIGHUP):
-            os.kill(os.getpid(), number)
-        poller.wait(0)
-        assert heard == [signal.SIGTERM, signal.SIGHUP]
-        os.kill(os.getpid(), signal.SIGTERM)
-        poller.wait(0)
-        assert heard[2:] == [signal.SIGTERM]
-    finally:
-        signals.close()
-        poller.close()
+
+def test_a_signal_that_comes_twice_at_once_is_one_wish_and_one_that_comes_later_another() -> None:
+    insistence = Insistence()
+    assert [insistence.again(at) for at in (7, 7 + MILLISECOND, 7 + ECHO_NS, 8 + ECHO_NS)] == [False] * 3 + [True]
+
+
+LATE = """
+import os, signal
+from regrove.node.io.poller import Poller
+from regrove.node.process.signals import Signals
+signals = Signals(Poller(), print)
+signals.close()
+for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    os.kill(os.getpid(), number)
+print("goes on")
+"""
+
+
+def test_a_signal_that_comes_when_the_node_has_ended_does_not_change_its_exit_code() -> None:
+    done = subprocess.run([sys.executable, "-c", LATE], check=False, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "goes on\n", "")
+
+
+@pytest.mark.processes
+def test_a_node_that_gets_two_signals_at_once_stops_in_order(start_node: StartNode) -> None:
+    node = start_node(cores=1)
+    node.wait_line("node up")
+    node.process.send_signal(signal.SIGSTOP)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGCONT):
+        node.process.send_signal(number)
+    assert node.wait() == 0
+    ends = [line["reason"] for line in node.lines if line["event"] == "core ended"]
+    assert ends == ["stopped in order (exited with status 0)"]
 
 
 @pytest.mark.processes
