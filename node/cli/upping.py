@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Mapping
 from types import FrameType
 from typing import IO, Any
@@ -16,6 +17,7 @@ from regrove.node.cli.failing import FAILED, complain, let_go_of_stdout
 from regrove.node.process.configuration import NodeConfig, resolve
 from regrove.node.process.launch import Launched, NodeFailed, launch
 from regrove.node.process.machine import usable_cores
+from regrove.node.process.signals import Insistence
 
 
 class Cluster:
@@ -29,7 +31,8 @@ class Cluster:
         self._width = max(len(name.partition("@")[0]) for name in self._names)
         self._nodes: list[Launched] = []
         self._readers: list[threading.Thread] = []
-        self._asked = 0  # how often it was asked to stop
+        self._asked = 0  # 1: it was asked to stop, 2: at once
+        self._insistence = Insistence()
         self._launching = False  # it waits for a node that starts: a signal ends that wait, and that node
         self._changed = threading.Event()
 
@@ -103,7 +106,7 @@ class Cluster:
         self._changed.set()
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
-        self._asked += 1
+        self._asked = 2 if self._insistence.again(time.monotonic_ns()) else 1
         self._changed.set()
         if self._launching:
             self._launching = False

@@ -389,6 +389,17 @@ def test_up_runs_on_when_nobody_reads_what_it_says(folder: Path, tmp_path: Path)
     assert err == ""
 
 
+def test_up_takes_two_signals_at_once_for_one_wish(folder: Path, tmp_path: Path) -> None:
+    shell = Shell(folder, tmp_path / "run")
+    with running(shell, "cli_counted:app", "-n", "1", "--cores", "1", command="up") as process:
+        wait_for(process, r"^up +\| ")
+        for number in (signal.SIGSTOP, signal.SIGINT, signal.SIGTERM, signal.SIGCONT):
+            process.send_signal(number)
+        out, _ = process.communicate(timeout=90)
+    assert process.returncode == 0
+    assert "stopped in order" in out
+
+
 def test_up_with_an_application_that_is_not_there_ends_with_one_sentence(folder: Path, tmp_path: Path) -> None:
     code, out, err = Shell(folder, tmp_path / "run")("up", "cli_countde:app", "-n", "2", "--cores", "1")
     assert code == 64
