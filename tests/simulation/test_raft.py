@@ -15,6 +15,7 @@ from benchmarks.bugbench.raft_core import FLAWS, LEADER, OLD_TERM_BY_COUNT, VOTE
 from benchmarks.bugbench.raft_disk import decoded, encoded
 from benchmarks.bugbench.raft_trial import check
 from benchmarks.bugbench.raft_watch import Unsafe, Watch
+from benchmarks.simulators.on_bare import run_beats, run_raft
 from regrove import Name
 from regrove.testing import NotLinearizable, Simulation
 
@@ -93,6 +94,11 @@ def two_candidates(flaw: str) -> Members:
         everybody.stand(own, {own, 2})
         everybody.crash(2)
     return everybody
+
+
+def test_the_programs_that_peers_run_do_work_and_repeat() -> None:
+    assert run_raft(1) == run_raft(1) > 100
+    assert run_beats(2, 1) == run_beats(2, 1) > 1_000
 
 
 def test_one_leads_and_all_know_who() -> None:
