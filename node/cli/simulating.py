@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -71,12 +67,13 @@ def _search(app: str, **given: Any) -> Search:
 @click.option("--seeds", default="100", show_default=True, metavar="COUNT|FIRST-LAST", help="Which seeds.")
 @click.option("--resume", is_flag=True, help="Go on behind the seeds that earlier runs of this kind did.")
 @click.option("--workers", type=click.IntRange(1, 1024), help="Processes; one a CPU core unless said.")
+@click.option("--audit", type=click.IntRange(min=1), default=None, metavar="K", help="Audit 1 in K seeds, as `diff`.")
 @world_options
-def run(app: str, seeds: str, resume: bool, workers: int | None, **given: Any) -> int:
+def run(app: str, seeds: str, resume: bool, workers: int | None, audit: int | None, **given: Any) -> int:
     """Run seeds on all CPU cores; exit 1 when one fails, with its story and a case file."""
     from regrove.node.simulation.exploring import Found, on_all_cores
 
-    search = _search(app, **given)
+    search = _search(app, audit=audit or 0, **given)
     wanted = _seeds(seeds, search.next_seed() if resume else 0)
     found = Found()
     with click.progressbar(
@@ -215,45 +212,12 @@ def _again(file: str, seconds: float, trace: str | None) -> int:
 @click.option("--seed", type=int, default=0, show_default=True)
 @world_options
 def diff(app: str, seed: int, **given: Any) -> int:
-    """Run one seed in two processes under two hash seeds, and show the first event at which they part."""
-    from regrove.node.simulation.trace import first_difference, read
+    """Audit one seed in two processes under two hash seeds: which lines make them part, and at which event."""
+    from regrove.node.simulation.exploring import audit_seeds
 
-    search = _search(app, **given)
-    with tempfile.TemporaryDirectory() as folder:
-        files = [Path(folder, name) for name in ("first", "second")]
-        for hash_seed, path in zip(("1", "2"), files, strict=True):
-            _traced(search, seed, path, hash_seed)
-        first, second = (path.read_text().splitlines() for path in files)
-    if first[0] == second[0]:
-        click.echo(f"seed {seed} is the same in both: {first[0]}")
+    verdict = audit_seeds(_search(app, **given), [seed])[0]
+    if verdict.clean:
+        click.echo(f"seed {seed} is the same in both: {verdict.digest}")
         return 0
-    click.echo(first_difference(read(first), read(second)) or "they part before the events that are kept")
+    click.echo(str(verdict))
     return FAILED
-
-
-def _traced(search: Search, seed: int, path: Path, hash_seed: str) -> None:
-    program = "import sys; from regrove.node.cli.simulating import write_trace; write_trace(*sys.argv[1:])"
-    done = subprocess.run(
-        [sys.executable, "-c", program, json.dumps(asdict(search)), str(seed), str(path)],
-        env={**os.environ, "PYTHONHASHSEED": hash_seed},
-        check=False,
-    )
-    if done.returncode:
-        raise click.ClickException(f"the run under PYTHONHASHSEED={hash_seed} ended with {done.returncode}")
-
-
-def write_trace(search: str, seed: str, path: str) -> None:
-    """Run one seed and write its trace; called by `diff` in a process of its own."""
-    from regrove.node.simulation.exploring import Search, kinds_of
-    from regrove.node.simulation.failing import run_once
-    from regrove.node.simulation.searching import faults_under
-
-    given = json.loads(search)
-    known = Search(**{**given, "settings": tuple(map(tuple, given["settings"]))})
-    world, _ = run_once(
-        lambda given: known.world(int(seed), given),
-        known.scenario(),
-        faults_under(known.search, int(seed), kinds_of(known.faults)),
-    )
-    with Path(path).open("w") as out:
-        world.trace.write(out)

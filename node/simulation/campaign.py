@@ -5,17 +5,19 @@ from __future__ import annotations
 import functools
 import inspect
 import os
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
 from regrove.node.core.application import Application
 from regrove.node.core.errors import Misuse
 from regrove.node.simulation.cases import Case
-from regrove.node.simulation.failing import Failing
+from regrove.node.simulation.failing import Failing, NotDeterministic, run_once
 from regrove.node.simulation.faults import Faults
 from regrove.node.simulation.orders import add_up, judge_under
-from regrove.node.simulation.searching import Search, checked
+from regrove.node.simulation.searching import Search, checked, faults_under
 from regrove.node.simulation.simulation import Simulation
 
 ITEMS: Final = 20  # pytest items of one campaign at most, so that workers share it
@@ -105,27 +107,64 @@ def run_part(
 ) -> dict[str, Any]:
     """Run a test for each seed of a range, or for one stored case; return what the plugin adds up, as plain data."""
     name = _name_of(test)
+
+    def play(_subject: str, seed: int) -> tuple[Simulation, BaseException | None]:
+        given = faults_under(campaign.search, seed, campaign.faults)
+        return run_once(lambda given: campaign.simulation(seed, given), lambda sim: test(sim, **arguments), given)
+
     fired: dict[str, int] = {}
     held: dict[str, bool] = {}
     orders: dict[str, int] = {}
     seeds = [part.seed] if isinstance(part, Case) else part
+    faults = part.plan if isinstance(part, Case) else campaign.faults
+    if how.orders is not None:
+        serve_orders(Path(how.orders), play)
+        seeds = []
     for seed in seeds:
         case = Case(name, seed, (), campaign.profile, campaign.nodes, campaign.cores)
-        sim, explored = judge_under(
-            "" if isinstance(part, Case) else campaign.search,
-            lambda given, seed=seed: campaign.simulation(seed, given),  # type: ignore[misc]  # mypy knows no defaults here
-            lambda sim: test(sim, **arguments),
-            part.plan if isinstance(part, Case) else campaign.faults,
-            case,
-            how,
-            lambda path: f"pytest '{name}' --sim-replay {path}",
-        )
+        try:
+            sim, explored = judge_under(
+                "" if isinstance(part, Case) else campaign.search,
+                lambda given, seed=seed: campaign.simulation(seed, given),  # type: ignore[misc]  # mypy knows no defaults
+                lambda sim: test(sim, **arguments),
+                faults,
+                case,
+                how,
+                lambda path: f"pytest '{name}' --sim-replay {path}",
+            )
+        except NotDeterministic:
+            if how.audit_every and not isinstance(part, Case):
+                _audit(name, [seed], how)
+            raise
         add_up(orders, {} if explored is None else explored.counts)
         for what, count in sim.plan.counts.items():
             fired[what] = fired.get(what, 0) + count.fired
         for claim, condition in sim.world.held.items():
             held[claim] = held.get(claim, False) or condition
+    if how.audit_every and not isinstance(part, Case):
+        _audit(name, [seed for seed in seeds if seed % how.audit_every == 0], how)
     return {"seeds": 0 if isinstance(part, Case) else len(seeds), "fired": fired, "held": held, "orders": orders}
+
+
+def serve_orders(orders: Path, play: Callable[[str, int], tuple[Simulation, BaseException | None]]) -> None:
+    """Do what an audit asks for, in a process that it started."""
+    from regrove.node.simulation.auditing.variants import serve
+
+    serve(orders, play)
+
+
+def _audit(name: str, seeds: list[int], how: Failing) -> None:
+    """Audit seeds in other processes. Raises NotDeterministic with the lines to blame."""
+    from regrove.node.simulation.auditing.auditor import audit
+    from regrove.node.simulation.auditing.launching import launcher
+
+    if not seeds:
+        return
+    test = [sys.executable, "-m", "pytest", name, "--sim-seed", str(seeds[0]), *how.launched_by]
+    launch = launcher(lambda orders: [*test, "--sim-orders", str(orders)], how.root)
+    bad = [verdict for verdict in audit([("", seed) for seed in seeds], launch) if not verdict.clean]
+    if bad:
+        raise NotDeterministic("\n".join(map(str, bad)))
 
 
 def _name_of(test: Callable[..., None]) -> str:

@@ -9,22 +9,27 @@ from __future__ import annotations
 import hashlib
 import importlib
 import json
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from regrove.node.core.errors import Misuse
 from regrove.node.process.loading import load_application
 from regrove.node.simulation import faults as f
 from regrove.node.simulation.cases import FOLDER, Case
-from regrove.node.simulation.failing import ENDS, FIRED, Failing
+from regrove.node.simulation.failing import ENDS, FIRED, Failing, run_once
 from regrove.node.simulation.faults import Faults, Kind
 from regrove.node.simulation.orders import Explored, add_up, judge_under
+from regrove.node.simulation.searching import faults_under
 from regrove.node.simulation.simulation import Simulation
+
+if TYPE_CHECKING:
+    from regrove.node.simulation.auditing.findings import Verdict
 
 CHUNK: Final = 4  # seeds that a worker takes at once
 STATE: Final = Path(".regrove/sim")
@@ -86,6 +91,7 @@ class Search:
     search: str = ""
     shrink_s: float = 20.0
     folder: str = FOLDER
+    audit: int = 0  # 1 in so many seeds is audited in other processes; 0: none
 
     @property
     def test(self) -> str:
@@ -208,7 +214,37 @@ def explore(search: Search, seeds: range) -> Found:
             continue
         fired = {what: count.fired for what, count in sim.plan.counts.items()}
         found.add(Found(0, fired, dict(sim.world.held), orders={} if explored is None else explored.counts))
+    failed = [seed for seed, _ in found.failed]
+    audited = [seed for seed in seeds if search.audit and seed % search.audit == 0 and seed not in failed]
+    for verdict in audit_seeds(search, audited) if audited else ():
+        if not verdict.clean:
+            found.failed.append((verdict.seed, str(verdict)))
     return found
+
+
+def audit_seeds(search: Search, seeds: list[int]) -> list[Verdict]:
+    """Run seeds in other processes and other ways; say which lines make a difference. Raises AuditFailed."""
+    from regrove.node.simulation.auditing.auditor import audit
+    from regrove.node.simulation.auditing.launching import launcher
+
+    program = "import sys; from regrove.node.simulation.exploring import serve_search; serve_search(*sys.argv[1:])"
+    text = json.dumps(asdict(search))
+    launch = launcher(lambda orders: [sys.executable, "-c", program, text, str(orders)])
+    return audit([("", seed) for seed in seeds], launch)
+
+
+def serve_search(search: str, orders: str) -> None:
+    """Do what an audit asks for; called in a process that it started."""
+    from regrove.node.simulation.auditing.variants import serve
+
+    given = json.loads(search)
+    known = Search(**{**given, "settings": tuple(map(tuple, given["settings"]))})
+    kinds, scenario = kinds_of(known.faults), known.scenario()
+
+    def play(_subject: str, seed: int) -> tuple[Simulation, BaseException | None]:
+        return run_once(lambda given: known.world(seed, given), scenario, faults_under(known.search, seed, kinds))
+
+    serve(Path(orders), play)
 
 
 def on_all_cores(search: Search, seeds: Iterator[int], workers: int) -> Iterator[Found]:

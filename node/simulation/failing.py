@@ -36,7 +36,11 @@ class Failing:
     shrink_s: float = 20.0
     folder: Path = Path(FOLDER)
     audit: bool = False
+    audit_every: int = 0  # 1 in so many seeds is audited in other processes; 0: none
     progress: Callable[[str], None] | None = None
+    orders: str | None = None  # a file: this process serves an audit, and judges nothing
+    launched_by: tuple[str, ...] = ()  # options for the pytest that an audit starts
+    root: Path | None = None  # and where it starts it
 
 
 def shrink(
@@ -115,5 +119,6 @@ def _audit(first: Simulation, second: Simulation) -> None:
         where = first_difference(first.trace, second.trace) or "the events kept are equal: an earlier one differs"
         raise NotDeterministic(
             f"seed {first.seed} ran twice in one process and was not the same: {where}\n"
-            "an isolate reads what the seed does not decide: time, random, the order of a set, id() or hash()"
+            "an isolate reads what the seed does not decide: time, random, the order of a set, id() or hash(); "
+            "`regrove sim diff`, or --sim-audit-every 1, names the line"
         )

@@ -7,6 +7,7 @@ the items over its workers; what each item reports is added up by the process th
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Generator
 from typing import Any
 
@@ -25,7 +26,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("regrove", "deterministic simulation")
     group.addoption("--sim-seed", type=int, default=None, metavar="N", help="run this seed only")
     group.addoption("--sim-replay", default=None, metavar="FILE", help="run this failing case only")
-    group.addoption("--sim-audit", action="store_true", help="run each seed twice: it must be the same both times")
+    group.addoption(
+        "--sim-audit", action="store_true", help="run each seed twice, and audit some: they must be the same each time"
+    )
+    group.addoption(
+        "--sim-audit-every", type=int, default=10, metavar="K", help="audit 1 in K seeds in other processes; 0: none"
+    )
+    group.addoption("--sim-orders", default=None, metavar="FILE", help=argparse.SUPPRESS)  # of an audit, see auditing/
     group.addoption("--sim-cases", default=None, metavar="DIR", help="where failing cases are kept (.regrove/cases)")
     group.addoption(
         "--sim-shrink", type=float, default=20.0, metavar="SECONDS", help="time to shrink a failing seed; 0: none"
@@ -50,7 +57,15 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
     config = metafunc.config
     folder = config.rootpath / (config.getoption("--sim-cases") or ".regrove/cases")
-    how = Failing(config.getoption("--sim-shrink"), folder, config.getoption("--sim-audit"))
+    how = Failing(
+        config.getoption("--sim-shrink"),
+        folder,
+        config.getoption("--sim-audit"),
+        config.getoption("--sim-audit-every") if config.getoption("--sim-audit") else 0,
+        orders=config.getoption("--sim-orders"),
+        launched_by=launched_by(config),
+        root=config.rootpath,
+    )
     setattr(metafunc.function, HOW, how)
     seed, file = config.getoption("--sim-seed"), config.getoption("--sim-replay")
     test = metafunc.definition.nodeid
@@ -72,6 +87,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = cases
     elif cases:
         items[:] = [*cases, *(item for item in items if item not in cases)]
+
+
+def launched_by(config: pytest.Config) -> tuple[str, ...]:
+    """The options under which an audit starts pytest anew: the same files and settings, one process."""
+    options = ["-q", "--rootdir", str(config.rootpath), "-p", "no:cacheprovider"]
+    if config.inipath is not None:
+        options += ["-c", str(config.inipath)]
+    if config.pluginmanager.hasplugin("xdist"):
+        options += ["-n", "0"]
+    return tuple(options)
 
 
 def _simulated(item: pytest.Item) -> bool:
