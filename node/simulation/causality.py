@@ -1,9 +1,10 @@
 """What one run shows of its orders: which inputs of cores touched the same thing, and which could have come otherwise.
 
 An input is a frame as it arrives at a core. What it touches is read from the trace: every callback goes back to the
-input that led to it on its core. Two inputs of one core can be exchanged when they touched a common isolate, or wrote
-to the same link, and the earlier one is not among the causes of the later. Inputs of different cores commute, and so
-do those of one core that touched nothing in common: exchanging them shows nothing new.
+input that led to it on its core; a timer or an outcome stands for itself. Two inputs of one core can be exchanged when
+they touched a common isolate, or wrote to the same link, and the earlier one is not among the causes of the later.
+Inputs of different cores commute, and so do those of one core that touched nothing in common: exchanging them shows
+nothing new.
 """
 
 from __future__ import annotations
@@ -41,6 +42,14 @@ class Race(NamedTuple):
     key: str
     sent: int
     later: int
+
+
+class Stall(NamedTuple):
+    """A timer or an outcome that could have come after a frame, had its core stalled: where, from when, how long."""
+
+    core: str
+    at: int
+    lasts: int
 
 
 class _Sent(int):
@@ -161,8 +170,12 @@ class Orders:
         view = views.setdefault(thing, [])
         view.append((event.kind, event.digest))
         touches = self._touches.setdefault(thing, [])
-        root = self._root[event.sequence] = self._root.get(event.parent, 0)
+        root = self._root.get(event.parent, 0)
         past = self._past.get(event.parent, 0)
+        if not root:  # a timer or an outcome: by itself
+            root = event.sequence
+            past |= self._bits.setdefault(root, 1 << len(self._bits))
+        self._root[event.sequence] = root
         if touches:
             past |= touches[-1].past
         self._past[event.sequence] = past
@@ -173,26 +186,34 @@ class Orders:
         last.past |= past
         last.roots[root] = None
 
-    def races(self, window: int) -> Iterator[Race]:
-        """Inputs that could have come after what followed them within `window` ns, the first ones first."""
-        found: dict[tuple[str, int], Race] = {}
-        for touches in self._touches.values():
+    def races(self, window: int) -> list[Race | Stall]:
+        """Inputs that could have come after what followed them within `window` ns, frames and the first ones first."""
+        found: dict[Race | Stall, None] = {}
+        for thing, touches in self._touches.items():
             for place in range(1, len(touches)):
-                for race in self._exchanges(touches, place, window):
-                    found[race.key, race.later] = race
-        return iter(sorted(found.values(), key=lambda race: (race.sent, race.key, race.later)))
+                found.update(dict.fromkeys(self._exchanges(thing[0], touches, place, window)))
+        frames = sorted((race for race in found if isinstance(race, Race)), key=lambda race: (race.sent, race))
+        return [*frames, *sorted((race for race in found if isinstance(race, Stall)), key=lambda race: (race.at, race))]
 
-    def _exchanges(self, touches: list[_Touch], place: int, window: int) -> Iterator[Race]:
+    def _exchanges(self, core: str, touches: list[_Touch], place: int, window: int) -> Iterator[Race | Stall]:
         inputs, later = self._run.inputs, touches[place]
         own = inputs.get(later.root)
         causes = later.past if own is None else self._before.get(own.key, 0)
         channels: dict[str, None] = {} if own is None else {own.channel: None}
+        alone = own is None  # the nearest timer only; and two timers are not exchanged
         for number in range(place - 1, -1, -1):
             touch = touches[number]
             if later.time - touch.time > window:
                 return
+            if touch.root == later.root:
+                continue
             first = inputs.get(touch.root)
-            if first is None or touch.root == later.root or first.channel in channels:
+            if first is None:
+                if not alone and not causes & self._bits[touch.root]:
+                    yield Stall(core, touch.time - 1, later.time - touch.time + 2)
+                alone = True
+                continue
+            if first.channel in channels:
                 continue
             channels[first.channel] = None
             if not causes & self._bits[touch.root]:

@@ -1,9 +1,10 @@
 """Exhaustive search in a small scope: all orders of the inputs of cores, those that cannot matter left out.
 
-Each run is a plan: the faults as given, and single frames that take longer (`spike`), so that they come after what they
-would have come before. From what a run shows (`causality.py`) follow the exchanges to try next: the search goes from
-the fewest to the most. A run in which every isolate saw what it saw in an earlier one, in the same order, is not gone
-on from. Faults of the plan that happen at an instant are exchanged with the frames around them in the same way.
+Each run is a plan: the faults as given, single frames that take longer (`spike`), so that they come after what they
+would have come before, and cores that stand still for a moment (`pause`), so that a timer or an outcome does. From what
+a run shows (`causality.py`) follow the exchanges to try next: the search goes from the fewest to the most. A run in
+which every isolate saw what it saw in an earlier one, in the same order, is not gone on from. Faults of the plan that
+happen at an instant are exchanged with the frames around them in the same way.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Final
 
 from regrove.node.simulation import plan as p
 from regrove.node.simulation.cases import Case
-from regrove.node.simulation.causality import Orders, Race, Run, listen
+from regrove.node.simulation.causality import Orders, Race, Run, Stall, listen
 from regrove.node.simulation.failing import Failing, Make, Test, judge, run_once
 from regrove.node.simulation.faults import Fault, Faults, Noise
 from regrove.node.simulation.searching import Exhaustive, Search, faults_under, orders_of
@@ -77,6 +78,7 @@ class Explorer:
     explored: Explored = field(default_factory=Explored)
     _tried: dict[frozenset[Fault | Noise], None] = field(default_factory=dict)
     _seen: dict[str, None] = field(default_factory=dict)
+    _stalls: dict[Fault, None] = field(default_factory=dict)  # pauses that are exchanges, no faults that were given
 
     def explore(self, faults: Faults) -> Simulation:
         """Run the seed as given, then every other order; return the world of the first run."""
@@ -111,9 +113,16 @@ class Explorer:
         self.explored.distinct += 1
         return sim, deque(self._fresh(sim, plan, orders, runs[0]))
 
+    def _stalled(self, plan: Entries, stall: Stall) -> Entries:
+        """The same plan, but a core stands still for a moment."""
+        fault = Fault(p.PAUSE, stall.core.replace("@sim", ""), stall.at, stall.lasts)
+        self._stalls[fault] = None
+        return (*plan, fault)
+
     def _fresh(self, sim: Simulation, plan: Entries, orders: Orders, run: Run) -> Iterator[Entries]:
-        around = _around(sim, plan, run, self.how.window)
-        found = [_later(plan, race) for race in orders.races(self.how.window)]
+        around = _around(sim, plan, run, self.how.window, self._stalls)
+        races = orders.races(self.how.window)
+        found = [self._stalled(plan, race) if isinstance(race, Stall) else _later(plan, race) for race in races]
         for other in (*found, *around):
             entries = frozenset(other)
             if entries in self._tried:
@@ -131,11 +140,11 @@ def _later(plan: Entries, race: Race) -> Entries:
     return (*plan, Fault(p.SPIKE, race.key, race.sent, 0, race.later))
 
 
-def _around(sim: Simulation, plan: Entries, run: Run, window: int) -> Iterator[Entries]:
+def _around(sim: Simulation, plan: Entries, run: Run, window: int, stalls: Mapping[Fault, None]) -> Iterator[Entries]:
     """Exchange each fault that happens at an instant with the frames around it."""
     inputs = list(run.inputs.values())
     for number, fault in enumerate(plan):
-        if not isinstance(fault, Fault) or fault.what not in POINTS or "#" in fault.where:
+        if not isinstance(fault, Fault) or fault.what not in POINTS or "#" in fault.where or fault in stalls:
             continue
         nodes = sim.world.stage.nodes_of(fault)
         near = [

@@ -150,6 +150,23 @@ def test_an_answer_is_never_put_before_what_it_answers() -> None:
     assert len(orders) == 1
 
 
+class Waiter(Listener):
+    """Hears a timer of its own too: as number -1 of sender 0."""
+
+    def start(self, ctx: Context) -> Effect:
+        ctx.send_after(0.3, Note(0, -1))
+        return RECEIVE
+
+
+def test_a_timer_comes_before_and_after_a_frame() -> None:
+    app = application([Child("ear", Waiter, name="ear")], [sender(1, 3, "ear")], [listener("other")])
+    report, orders = heard_of(app)
+    assert report.complete
+    ears = [heard for heard, _ in orders]
+    assert sorted(ear.index((0, -1)) for ear in ears) == [0, 1, 2, 3]
+    assert all([each for each in ear if each[0]] == [(1, 0), (1, 1), (1, 2)] for ear in ears)
+
+
 def test_what_is_further_apart_than_the_window_stays_in_its_order() -> None:
     app = application([listener("ear")], [sender(1, 2, "ear")], [sender(2, 2, "ear")])
     report, orders = heard_of(app, window="1us")
