@@ -51,7 +51,7 @@ class Incoming(ReceiveCredit):
         messages, size = self.messages + 1, self.size + size
         window = self._window
         if (
-            first != self.expected or not self.assembly.idle
+            first != self.expected or self.assembly.halves
             or self._granted_messages - messages <= window.messages // 2
             or self._granted_size - size <= window.size // 2
         ):  # fmt: skip

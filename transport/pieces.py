@@ -310,12 +310,12 @@ class _Lane:
 class Assembly:
     """The receiving half: puts pieces together, and holds what must wait."""
 
-    __slots__ = ("_begun_size", "_budget", "_early", "_halves", "_lanes", "_message_max", "_signals", "held", "size")
+    __slots__ = ("_begun_size", "_budget", "_early", "_lanes", "_message_max", "_signals", "halves", "held", "size")
 
     def __init__(self, message_max: int, budget: int) -> None:
         self._message_max = message_max
         self._budget = budget
-        self._halves: dict[int, Half] = {}  # by sequence
+        self.halves: dict[int, Half] = {}  # by sequence
         self._early: dict[int, None] = {}  # of those, the ones whose places have not come
         self._lanes: dict[tuple[int, Hashable], _Lane] = {}
         self._begun_size = 0  # announced bytes of those of which a piece has come
@@ -326,11 +326,11 @@ class Assembly:
     @property
     def idle(self) -> bool:
         """Whether nothing is under way here."""
-        return not self._halves
+        return not self.halves
 
     def unfinished(self) -> list[int]:
         """The places that came and whose messages were not handed over."""
-        return sorted(sequence for sequence in self._halves if sequence not in self._early)
+        return sorted(sequence for sequence in self.halves if sequence not in self._early)
 
     def check(self, expected: int) -> None:
         """Raise WireError when a piece came for a sequence that turned out to be no place of a big message."""
@@ -354,7 +354,7 @@ class Assembly:
             if length:
                 if lane is None:
                     lane = self._lanes[key] = _Lane(key)
-                lane.entries.append((sequence, item, self._halves[sequence]))
+                lane.entries.append((sequence, item, self.halves[sequence]))
                 self._release(lane, ready)
             elif lane is None:
                 ready.append((sequence, item))
@@ -373,10 +373,10 @@ class Assembly:
     def _place(self, sequence: int, said: int | tuple[int, ...], item: Item) -> None:
         length = said if isinstance(said, int) else sum(said)
         self._check_length(sequence, length)
-        half = self._halves.get(sequence)
+        half = self.halves.get(sequence)
         if half is None:
             self._admit(sequence)
-            half = self._halves[sequence] = Half(length)
+            half = self.halves[sequence] = Half(length)
         elif half.length != length:
             raise WireError(f"big message {sequence} has {half.length} bytes by its pieces, {length} by its place")
         self._early.pop(sequence, None)
@@ -390,18 +390,18 @@ class Assembly:
             raise WireError(f"big message {sequence} has {length} bytes, at most {self._message_max} are taken")
 
     def _admit(self, sequence: int) -> None:
-        if len(self._halves) >= TRANSFERS_MAX:
+        if len(self.halves) >= TRANSFERS_MAX:
             raise CreditError(f"big message {sequence} is one more than the {TRANSFERS_MAX} that may be under way")
 
     def piece(self, expected: int, sequence: int, offset: int, length: int, data: bytes) -> list[tuple[int, Item]]:
         """Take a piece; what may be handed over because of it. Raises WireError and CreditError (over the budget)."""
-        half = self._halves.get(sequence)
+        half = self.halves.get(sequence)
         if half is None:
             if sequence < expected:
                 raise WireError(f"a piece came for sequence {sequence}, which is no big message under way")
             self._check_length(sequence, length)
             self._admit(sequence)
-            half = self._halves[sequence] = Half(length)
+            half = self.halves[sequence] = Half(length)
             self._early[sequence] = None
         size = half.gathering.size
         if half.length != length or offset != size or offset + len(data) > length:
@@ -431,7 +431,7 @@ class Assembly:
                 if not half.whole:
                     return
                 item = half.finished()
-                del self._halves[sequence]
+                del self.halves[sequence]
                 self._begun_size -= half.length
             else:
                 self._count(item, -1)
@@ -451,8 +451,8 @@ class Assembly:
 
     def end(self) -> tuple[list[tuple[int, Item]], tuple[int, ...], int]:
         """The session is over: what was taken whole, the sequences of what never will be, the user items of those."""
-        torn = tuple(sequence for sequence, half in self._halves.items() if half.placed and not half.whole)
-        users = sum(self._halves[sequence].item[0] < SIGNAL for sequence in torn)
+        torn = tuple(sequence for sequence, half in self.halves.items() if half.placed and not half.whole)
+        users = sum(self.halves[sequence].item[0] < SIGNAL for sequence in torn)
         ready: list[tuple[int, Item]] = []
         for lane in self._lanes.values():
             for sequence, item, half in lane.entries:
@@ -461,7 +461,7 @@ class Assembly:
                 elif half.whole:
                     ready.append((sequence, half.finished()))
         ready.sort(key=lambda pair: pair[0])
-        self._halves.clear()
+        self.halves.clear()
         self._early.clear()
         self._lanes.clear()
         return ready, tuple(sorted(torn)), users

@@ -43,6 +43,7 @@ class Outgoing:
         "_armed",
         "_encoder",
         "_folded",
+        "_lone",
         "_message_max",
         "_ordered",
         "_recent",
@@ -91,6 +92,7 @@ class Outgoing:
         self._encoder = encoder
         self._armed = -1  # what `left` was when it was armed
         self._folded = 0  # items of `waiting` that are counted
+        self._lone: Item | None = None
         self._waiting_size = 0
         self._unsent: deque[tuple[Written, int, int]] = deque()
         self._under_way: deque[tuple[int, int]] = deque()
@@ -134,10 +136,11 @@ class Outgoing:
         self._fold()
         return self.credit.raise_to(messages, size)
 
-    def begin(self, packed: bytes, cost: int) -> bool:
+    def begin(self, packed: bytes, cost: int, lone: Item | None = None) -> bool:
         """Put the first item of a batch on the link, as it will stand in the frame; False: nothing was done.
 
-        What it costs is its payload and OVERHEAD_BYTES. The owner then marks the link, as it does for every first post.
+        What it costs is its payload and OVERHEAD_BYTES; `lone` is the item itself, for an encoder that wants it. The
+        owner then marks the link, as it does for every first post.
         """
         bulk, credit = self.bulk, self.credit
         if self.waiting or self._ordered or (bulk is not None and bulk.transfers):
@@ -149,6 +152,7 @@ class Outgoing:
         credit.messages += 1
         credit.size += cost
         self.waiting.append(packed)
+        self._lone = lone
         self._folded = 1
         self._waiting_size = cost
         if more == 1:
@@ -299,6 +303,7 @@ class Outgoing:
             self._unsent.append((frame, self.next - 1, self.credit.messages))
             items.clear()
             self._folded = self._waiting_size = 0
+            self._lone = None
             self.fresh = True
         self._ordered = False
 
@@ -314,8 +319,10 @@ class Outgoing:
         else:
             self.left = self._armed = -1
         users = self.credit.messages
-        frame = self._encoder.batch(self.nonce, self.next, items)
-        self.next += len(items)
+        count = len(items)
+        frame = self._encoder.batch(self.nonce, self.next, items, self._lone if count == 1 else None)
+        self._lone = None
+        self.next += count
         items.clear()
         self._folded = self._waiting_size = 0
         last = self.next - 1

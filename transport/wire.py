@@ -127,8 +127,8 @@ class Encoder:
         """One frame as bytes. Raises TypeError, ValueError or OverflowError for a body that is not plain data."""
         return HEADER.pack(MAGIC, version, type_, nonce, first) + self.item(body)
 
-    def batch(self, nonce: int, first: int, items: list[bytes]) -> Written:
-        """A BATCH of items, each as `item` wrote it, whose sequences begin at `first`."""
+    def batch(self, nonce: int, first: int, items: list[bytes], lone: Item | None = None) -> Written:
+        """A BATCH of items, each as `item` wrote it, with sequences from `first` on; `lone`: the only one, or None."""
         return b"".join((HEADER.pack(MAGIC, VERSION, BATCH, nonce, first), ARRAYS[len(items)], *items))
 
     def ordered(self, nonce: int, first: int, rows: list[bytes]) -> Written:

@@ -52,7 +52,8 @@ class Route:
         length = len(payload)
         left = out.left - length - OVERHEAD_BYTES
         if left < 0:
-            if length >= BATCH_BYTES_MAX or not out.begin(self._packed(payload, length), length + OVERHEAD_BYTES):
+            lone = None if core.crossing is None else (remote.SEND, self.slot, self.generation, payload)
+            if length >= BATCH_BYTES_MAX or not out.begin(self._packed(payload, length), length + OVERHEAD_BYTES, lone):
                 sent = core.links.post_now(self.home, (remote.SEND, self.slot, self.generation, payload))
                 if sent is not OK:
                     core.counters.rejected += 1

@@ -22,6 +22,7 @@ from regrove.transport.wire import (
     VERSION,
     Decoder,
     Encoder,
+    Item,
     Read,
     Written,
 )
@@ -72,12 +73,12 @@ class PacketEncoder(Encoder):
         *numbers, refusals = body
         return Packet(GRANT, nonce, first, data, (*numbers, tuple(refusals)))
 
-    def batch(self, nonce: int, first: int, items: list[bytes]) -> Any:
+    def batch(self, nonce: int, first: int, items: list[bytes], lone: Item | None = None) -> Any:
         """A BATCH of items whose sequences begin at `first`."""
         head = HEADER.pack(MAGIC, VERSION, BATCH, nonce, first)
         data = b"".join((head, ARRAYS[len(items)], *items))  # as `Encoder.batch` does
         self._count = count = self._count + 1
-        return Packet(BATCH, nonce, first, data) if count % AS_BYTES else data
+        return Packet(BATCH, nonce, first, data, None if lone is None else (lone,)) if count % AS_BYTES else data
 
 
 class PacketDecoder(Decoder):

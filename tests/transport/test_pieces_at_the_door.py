@@ -263,8 +263,8 @@ def test_a_message_in_the_smallest_of_pieces_takes_no_more_memory_than_its_bytes
     ready: list[tuple[int, Item]] = []
     for at in range(0, 10_000, 2):
         ready = assembly.piece(2, 1, at, 10_000, data[at : at + 2])
-        if assembly._halves:
-            assert getsizeof(assembly._halves[1].gathering._file) < 10_500
+        if assembly.halves:
+            assert getsizeof(assembly.halves[1].gathering._file) < 10_500
     assert ready == [(1, (1, data))]
 
 
