@@ -1,0 +1,139 @@
+"""What is added or taken away in one place decides nothing in another: logs, draws, isolates, frames."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from regrove import RECEIVE, Application, Child, DynamicSupervisor, Effect, Isolate, Name, Place, Supervisor
+from regrove.node.core.context import Context
+from regrove.supervisor.spec import AnySpec
+from regrove.testing import Simulation
+from regrove.testing import faults as f
+from tests.simulation.leaks.planting import Seen, Sink, Tick
+
+FAULTS = (f.spike(noise=(1, 20)), f.slow(often=(1, 1)), f.pause(often=(1, 1)), f.crash(on="isolate", often=(1, 2)))
+
+
+class Drawer(Isolate):
+    """Draws a number each 5 ms; what it does besides is what a test adds."""
+
+    def __init__(self, id: str) -> None:
+        self.id = id
+        self.drawn: list[int] = []
+
+    def start(self, ctx: Context) -> Effect:
+        self.extra = ctx.place.settings.get("extra", "")
+        ctx.send_every(0.005, Tick())
+        if self.extra == "child" and self.id == "a":
+            ctx.spawn(Child("another", Drawer, "another"), under="pool")
+        if self.id == "a":
+            ctx.spawn(Child("member", Drawer, "member"), under="pool")
+        return RECEIVE
+
+    def handle(self, ctx: Context, message: Any) -> Effect:
+        if self.id == "a":
+            if self.extra == "log":
+                ctx.log.info("one more line", drawn=len(self.drawn))
+            elif self.extra == "draw":
+                ctx.random.random()
+            elif self.extra == "frames" and ctx.place.node == "n0@sim":
+                ctx.send(Name("sink", "n2@sim"), Seen("x" * (len(self.drawn) % 50)))
+        self.drawn.append(ctx.random.getrandbits(32))
+        if ctx.place.node == "n0@sim":
+            ctx.send(Name("sink", "n1@sim"), Seen(self.id))
+        return RECEIVE
+
+
+def tree(place: Place) -> Supervisor:
+    another = [Child("another", Drawer, "another")] if place.settings.get("extra") == "isolate" else []
+    named = [Child(id, Drawer, id) for id in ("a", "b")]
+    children: list[AnySpec] = [
+        *another,
+        Child("sink", Sink, name="sink"),
+        DynamicSupervisor("pool", name="pool"),
+        *named,
+    ]
+    return Supervisor("root", children, intensity=1_000, period=1.0)
+
+
+app = Application("drawing", tree=tree)
+
+
+def run(extra: str = "", seed: int = 6, faults: f.Faults = FAULTS) -> Simulation:
+    with Simulation(app, nodes=3, seed=seed, faults=faults, settings={"extra": extra}) as sim:
+        sim.run("2s")
+    return sim
+
+
+def draws(sim: Simulation, *ids: str) -> dict[tuple[str, str, int], list[int]]:
+    found = {}
+    for node in sim.nodes:
+        life = node.cores[0].life
+        assert life is not None
+        for cell in life.core.cells:
+            if cell is not None and isinstance(cell.isolate, Drawer) and cell.isolate.id in ids:
+                found[node.name, cell.path, cell.incarnation] = cell.isolate.drawn
+    return found
+
+
+def assert_agree(one: list[int], other: list[int], least: int) -> None:
+    """One may have come further than the other; as far as both came they are the same."""
+    both = min(len(one), len(other))
+    assert both >= least
+    assert one[:both] == other[:both]
+
+
+def test_a_line_in_the_log_changes_nothing_at_all() -> None:
+    plain, logging = run(), run("log")
+    assert [line for line in logging.logs if line["event"] == "one more line"]
+    assert logging.trace.digest == plain.trace.digest
+    assert logging.plan.struck == plain.plan.struck
+
+
+@pytest.mark.parametrize("extra", ["draw", "isolate", "child", "frames"])
+def test_what_is_added_moves_no_fault_and_no_number_of_anybody_else(extra: str) -> None:
+    quiet = (f.slow(often=(1, 1)), f.pause(often=(1, 1)))
+    plain, changed = run(faults=quiet), run(extra, faults=quiet)
+    assert (changed.trace.digest == plain.trace.digest) is (extra == "draw")  # nobody sees what was drawn for nothing
+    assert changed.plan.entries == plain.plan.entries
+    assert plain.plan.entries
+    before, after = draws(plain, "b", "member"), draws(changed, "b", "member")
+    assert list(before) == list(after)
+    assert len(before) == 6
+    for name, drawn in before.items():
+        assert_agree(drawn, after[name], least=100)
+
+
+def test_what_draws_more_gets_other_numbers_itself() -> None:
+    assert draws(run(faults=None), "a") != draws(run("draw", faults=None), "a")
+
+
+def test_a_child_started_at_run_time_draws_by_its_id_whoever_was_started_before_it() -> None:
+    plain, changed = run(faults=None), run("child", faults=None)
+    assert [path for _, path, _ in draws(changed, "member", "another")][:2] == ["root/pool/another", "root/pool/member"]
+    assert [path for _, path, _ in draws(plain, "member")] == ["root/pool/member"] * 3
+    assert draws(plain, "member") != {}
+
+
+def struck(sim: Simulation, link: str) -> list[int]:
+    """The ordinals of the frames of a link that the noise struck."""
+    places = [fault.where.split("#") for fault in sim.plan.struck if fault.what == f.SPIKE]
+    return [int(ordinal) for place, ordinal in places if place == link]
+
+
+def links(sim: Simulation) -> list[str]:
+    return list(dict.fromkeys(fault.where.partition("#")[0] for fault in sim.plan.struck))
+
+
+def test_frames_on_one_link_move_the_noise_on_no_other() -> None:
+    noise = f.spike(noise=(1, 8))
+    plain, changed = run(faults=noise), run("frames", faults=noise)
+    busy = max(links(plain), key=lambda link: len(struck(plain, link)))
+    assert {busy[:2], busy.partition(">")[2][:2]} == {"n0", "n1"}
+    for link in links(plain):
+        assert_agree(struck(plain, link), struck(changed, link), least=10 if link == busy else 0)
+    grown = [link for link in links(changed) if len(struck(changed, link)) > len(struck(plain, link)) + 10]
+    assert grown
+    assert all("n0" in link and "n2" in link for link in grown)
