@@ -12,9 +12,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 from regrove.node.core.errors import Misuse
+from regrove.node.simulation.clock import written
 from regrove.node.simulation.ends import Way
 from regrove.node.simulation.packets import Packet
 from regrove.node.simulation.trace import Event
@@ -24,6 +25,19 @@ if TYPE_CHECKING:
     from regrove.node.simulation.simulation import Simulation
 
 Thing: TypeAlias = tuple[str, ...]  # an isolate by core, path and life, or a link by its ends
+
+
+INPUTS: Final = 8_000  # of one run: what led to each event is kept as so many bits
+
+
+class TooLong(Misuse):
+    """A run has too many inputs for all its orders to be gone through."""
+
+    def __init__(self, sim: Simulation) -> None:
+        super().__init__(
+            f"this run has {sim.trace.sequence} events up to {written(sim.now)}: it is too long to go through all its "
+            "orders; take a smaller scope, or search='pct'"
+        )
 
 
 class Input(NamedTuple):
@@ -127,11 +141,8 @@ class Orders:
     """The order of one run: `key` is the same for all runs in which every isolate saw the same in the same order."""
 
     def __init__(self, sim: Simulation, run: Run) -> None:
-        if sim.trace.dropped > run.first:
-            raise Misuse(
-                f"this run has {sim.trace.sequence} events, of which the first are no longer kept: it is too long to "
-                "go through all its orders; take a smaller scope, or search='pct'"
-            )
+        if sim.trace.dropped > run.first or len(run.inputs) > INPUTS:
+            raise TooLong(sim)
         self._run = run
         self._touches: dict[Thing, list[_Touch]] = {}
         self._past: dict[int, int] = {}  # by event: which inputs led to it, as bits
@@ -155,6 +166,8 @@ class Orders:
                 self._root[event.sequence] = event.sequence
             elif event.incarnation:
                 self._called(event, views)
+            if len(self._bits) > INPUTS:
+                raise TooLong(sim)
         self.key = blake2b(repr(sorted(views.items())).encode(), digest_size=16).hexdigest()
 
     def _wrote(self, write: _Written) -> None:

@@ -18,7 +18,7 @@ from typing import Final
 
 from regrove.node.simulation import plan as p
 from regrove.node.simulation.cases import Case
-from regrove.node.simulation.causality import Orders, Race, Run, Stall, listen
+from regrove.node.simulation.causality import Orders, Race, Run, Stall, TooLong, listen
 from regrove.node.simulation.failing import Failing, Make, Test, judge, run_once
 from regrove.node.simulation.faults import Fault, Faults, Noise
 from regrove.node.simulation.searching import Exhaustive, Search, faults_under, orders_of
@@ -78,6 +78,7 @@ class Explorer:
     explored: Explored = field(default_factory=Explored)
     _tried: dict[frozenset[Fault | Noise], None] = field(default_factory=dict)
     _seen: dict[str, None] = field(default_factory=dict)
+    _gave_up: bool = False
     _stalls: dict[Fault, None] = field(default_factory=dict)  # pauses that are exchanges, no faults that were given
 
     def explore(self, faults: Faults) -> Simulation:
@@ -89,7 +90,7 @@ class Explorer:
                 return first
             plan = waiting.popleft()
             waiting += self._run(plan, plan)[1]
-        self.explored.complete = self.explored.failing is None
+        self.explored.complete = self.explored.failing is None and not self._gave_up
         return first
 
     def _run(self, faults: Faults, plan: Entries | None) -> tuple[Simulation, deque[Entries]]:
@@ -105,7 +106,13 @@ class Explorer:
         if error is not None:
             self.explored.failing = plan
             return sim, deque()
-        orders = Orders(sim, runs[0])
+        try:
+            orders = Orders(sim, runs[0])
+        except TooLong:
+            if not self.how.lenient:
+                raise
+            self._gave_up = True
+            return sim, deque()
         if orders.key in self._seen:
             self.explored.pruned += 1
             return sim, deque()

@@ -13,6 +13,7 @@ from regrove.node.core.context import Context
 from regrove.node.simulation.cases import Case, cases_in
 from regrove.node.simulation.failing import Failing, Test, run_once
 from regrove.node.simulation.orders import Explored, Explorer, judge_under
+from regrove.node.simulation.searching import SHARES, orders_of
 from regrove.testing import Simulation, exhaustive, simulate
 from regrove.testing import faults as f
 
@@ -245,3 +246,8 @@ def test_a_run_that_is_too_long_to_be_gone_through_is_refused_in_a_sentence() ->
 
     with pytest.raises(Misuse, match="too long to go through all its orders"):
         explored(ORDERLY, test)
+    bounds = orders_of("portfolio", SHARES.index("exhaustive"))
+    assert bounds is not None
+    explorer = Explorer(lambda faults: Simulation(ORDERLY, cores=3, seed=1, faults=faults), test, bounds)
+    explorer.explore(None)
+    assert (explorer.explored.schedules, explorer.explored.complete) == (1, False), "a portfolio runs it once"
