@@ -16,7 +16,7 @@ COMPILED = (
         f"regrove/node/core/{name}.py"
         for name in (
             "codec", "core", "inspection", "interpreter", "iowaits", "isolate", "mailbox", "registry", "remote",
-            "route", "scheduler", "single", "strict", "timers",
+            "route", "scheduler", "single", "strict",
         )
     ),
     *(

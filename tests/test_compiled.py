@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import shutil
 import subprocess
@@ -28,10 +29,16 @@ import sys
 from benchmarks.simulation import FAULTS, app
 from regrove.node.core import single
 from regrove.testing import Simulation
+from regrove.testing import faults as f
+from tests.simulation import apps
+everything = f.swarm(f.cut(), f.pause(), f.crash(), f.crash(on="node"), f.loss(), f.slow(), f.delay(), f.disk())
 for seed in range(3):
     with Simulation(app, nodes=5, seed=seed, faults=FAULTS) as sim:
         sim.run("5s")
-    print(sim.trace.digest)
+    print(sim.trace.digest, sim.counters())
+    with Simulation(apps.everything, nodes=2, cores=2, seed=seed, faults=everything) as sim:
+        sim.run("3s")
+    print(sim.trace.digest, sim.counters())
 print(single.__file__, file=sys.stderr)
 """
 
@@ -42,6 +49,12 @@ def run(*command: str, cwd: Path, **environment: str) -> subprocess.CompletedPro
     )
     assert done.returncode == 0, done.stdout[-3_000:] + done.stderr[-3_000:]
     return done
+
+
+def classes(path: Path) -> list[tuple[str, str]]:
+    """The classes of a module, each with every one of its bases, and once with none."""
+    found = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ClassDef)]
+    return [(node.name, ast.unparse(base)) for node in found for base in (*node.bases, ast.Constant(None))]
 
 
 def copy_of(tmp_path: Path) -> Path:
@@ -63,6 +76,22 @@ def test_every_module_to_be_compiled_is_there() -> None:
     names = said.stdout.split()
     assert names
     assert [name for name in names if not (ROOT / name).is_file()] == []
+
+
+def test_nothing_interpreted_extends_what_is_compiled() -> None:
+    """Such a class cannot be used once its base is compiled."""
+    said = run(
+        sys.executable, "-c", "import setuptools; setuptools.setup = lambda **_: None; from setup import COMPILED\n"
+        "print(*COMPILED, sep='\\n')", cwd=ROOT, REGROVE_COMPILE="",
+    )  # fmt: skip
+    compiled = {ROOT / name for name in said.stdout.split()}
+    ours = [
+        path for folder in ("node", "supervisor", "transport") for path in (ROOT / "regrove" / folder).rglob("*.py")
+    ]
+    bases = {name for path in compiled for name, _ in classes(path)}
+    found = [(path.name, name, base) for path in ours if path not in compiled for name, base in classes(path)]
+    assert len(found) > 100
+    assert [(where, name, base) for where, name, base in found if base in bases] == []
 
 
 def test_nothing_is_compiled_unless_asked_for(tmp_path: Path) -> None:
