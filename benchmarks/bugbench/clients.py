@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
@@ -57,8 +58,8 @@ def record(number: int) -> bytes:
 
 
 def records(data: bytes) -> list[int]:
-    """Read the whole records."""
-    return [int(line[:-1]) for line in data.split(BEGIN) if line.endswith(END)]
+    """Read the whole records, whatever a torn write or a hole of zeros (of a failed sync) left between them."""
+    return [int(digits) for digits in re.findall(BEGIN + rb"(\d+)" + END, data)]
 
 
 def records_on_disk(sim: Simulation, path: str, node: int = 0) -> list[int]:

@@ -40,7 +40,7 @@ from regrove.testing import faults as f
 COORDINATOR = Name("coordinator", "n0@sim")
 PARTIES = (Name("party", "n1@sim"), Name("party", "n2@sim"))
 EACH_S = 0.05
-WORK_S = 0.02
+WORK_S = 0.04
 DOUBT_S = 0.15
 
 
@@ -194,6 +194,6 @@ BUG = Bug(
     app=app,
     check=check,
     nodes=3,
-    faults=(f.crash(on="isolate"), f.crash(), f.crash(on="node", lasts=("50ms", "500ms")), f.cut()),
+    faults=(f.crash(on="isolate", often=(1, 2)), f.crash(often=(1, 2)), f.crash(on="node", lasts=("50ms", "500ms"))),
     span="3s",
 )

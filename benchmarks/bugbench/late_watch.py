@@ -134,7 +134,7 @@ def app(broken: bool) -> Application:
 def check(sim: Simulation) -> None:
     sim.run("1500ms")
     sim.calm(keep="all")
-    sim.run("300ms")
+    sim.run("800ms")
     owners = sim.isolates(Owner)
     before = [owner.hired_so_far for owner in owners]
     sim.run("300ms")

@@ -25,10 +25,10 @@ from regrove import (
 from regrove.testing import Simulation
 from regrove.testing import faults as f
 
-SECOND = 1_000_000_000
-LEASE = SECOND
+LEASE = 1_000_000_000
 MARGIN = LEASE // 10  # more than any clock here drifts in a lease
 PAUSE_S = 0.015
+USE_S = 0.004
 
 
 @message
@@ -55,26 +55,31 @@ class Locker(Isolate):
 
 
 class Holder(Isolate):
-    """Asks for the lease until it has it, and counts it from before it asked."""
+    """Asks for the lease until it has it, counts it from before it asked, and uses what it protects until its end."""
 
     def __init__(self, broken: bool) -> None:
         self.margin = 0 if broken else MARGIN
-        self.holds = False
+        self.until = 0
+        self.uses = 0
 
     def start(self, ctx: Context) -> Effect:
         return Sleep(PAUSE_S)
 
     def handle(self, ctx: Context, message: Any) -> Effect:
-        self.holds = False
         then = partial(self.answered, ctx.now() + LEASE - self.margin)
         return Call(Name("locker", "n0@sim"), Acquire(), timeout=0.2, then=then)
 
     def answered(self, until: int, ctx: Context, outcome: Outcome) -> Effect:
-        left = until - ctx.now()
-        if isinstance(outcome, Replied) and outcome.value == Granted() and left > 0:
-            self.holds = True
-            return Sleep(left / SECOND)
+        if isinstance(outcome, Replied) and outcome.value == Granted():
+            self.until = until
+            return self.use(ctx, outcome)
         return Sleep(PAUSE_S)
+
+    def use(self, ctx: Context, _: Outcome) -> Effect:
+        if ctx.now() >= self.until:
+            return Sleep(PAUSE_S)
+        self.uses += 1
+        return Sleep(USE_S, then=self.use)
 
 
 def tree(broken: bool, place: Place) -> Supervisor:
@@ -87,8 +92,21 @@ def app(broken: bool) -> Application:
     return Application("lease-drift", tree=partial(tree, broken))
 
 
+class Users:
+    """Sees which holders use what they hold between one look and the next."""
+
+    def __init__(self) -> None:
+        self.before: list[int] = []
+
+    def are_few(self, sim: Simulation) -> bool:
+        now = [holder.uses for holder in sim.isolates(Holder)]
+        used = sum(uses > before for uses, before in zip(now, self.before, strict=False))
+        self.before = now
+        return used <= 1
+
+
 def check(sim: Simulation) -> None:
-    sim.always("one holder at most", lambda world: sum(holder.holds for holder in world.isolates(Holder)) <= 1, "5ms")
+    sim.always("one holder at most uses it", Users().are_few, every="5ms")
     sim.run("4s")
 
 
