@@ -1,7 +1,7 @@
 """The worlds of the determinism matrix; `python -m tests.simulation.matrix FIRST LAST` prints a digest for each seed.
 
 Options: `--before N` runs N other seeds first, `--heap` disturbs the heap before each seed, `--write FILE` keeps the
-trace of the last seed.
+trace of the last seed. With `--orders FILE` it does what an audit orders instead.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 
 from examples.kv import app as kv
 from examples.kv.resp import bulks
+from regrove.node.simulation.auditing.variants import serve
 from regrove.testing import Simulation
 from regrove.testing import faults as f
 from tests.simulation import apps
@@ -76,12 +77,16 @@ def disturb(seed: int) -> list[object]:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("first", type=int)
-    parser.add_argument("last", type=int)
+    parser.add_argument("first", type=int, nargs="?", default=0)
+    parser.add_argument("last", type=int, nargs="?", default=0)
     parser.add_argument("--before", type=int, default=0)
     parser.add_argument("--heap", action="store_true")
     parser.add_argument("--write", type=Path)
+    parser.add_argument("--orders", type=Path)
     options = parser.parse_args()
+    if options.orders:
+        serve(options.orders, lambda _, seed: (play(seed), None))
+        return
     for seed in range(OTHER, OTHER + options.before):
         play(seed, "5ms")
     for seed in range(options.first, options.last + 1):

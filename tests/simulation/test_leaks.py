@@ -63,4 +63,4 @@ def test_the_corpus_is_as_large_as_it_says() -> None:
 
 @pytest.mark.parametrize("kind", LEAKS.values())
 def test_a_leak_is_marked_or_says_why_it_is_not_seen(kind: type[Planted]) -> None:
-    assert bool(kind.hidden) != bool(marked_lines(kind))
+    assert kind.hidden or marked_lines(kind)

@@ -15,6 +15,9 @@ from pathlib import Path
 import msgpack
 import pytest
 
+from regrove.node.simulation.auditing.auditor import audit
+from regrove.node.simulation.auditing.findings import Verdict
+from regrove.node.simulation.auditing.launching import launcher
 from regrove.node.simulation.trace import first_difference, read
 from tests.simulation import matrix
 
@@ -26,7 +29,7 @@ MODULE = ("-m", "tests.simulation.matrix")
 
 @pytest.fixture
 def seeds(campaign: Callable[..., range]) -> range:
-    return campaign("determinism matrix", short=6, long=1_000)
+    return campaign("determinism matrix", short=4, long=1_000)
 
 
 def elsewhere(seeds: range, command: list[str], hash_seed: int, *options: str, path: str = "") -> dict[int, str]:
@@ -48,7 +51,13 @@ def parting(seed: int, command: list[str], hash_seed: int, *options: str, folder
     file = folder / "other"
     elsewhere(range(seed, seed + 1), command, hash_seed, *options, "--write", str(file), path=path)
     told = first_difference(matrix.play(seed).trace, read(file.read_text().splitlines()))
-    return told or "alone it is the same: what ran before it matters"
+    return f"{told or 'alone it is the same: what ran before it matters'}\n{audited(seed)[0]}"
+
+
+def audited(*seeds: int) -> list[Verdict]:
+    """What the audit says of seeds: which lines are to blame."""
+    launch = launcher(lambda orders: [sys.executable, *MODULE, "--orders", str(orders)], ROOT)
+    return audit([("", seed) for seed in seeds], launch)
 
 
 @pytest.fixture(scope="module")
@@ -114,6 +123,10 @@ def test_under_coverage_it_is_the_same(seeds: range, plain: Callable[[range], di
     options = ["--rcfile=/dev/null", f"--data-file={data}", "--branch", f"--source={ROOT}"]
     assert_same(seeds, plain, tmp_path, [sys.executable, "-m", "coverage", "run", *options, *MODULE], 6)
     assert data.exists()
+
+
+def test_the_audit_says_nothing_of_the_worlds_of_the_matrix() -> None:
+    assert [str(verdict) for verdict in audited(0, 1, 2) if not verdict.clean] == []
 
 
 # --- every Python that is installed ----------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from enum import Enum
 from functools import reduce
 
@@ -81,7 +82,7 @@ class MembersOfAnEnumInASet(Planted):
 
 class FloatsSummedOverASet(Planted):
     def read(self, ctx: Context) -> object:
-        return sum(WEIGHTS[name] for name in set(TREES))  # LEAK
+        return reduce(lambda total, name: total + WEIGHTS[name], set(TREES), 0.0)  # LEAK
 
 
 class FoldOverASet(Planted):
@@ -131,6 +132,13 @@ class PlacementByHash(Planted):
 class HashOfATuple(Planted):
     def read(self, ctx: Context) -> object:
         return hash(("a key", 3)) & 0xFFFF  # LEAK
+
+
+class HashOfNone(Planted):
+    hidden = "" if sys.version_info < (3, 12) else "since Python 3.12 it is one number"
+
+    def read(self, ctx: Context) -> object:
+        return hash(None) % 97  # LEAK
 
 
 class HashOfAnObject(Planted):
