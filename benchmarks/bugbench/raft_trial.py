@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
@@ -93,8 +94,15 @@ def _app(nodes: int, flaw: str, broken: bool) -> Application:
     return application(nodes, flaw if broken else "")
 
 
-def raft_bug(flaw: str, what: str, faults: Kinds, nodes: int = 5, span: str = "5s") -> Bug:
-    """The bug that is the Raft with `flaw`."""
+def raft_bug(
+    flaw: str,
+    what: str,
+    faults: Kinds,
+    nodes: int = 5,
+    span: str = "5s",
+    check: Callable[[str, Simulation], None] = check,
+) -> Bug:
+    """The bug that is the Raft with `flaw`; another `check` may do more to the world."""
     name = f"raft-{flaw}"
     return Bug(
         name,
