@@ -121,7 +121,7 @@ def listen(sim: Simulation) -> Run:
             run.inputs[event] = Input(parent.key, parent.channel, parent.sent, core, network.clock.now)
         return event
 
-    network.carry = carried  # type: ignore[method-assign]  # of this world alone: no other pays for it
+    network.carry = carried  # of this world alone: no other pays for it
     network.emit = arrived
     return run
 

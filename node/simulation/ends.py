@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from regrove.node.simulation.seeds import Distribution, Lane
 from regrove.node.simulation.trace import Trace
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from regrove.node.simulation.network import Network
 
 SCHEME: Final = "sim://"
+Cause: TypeAlias = Any  # the number of an event; a search keeps with it which frame it is the cause of
 
 
 class Way:
@@ -32,7 +33,7 @@ class Way:
         self.draws = draws
         self.latency = latency
         self.wire: deque[Written] = deque()
-        self.parents: deque[int] = deque()
+        self.parents: deque[Cause] = deque()
         self.latest = 0
         self.arrivals: deque[int] | None = None  # where `emit` puts the events of frames that a tracer waits for
         self.free_at = 0  # when a clogged link has passed what it was given

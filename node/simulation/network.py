@@ -15,7 +15,7 @@ from heapq import heappush
 from typing import Final
 
 from regrove.node.simulation.clock import MICROSECOND, MILLISECOND, Clock
-from regrove.node.simulation.ends import SCHEME, Connection, Half, SimulatedTransport, Way
+from regrove.node.simulation.ends import SCHEME, Cause, Connection, Half, SimulatedTransport, Way
 from regrove.node.simulation.packets import data_of
 from regrove.node.simulation.plan import (
     CLOG,
@@ -75,12 +75,13 @@ class Network:
         self.frames = 0
         self.lost = 0
         self.resets = 0
-        self.emit: Callable[[Way, Written, int], int] = _no_event
+        self.emit: Callable[[Way, Written, Cause], int] = _no_event
         self._draws = draws
         self._doors: dict[str, SimulatedTransport] = {}
         self._cuts: dict[tuple[str, str], int] = {}
         self._ways: dict[Way, None] = {}
         self._arriving = self._arrive
+        self.carry: Callable[[Way, Written, Cause], None] = self._carry  # a search listens there, as at `emit`
 
     # --- places and cuts: a place is a node or a core ---
 
@@ -211,7 +212,7 @@ class Network:
 
     # --- frames ---
 
-    def carry(self, way: Way, frame: Written, parent: int) -> None:
+    def _carry(self, way: Way, frame: Written, parent: Cause) -> None:
         """Send a frame on its way; here the noise strikes."""
         self.frames += 1
         draws = way.draws
@@ -419,5 +420,5 @@ class Network:
             half.owner.arrived(half, None, why, 0)
 
 
-def _no_event(_way: Way, _frame: Written, _parent: int) -> int:
+def _no_event(_way: Way, _frame: Written, _parent: Cause) -> int:
     return 0
