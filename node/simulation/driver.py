@@ -51,7 +51,7 @@ class Life:
 
     __slots__ = (
         "armed", "begin_by", "control", "core", "dead", "edge", "extra", "finish_at", "going", "home", "known", "links",
-        "pass_at", "peers", "place", "started", "stopped", "transport", "tree_begun", "woken", "world",
+        "pass_at", "peers", "place", "punctual", "started", "stopped", "transport", "tree_begun", "woken", "world",
     )  # fmt: skip
 
     def __init__(self, place: SimulatedCore, home: Home) -> None:
@@ -68,6 +68,7 @@ class Life:
         self.pass_at: int | None = None  # when the next pass is due
         self.armed: int | None = None  # the soonest alarm that is set for a pass
         self.woken = False  # a pass is set for this very instant
+        self.punctual = 0  # an alarm up to then is not late, or has been already
         self.finish_at: int | None = None  # set while a pass runs
         self.extra = 0  # ns that the next pass takes longer
         self.control: list[ControlInput] = []
@@ -215,6 +216,9 @@ class Life:
             return  # the pass under way, or the resumption, sets the next one
         if self.pass_at > time:
             self.due(self.pass_at)  # one alarm is enough: what was put off is set again only now
+        elif self.place.lateness and time > self.punctual:
+            self.punctual = time + self.place.lateness
+            self.due(self.punctual)
         else:
             self._pass(time)
 
@@ -273,7 +277,7 @@ class Life:
             place.on_resume.append(lambda: self._finish(self.world.clock.now))
             return
         self.finish_at = None
-        even = place.skew is None and not place.lateness
+        even = place.skew is None
         deadline = core.end(end if even else place.local(end))
         if not core.io.idle:
             self.edge.submit(core.io.flush())
@@ -283,6 +287,7 @@ class Life:
         if deadline is not None and not even:
             deadline = place.real(deadline)
         if core.ready or core.supervising.owes or self.control or self.transport.inbox or self.edge.done or self.going:
+            self.punctual = end
             self.due(end)
             return
         if not self.tree_begun and self.peers is not None:
@@ -439,7 +444,7 @@ class SimulatedCore:
 
     def real(self, local: int) -> int:
         """When its monotonic clock shows `local`."""
-        return (local if self.skew is None else self.skew.real(local)) + self.lateness
+        return local if self.skew is None else self.skew.real(local)
 
     def drift_by(self, ppm: int) -> None:
         """Let its clocks run so many millionths faster than they do."""

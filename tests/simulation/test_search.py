@@ -180,6 +180,15 @@ def test_a_late_core_hears_frames_and_its_own_timers_later_and_no_other_core_doe
     assert paid[0] == shipped[0] == 0, "nothing does before"
 
 
+def test_a_timer_that_is_due_after_a_core_was_late_is_on_time() -> None:
+    late = f.once("late", "n0/0", at="1.04s", lasts="60ms", strength=20 * MILLISECOND)
+    with trade(()) as plain, trade((late,)) as held_back:
+        for sim in (plain, held_back):
+            sim.run("2s")
+        pairs = zip(handled(plain, "buyer", "Paid"), handled(held_back, "buyer", "Paid"), strict=True)
+        assert [later - sooner for sooner, later in pairs if later != sooner] == [20 * MILLISECOND]
+
+
 def handled(sim: Simulation, name: str, word: str) -> list[int]:
     return [
         event.time for event in sim.trace
