@@ -29,7 +29,7 @@ MODULE = ("-m", "tests.simulation.matrix")
 
 @pytest.fixture
 def seeds(campaign: Callable[..., range]) -> range:
-    return campaign("determinism matrix", short=4, long=1_000)
+    return campaign("determinism matrix", short=3, long=1_000)
 
 
 def elsewhere(seeds: range, command: list[str], hash_seed: int, *options: str, path: str = "") -> dict[int, str]:
