@@ -210,7 +210,9 @@ class TracedLinks(LinkTable):
         if session is None or packet.nonce != session.nonce or self._events or self._inbox or session.main is not None:
             return False
         into, timers = session.into, self._timers
-        if into is None or not session.up or not into.only(packet.first, size) or (timers and timers[0][0] <= now):
+        if into is None or not session.up or (timers and timers[0][0] <= now):
+            return False
+        if not into.only(packet.first, size):  # last: it has taken the message when it holds
             return False
         session.heard_at = now
         if into.grant_at is None:

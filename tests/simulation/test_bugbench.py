@@ -10,7 +10,9 @@ import pytest
 
 from benchmarks.bugbench.catalogue import Bug, UnknownBug, bugs
 from benchmarks.bugbench.hunting import AUDIT, alarms, hunt, parts
+from regrove.node.simulation.failing import run_once
 from regrove.node.simulation.searching import PORTFOLIO
+from regrove.testing import faults
 
 BUGS = bugs()
 HUNTED = [bug for bug in BUGS if bug.found_by != (AUDIT,)]
@@ -54,3 +56,12 @@ def test_plans_are_short_in_the_median() -> None:
 def test_a_bug_that_there_is_not_is_refused_with_those_there_are() -> None:
     with pytest.raises(UnknownBug, match=r"there is no bug .gremlin.; there are .*split-brain"):
         bugs(["gremlin"])
+
+
+def test_the_twin_of_a_seed_in_which_a_message_came_when_a_timer_of_its_link_was_overdue() -> None:
+    """It was counted as taken and then taken again, which ended the link: found by a fixed twin under `pct`."""
+    (bug,) = bugs(["hash-placement"])
+    late = faults.once("late", "n0/1", at="281.7939ms", lasts="172ms", strength=79_999_998)
+    sim, error = run_once(lambda given: bug.world(False, 36, given), bug.check, late)
+    assert error is None
+    assert not sim.trace.undelivered()
