@@ -212,7 +212,7 @@ class CoreLoop:
         self._beat_key = key
         self._beat_owed = False
         self._beat_at = now + BEAT_NS
-        beat = {name: getattr(counters, name) for name in counters.__slots__}
+        beat = counters.snapshot()
         beat["isolates"] = isolates
         beat["pool_messages"] = self._core.pool_messages
         beat["pool_bytes"] = self._core.pool_bytes
