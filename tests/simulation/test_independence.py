@@ -137,3 +137,46 @@ def test_frames_on_one_link_move_the_noise_on_no_other() -> None:
     grown = [link for link in links(changed) if len(struck(changed, link)) > len(struck(plain, link)) + 10]
     assert grown
     assert all("n0" in link and "n2" in link for link in grown)
+
+
+CRASHES = """
+from regrove import RECEIVE, Application, Child, Isolate, Name, Supervisor
+
+class Fragile(Isolate):
+    def handle(self, ctx, message):
+        raise ValueError("broken")
+
+class Watcher(Isolate):
+    def start(self, ctx):
+        ctx.send_after(0.1, 1)
+        self.heard = []
+        return RECEIVE
+
+    def handle(self, ctx, message):
+        if message == 1:
+            ctx.monitor(Name("fragile", "n0@sim"))
+            ctx.send(Name("fragile", "n0@sim"), 1)
+        else:
+            self.heard.append(message)
+        return RECEIVE
+
+def tree(place):
+    isolate = Fragile if place.node == "n0@sim" else Watcher
+    return Supervisor("root", [Child("it", isolate, name=isolate.__name__.lower())])
+
+app = Application("crashes", tree=tree)
+"""
+
+
+def test_where_the_checkout_lies_changes_nothing() -> None:
+    digests = []
+    for folder in ("/a", "/a/much/longer/name"):
+        names: dict[str, Any] = {"__name__": "crashes"}
+        exec(compile(CRASHES, f"{folder}/crashes.py", "exec"), names)
+        with Simulation(names["app"], nodes=2) as sim:
+            sim.run("1s")
+            [watcher] = sim.isolates(names["Watcher"])
+        [down] = watcher.heard
+        assert down.reason.site == "crashes.py:6"
+        digests.append(sim.trace.digest)
+    assert digests[0] == digests[1]
