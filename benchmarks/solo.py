@@ -20,6 +20,9 @@ from regrove.node.core.bounds import Bounds
 from regrove.node.core.core import Core, CoreSettings
 from regrove.node.core.ports import Inputs
 from regrove.node.process.collecting import Collector
+from regrove.transport.handshake import Identity
+from regrove.transport.links import LinkTable
+from regrove.transport.simulated import SimulatedNetwork, SimulatedTransport
 
 RING = 1_000
 SENDERS = 100
@@ -27,20 +30,9 @@ BURST = 100  # messages of one sender before it waits for the next round
 PLENTY = Bounds(isolates=1_000_000, timers=1_000_000, pool_bytes=1 << 32)
 
 
-class NoLinks:
+def no_links(home: Home) -> LinkTable:
     """The link table of a core that has no peers."""
-
-    def receive(self, now: int) -> list[Any]:
-        return []
-
-    def flush(self, now: int) -> None:
-        pass
-
-    def deadline(self) -> int | None:
-        return None
-
-    def signal(self, peer: Any, item: Any) -> bool:
-        return False
+    return LinkTable(SimulatedTransport(SimulatedNetwork(), "alone"), Identity("bench", home), lambda kind, ordinal: 0)
 
 
 class NoLog:
@@ -59,9 +51,9 @@ class Solo:
     """One core under a tree of ours, and its passes."""
 
     def __init__(self, *children: Any) -> None:
-        links: Any = NoLinks()
+        home = Home("n@h", 1, 0, 1)
         tree = Supervisor("root", children, intensity=10_000_000, period=1.0)
-        self.core = Core(CoreSettings(Home("n@h", 1, 0, 1), bounds=PLENTY), tree, links, NoLog())
+        self.core = Core(CoreSettings(home, bounds=PLENTY), tree, no_links(home), NoLog())
         self.collector = Collector()
         self.core.boot()
         self.rest()
