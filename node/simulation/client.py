@@ -88,14 +88,22 @@ class SimulatedClient:
 
     def call(self, target: Target, request: object, timeout: float = TIMEOUT) -> Any:
         """Ask, let time pass and return the answer. Raises CallFailed, CallTimeout."""
-        deadline = self._world.clock.now + duration(timeout)
+        clock = self._world.clock
+        deadline = clock.now + duration(timeout)
+        doing = self._world.trace.doing(clock.now, "call", target, request)
         asked = self.begin(target, request, timeout)
         self._drive(lambda: asked.done, deadline)
         answer = asked.answer
-        if answer is not None and answer.elsewhere and self._world.clock.now < deadline:
+        if answer is not None and answer.elsewhere and clock.now < deadline:
             asked = self.begin(target, request, timeout)  # nothing ran: the place was wrong, not the request
             self._drive(lambda: asked.done, deadline)
-        return asked.value
+        try:
+            value = asked.value
+        except CallFailed as error:
+            doing.end(clock.now, error)
+            raise
+        doing.end(clock.now, value)
+        return value
 
     def begin(self, target: Target, request: object, timeout: float = TIMEOUT) -> Asked:
         """Ask without waiting."""
@@ -121,6 +129,8 @@ class SimulatedClient:
         if sent in (STALE, UNREACHABLE):
             self.refresh()
             sent = self._desk.send(target, payload)
+        now = self._world.clock.now
+        self._world.trace.doing(now, "send", target, message).end(now, sent)
         self._wake()
         return sent
 

@@ -70,7 +70,7 @@ class Network:
             what: {} for what in (DELAY, CLOG, IN_FLIGHT, FRAME_LIMIT)
         }  # by kind of fault, from a place to a place, the strengths of those that stand
         self._delays, self._clogs, self.caps, self._sizes = self.limits.values()
-        self.held = 0  # frames that met a cut
+        self.held: dict[tuple[str, str], int] = {}  # frames, and connects, that met a cut, by its ends
         self.squeezed = 0  # frames that met one of the limits
         self.frames = 0
         self.lost = 0
@@ -110,6 +110,24 @@ class Network:
                 way.stuck = False
                 for frame in way.wire:
                     self._set_out(way, frame, way.draws.next())
+
+    def _hold(self, source: SimulatedTransport, target: SimulatedTransport, frames: int) -> None:
+        for ends in ((source.node, target.node), (source.core, target.core)):
+            if ends in self._cuts:
+                self.held[ends] = self.held.get(ends, 0) + frames
+
+    def held_between(self, ends: list[tuple[str, str]]) -> int:
+        """How many frames, and connects, met a cut there so far."""
+        return sum(self.held.get(pair, 0) for pair in ends)
+
+    def holding(self) -> list[tuple[str, str, int]]:
+        """From which core to which one frames are held now, and how many."""
+        found: dict[tuple[str, str], int] = {}
+        for way in self._ways:
+            if way.stuck and way.wire:
+                ends = (way.source.owner.core, way.target.owner.core)
+                found[ends] = found.get(ends, 0) + len(way.wire)
+        return [(*ends, count) for ends, count in found.items()]
 
     def under_way(self, source: str, target: str) -> list[bytes]:
         """Return the frames between two places that have not arrived, in order for each connection."""
@@ -185,6 +203,8 @@ class Network:
             return
         source = half.owner
         if not (self.open_between(source, door) and self.open_between(door, source)):
+            self._hold(source, door, 1)
+            self._hold(door, source, 1)
             self.clock.at(self.clock.now + DIAL_AGAIN, draw, self._reach, call)
             return
         self._join(half, door)
@@ -245,6 +265,7 @@ class Network:
         way.wire.append(frame)
         way.parents.append(parent)
         if way.stuck:
+            self._hold(way.source.owner, way.target.owner, 1)
             return
         if self._delays or self._clogs:
             self._set_out(way, frame, draw, extra)
@@ -346,7 +367,7 @@ class Network:
             return
         if self._cuts and not self.open_between(way.source.owner, way.target.owner):
             way.stuck = True
-            self.held += len(way.wire)
+            self._hold(way.source.owner, way.target.owner, len(way.wire))
             return
         wire = way.wire
         frame = wire.popleft()

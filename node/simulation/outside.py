@@ -9,6 +9,7 @@ from regrove.node.core.errors import Misuse
 from regrove.node.simulation.clock import Span, duration
 from regrove.node.simulation.handles import SimulatedListener
 from regrove.node.simulation.streams import Backlog, End
+from regrove.node.simulation.trace import Doing
 
 if TYPE_CHECKING:
     from regrove.node.simulation.client import Drive
@@ -39,6 +40,7 @@ class OutsideStream:
 
     def send(self, data: bytes) -> None:
         """Send bytes; before the connection is through they wait."""
+        self._doing("send", data)
         if self.state == "connecting":
             self._early += data
         elif self.state == "open" and self._end is not None:
@@ -59,20 +61,27 @@ class OutsideStream:
     def read(self, count: int, within: Span = "5s") -> bytes:
         """Let time pass until `count` untaken bytes have arrived, and take them; fewer when it ends or time is up."""
         deadline = self._world.clock.now + duration(within)
+        doing = self._doing("read", count)
         self._drive(lambda: len(self._received) - self._taken >= count or self.over, deadline)
         data = bytes(self._received[self._taken : self._taken + count])
         self._taken += len(data)
+        doing.end(self._world.clock.now, data)
         return data
 
     def read_until(self, mark: bytes, within: Span = "5s") -> bytes:
         """Let time pass until `mark` has arrived; take the untaken bytes up to and including it, else what is there."""
         deadline = self._world.clock.now + duration(within)
+        doing = self._doing("read_until", mark)
         self._drive(lambda: self._received.find(mark, self._taken) >= 0 or self.over, deadline)
         found = self._received.find(mark, self._taken)
         stop = len(self._received) if found < 0 else found + len(mark)
         data = bytes(self._received[self._taken : stop])
         self._taken = stop
+        doing.end(self._world.clock.now, data)
         return data
+
+    def _doing(self, verb: str, argument: object) -> Doing:
+        return self._world.trace.doing(self._world.clock.now, f"client{self.number}.{verb}", argument)
 
     def close(self) -> None:
         """Close this end in order."""

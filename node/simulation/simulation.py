@@ -112,6 +112,7 @@ class Simulation:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         shared = self.world.captured.undo()
+        self.world.stage.end()
         try:
             if error is None:
                 self._check_all()
@@ -199,9 +200,11 @@ class Simulation:
         """Send as from a sibling on the target's core, at this instant; with `source` from there, over the link."""
         self._check()
         place = self._sender(to, source)
-        if place is None or place.life is None or place.life.dead:
-            return UNREACHABLE
-        return place.life.send(to, message)
+        doing = self.trace.doing(self.now, "send", to, message)
+        life = None if place is None else place.life
+        sent = UNREACHABLE if life is None or life.dead else life.send(to, message)
+        doing.end(self.now, sent)
+        return sent
 
     def _sender(self, to: Address | Name | str, source: Place | None) -> SimulatedCore | None:
         if isinstance(source, SimulatedNode):

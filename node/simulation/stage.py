@@ -31,6 +31,7 @@ class Running:
     fault: Fault
     nodes: tuple[str, ...]
     undo: Undo
+    met: Callable[[], int] | None
 
 
 class Stage:
@@ -94,7 +95,7 @@ class Stage:
             return None
         if done.undo is not None:
             self._count = number = self._count + 1
-            self.running[number] = Running(fault, self.nodes_of(fault), done.undo)
+            self.running[number] = Running(fault, self.nodes_of(fault), done.undo, done.met)
             if fault.lasts:
                 self.world.clock.at(self.world.clock.now + fault.lasts, 0, self.undo, number)
         return done.affected
@@ -104,7 +105,18 @@ class Stage:
         running = self.running.pop(number, None)
         if running is not None:
             self.world.note(running.fault.where, f"heal-{running.fault.what}")
+            self._count_met(running)
             running.undo()
+
+    def end(self) -> None:
+        """The run is over: count what met the faults that still stand."""
+        for running in self.running.values():
+            self._count_met(running)
+
+    def _count_met(self, running: Running) -> None:
+        if running.met is not None:
+            self.world.plan.count(running.fault.what).affected += running.met()
+            running.met = None
 
     # --- another plan from now on ---
 

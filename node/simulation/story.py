@@ -5,19 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from regrove.node.simulation.clock import written
-from regrove.node.simulation.trace import Event
+from regrove.node.simulation.telling import told_rows
 from regrove.node.simulation.waiting import deadlocks
 
 if TYPE_CHECKING:
     from regrove.node.simulation.shrinking import Shrunk
     from regrove.node.simulation.simulation import Simulation
 
-TRACE_LINES: Final = 40
 PLAN_LINES: Final = 30
-CAUSES: Final = 12
-RARE: Final = 16
-ORDINARY: Final = ("handle", "outcome", "continue")
-DULL: Final = ("frame", "supervise")
 
 
 def story(sim: Simulation, error: BaseException, shrunk: Shrunk | None = None) -> str:
@@ -32,7 +27,7 @@ def story(sim: Simulation, error: BaseException, shrunk: Shrunk | None = None) -
         *_crashes(sim),
         *map(str, deadlocks(world)),
         "the end of the trace (time [event <- cause] place what):",
-        *(f"  {event}" for event in _ending(sim)),
+        *(f"  {row}" for row in told_rows(sim.trace, world.network, error)),
         f"digest: {sim.trace.digest} over {sim.trace.sequence} events",
     ]
     if sim.command:
@@ -82,20 +77,3 @@ def _crashes(sim: Simulation) -> list[str]:
     last = traced[-1]
     text = "\n".join(f"  | {part}" for part in last["traceback"].rstrip().splitlines())
     return [f"the last of {len(traced)} kinds of crashes, {last.get('path', '')} at {written(last['time'])}:", text]
-
-
-def _ending(sim: Simulation) -> list[Event]:
-    """What led to the last telling event, what was out of the ordinary, then what happened last: at most 40 lines."""
-    events = list(sim.trace)
-    telling = [event for event in events if event.kind not in DULL]
-    if not telling:
-        return events[-TRACE_LINES:]
-    chosen = {event.sequence: event for event in sim.trace.causes(telling[-1].sequence, CAUSES)}
-    rare = [event for event in telling if event.kind not in ORDINARY]
-    for event in rare[-RARE:]:
-        chosen[event.sequence] = event
-    for event in reversed(telling):
-        if len(chosen) >= TRACE_LINES:
-            break
-        chosen[event.sequence] = event
-    return [chosen[sequence] for sequence in sorted(chosen)]

@@ -21,13 +21,19 @@ MIB: Final = 1024 * 1024
 
 
 class Done:
-    """What a strike did: how much it touched at once, and how it ends; `nothing`: there was nothing to break."""
+    """What a strike did: how much it touched at once, and how it ends; `nothing`: there was nothing to break.
 
-    __slots__ = ("affected", "nothing", "undo")
+    `met()` is how much has met it since, for one that lasts.
+    """
 
-    def __init__(self, affected: int = 1, undo: Undo | None = None, nothing: bool = False) -> None:
+    __slots__ = ("affected", "met", "nothing", "undo")
+
+    def __init__(
+        self, affected: int = 1, undo: Undo | None = None, nothing: bool = False, met: Callable[[], int] | None = None
+    ) -> None:
         self.affected = affected
         self.undo = undo
+        self.met = met
         self.nothing = nothing
 
 
@@ -42,14 +48,13 @@ def cut(stage: Stage, fault: Fault) -> Done:
     network, ends = stage.world.network, stage.ends(fault.where)
     for source, target in ends:
         network.cut(source, target)
-    before = network.held
+    before = network.held_between(ends)
 
     def heal() -> None:
-        stage.world.plan.count(fault.what).affected += network.held - before
         for source, target in ends:
             network.heal(source, target)
 
-    return Done(0, heal)
+    return Done(0, heal, met=lambda: network.held_between(ends) - before)
 
 
 def lose(stage: Stage, fault: Fault) -> Done:
@@ -77,14 +82,13 @@ def squeeze(stage: Stage, fault: Fault) -> Done:
     before = network.squeezed
 
     def heal() -> None:
-        stage.world.plan.count(fault.what).affected += network.squeezed - before
         for pair in ends:
             table[pair].remove(fault.strength)
             if not table[pair]:
                 del table[pair]
         network.relieved()
 
-    return Done(0, heal)
+    return Done(0, heal, met=lambda: network.squeezed - before)
 
 
 # --- nodes and cores ---
@@ -99,13 +103,12 @@ def late(stage: Stage, fault: Fault) -> Done:
     before = network.squeezed
 
     def heal() -> None:
-        stage.world.plan.count(fault.what).affected += network.squeezed - before
         core.lateness -= fault.strength
         table[key].remove(fault.strength)
         if not table[key]:
             del table[key]
 
-    return Done(0, heal)
+    return Done(0, heal, met=lambda: network.squeezed - before)
 
 
 def pause(stage: Stage, fault: Fault) -> Done:

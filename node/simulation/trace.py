@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections import deque
 from collections.abc import Iterable, Iterator
+from enum import Enum
 from hashlib import blake2b
 from itertools import zip_longest
 from operator import itemgetter
@@ -20,6 +21,8 @@ import msgpack
 from regrove.node.simulation.clock import written
 
 KEPT: Final = 200_000  # events kept for stories; the hash covers all
+DOINGS: Final = 400  # of the test itself, kept for stories
+SHORT: Final = 40
 BATCH: Final = 1_024  # rows hashed at once
 _HASHED: Final = itemgetter(0, 1, 2, 3, 4, 5, 6, 7)  # all but the text
 
@@ -45,6 +48,41 @@ class Event(NamedTuple):
         return f"{written(self.time)} [{self.sequence} <- {self.parent}] {place} {self.kind} {self.text}".rstrip()
 
 
+class Doing:
+    """What the test itself did at an instant, and what it got; for stories only, it is in no digest."""
+
+    __slots__ = ("arguments", "ended", "gave", "sequence", "time", "verb")
+
+    def __init__(self, time: int, sequence: int, verb: str, arguments: tuple[object, ...]) -> None:
+        self.time = time
+        self.sequence = sequence  # of the last event before it
+        self.verb = verb
+        self.arguments = arguments
+        self.gave = ""
+        self.ended: int | None = None
+
+    def end(self, time: int, gave: object) -> None:
+        """It came back at `time`."""
+        self.ended = time
+        self.gave = shortly(gave)
+
+    def __str__(self) -> str:
+        given = " ".join(map(shortly, self.arguments))
+        when = f" at {written(self.ended)}" if self.ended is not None and self.ended != self.time else ""
+        gave = "" if self.ended is None else f" -> {self.gave}{when}"
+        return f"{written(self.time)} test {self.verb} {given}{gave}"
+
+
+def shortly(value: object) -> str:
+    """A value in at most 40 characters; never an address of this process."""
+    if type(value) is bytes and len(value) > SHORT:
+        value = value[:SHORT]
+    text = value.name if isinstance(value, Enum) else repr(value)
+    if " at 0x" in text:
+        return type(value).__name__
+    return text if len(text) <= SHORT else f"{text[: SHORT - 3]}..."
+
+
 class Trace:
     """The events of one run. Iterating yields `Event`s, oldest kept first."""
 
@@ -54,6 +92,13 @@ class Trace:
         self._hash = blake2b(digest_size=16)
         self._pack = msgpack.Packer(unicode_errors="surrogatepass").pack
         self.sequence = 0
+        self.doings: deque[Doing] = deque(maxlen=DOINGS)
+
+    def doing(self, time: int, verb: str, *arguments: object) -> Doing:
+        """Keep what the test does now; it `end`s when it comes back."""
+        doing = Doing(time, self.sequence, verb, arguments)
+        self.doings.append(doing)
+        return doing
 
     def emit(
         self, time: int, parent: int, node: str, path: str, incarnation: int, kind: str, digest: int, text: str = ""

@@ -1,0 +1,153 @@
+"""Which rows of a run its story shows: at most so many, chosen by what they tell, in the order they happened.
+
+First what the test did last and what came of it, then fired faults and the times a checker names with what happened
+around them, then the causes of the last event, what was out of the ordinary, and the end. What repeats at one interval
+(a tick) is one row.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, Final
+
+from regrove.node.simulation.clock import SECOND, written
+from regrove.node.simulation.history import Operation
+from regrove.node.simulation.trace import Doing, Event, Trace
+
+if TYPE_CHECKING:
+    from regrove.node.simulation.network import Network
+
+LINES: Final = 40
+CAUSES: Final = 12
+RARE: Final = 16
+DOINGS: Final = 6
+FAULTS: Final = 10
+REGULAR: Final = 4  # so many at one interval are one row
+ORDINARY: Final = ("handle", "outcome", "continue")
+DULL: Final = ("frame", "supervise")
+STRUCK: Final = ("fault-", "heal-", "test-")
+
+Place = tuple[int, int, int]  # in a story: after which event, before (0) or behind (1) it, and the order among these
+
+
+class Rows:
+    """The rows of one run, in their order; `most` of them are chosen."""
+
+    def __init__(self, trace: Trace, most: int = LINES) -> None:
+        self._trace = trace
+        self._most = most
+        self._told: dict[Place, Event | Doing | list[Event]] = {}
+        self._chosen: dict[Place, None] = {}
+        self._of: dict[int, Place] = {}  # by an event's sequence, where it is told: alone, or among others
+        self._events = [event for event in trace if event.kind not in DULL]
+        self._singles: list[Place] = []  # what stands for itself, in order
+        self._times: list[int] = []
+        self._doings: list[Place] = []
+        self._take(self._events, list(trace.doings))
+
+    def _take(self, events: list[Event], doings: list[Doing]) -> None:
+        folded = _folded(events)
+        for event in events:
+            among = folded.get(event.sequence)
+            place = (event.sequence if among is None else among[-1].sequence, 0, 0)
+            self._of[event.sequence] = place
+            if among is None:
+                self._told[place] = event
+            else:
+                self._told[place] = among
+        for number, doing in enumerate(doings):
+            place = (doing.sequence, 1, number)
+            self._told[place] = doing
+            self._doings.append(place)
+        single = [((event.sequence, 0, 0), event.time) for event in events if event.sequence not in folded]
+        single += zip(self._doings, (doing.time for doing in doings), strict=True)
+        for place, time in sorted(single):
+            self._singles.append(place)
+            self._times.append(time)
+
+    # --- choosing ---
+
+    def choose(self, times: Iterable[int]) -> list[str]:
+        """Choose rows for a story; `times` (ns) are those that the failure names."""
+        for place in reversed(self._doings[-DOINGS:]):
+            self._add(place)
+        if self._doings:
+            self._around(self._singles.index(self._doings[-1]), 2, 5)
+        struck = [event for event in self._events if event.kind.startswith(STRUCK)]
+        self._events_of(reversed(struck[-FAULTS:]))
+        for time in times:
+            self._around(bisect_left(self._times, time), 3, 3)
+        for event in struck[-FAULTS // 2 :]:
+            self._around(self._singles.index(self._of[event.sequence]), 1, 2)
+        if self._events:
+            self._events_of(reversed(self._trace.causes(self._events[-1].sequence, CAUSES)))
+        rare = [event for event in self._events if event.kind not in ORDINARY]
+        self._events_of(reversed(rare[-RARE:]))
+        self._events_of(reversed(self._events))
+        if not self._events:
+            return [*map(str, list(self._trace)[-self._most :])]
+        return [_in_words(self._told[place]) for place in sorted(self._chosen)]
+
+    def _add(self, place: Place) -> None:
+        if len(self._chosen) < self._most:
+            self._chosen[place] = None
+
+    def _events_of(self, events: Iterable[Event]) -> None:
+        for event in events:
+            if len(self._chosen) >= self._most:
+                return
+            place = self._of.get(event.sequence)
+            if place is None:  # a dull one, among causes
+                place = (event.sequence, 0, 0)
+                self._told[place] = event
+            self._add(place)
+
+    def _around(self, index: int, before: int, behind: int) -> None:
+        for place in self._singles[max(index - before, 0) : index + behind + 1]:
+            self._add(place)
+
+
+def _folded(events: Iterable[Event]) -> dict[int, list[Event]]:
+    """For each event that repeats at one interval, by its sequence, all of them."""
+    alike: dict[tuple[str, str, str, str], list[Event]] = {}
+    for event in events:
+        if not event.kind.startswith(STRUCK):
+            alike.setdefault((event.node, event.path, event.kind, event.text), []).append(event)
+    regular = [group for group in alike.values() if len(group) >= REGULAR and _interval(group)]
+    return {event.sequence: group for group in regular for event in group}
+
+
+def _interval(group: Sequence[Event]) -> int:
+    """The interval in ns at which these repeat; 0 when they do so at none."""
+    gaps = [later.time - earlier.time for earlier, later in pairwise(group)]
+    usual = sorted(gaps)[len(gaps) // 2]
+    close = sum(abs(gap - usual) * 50 <= usual for gap in gaps)
+    return usual if close * 5 >= len(gaps) * 4 else 0
+
+
+def _in_words(row: Event | Doing | list[Event]) -> str:
+    return _together(row) if isinstance(row, list) else str(row)
+
+
+def _together(group: Sequence[Event]) -> str:
+    interval = f"{_interval(group) / SECOND:.3f}".rstrip("0").rstrip(".")
+    return f"{group[-1]} x{len(group)}, each {interval}s since {written(group[0].time)}"
+
+
+def told_rows(trace: Trace, network: Network, error: BaseException) -> list[str]:
+    """The rows of a story, at most 40; what a cut holds at the end is the last of them."""
+    holding = [
+        f"{source}>{target}: {count} frame{'s' if count > 1 else ''} held by a cut"
+        for source, target, count in network.holding()
+    ][:3]
+    return [*Rows(trace, LINES - len(holding)).choose(times_of(error)), *holding]
+
+
+def times_of(error: BaseException) -> list[int]:
+    """When the operation that a failure names began and ended, in ns."""
+    operation: Any = getattr(error, "operation", None)
+    if not isinstance(operation, Operation):
+        return []
+    return [time for time in (operation.invoked, operation.answered) if time is not None]

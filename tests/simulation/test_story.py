@@ -1,0 +1,121 @@
+"""What a story shows of a run that failed."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from examples.counter import Add, Total, app
+from regrove.node.simulation.history import History
+from regrove.node.simulation.telling import LINES, Rows, times_of
+from regrove.node.simulation.trace import Trace
+from regrove.testing import Register, Simulation, linearizable
+from regrove.testing import faults as f
+
+SECOND = 1_000_000_000
+
+
+def ticking(seconds: int, trace: Trace, isolates: int = 1) -> None:
+    """Let isolates tick once a second, and one of them handle work at no interval."""
+    for second in range(1, seconds + 1):
+        for number in range(isolates):
+            trace.emit(second * SECOND + number, 0, "n0", f"root/{number}", 1, "handle", 0, "Tick")
+        if second * second % 7 == 2:
+            trace.emit(second * SECOND + 99, 0, "n0", "root/0", 1, "handle", 0, "Work")
+
+
+def test_ticks_are_one_row_and_other_messages_a_row_each() -> None:
+    trace = Trace()
+    ticking(20, trace, isolates=2)
+    told = Rows(trace).choose(())
+    assert [row.partition(" x")[2] for row in told if "Tick" in row] == [
+        "20, each 1s since 1.000000s", "20, each 1s since 1.000000s",
+    ]  # fmt: skip
+    assert sum("Work" in row for row in told) == sum(second * second % 7 == 2 for second in range(1, 21))
+
+
+def test_what_comes_at_no_interval_is_not_folded() -> None:
+    trace = Trace()
+    for number in (1, 2, 4, 8, 16, 32):
+        trace.emit(number * SECOND, 0, "n0", "root", 1, "handle", 0, "Work")
+    assert len(Rows(trace).choose(())) == 6
+
+
+def test_a_fault_long_ago_and_the_rows_around_it_are_shown_among_at_most_forty() -> None:
+    trace = Trace()
+    times = [number * number * SECOND for number in range(1, 400)]
+    for number, time in enumerate(times):
+        if number == 20:
+            trace.emit(time - 5, 0, "n0>n1", "", 0, "fault-cut", 0)
+        trace.emit(time, 0, "n0", "root", 1, "handle", 0, f"Work{number}")
+    told = Rows(trace).choose(())
+    assert len(told) == LINES
+    at = next(place for place, row in enumerate(told) if "fault-cut" in row)
+    assert [row.rpartition(" ")[2] for row in told[at - 1 : at + 3 : 2]] == ["Work19", "Work20"]
+
+
+def test_the_time_of_the_operation_that_a_checker_names_is_shown() -> None:
+    trace = Trace()
+    for number in range(1, 400):
+        trace.emit(number * number * SECOND, 0, "n0", "root", 1, "handle", 0, f"Work{number}")
+    assert not any("Work100" in row for row in Rows(trace).choose(()))
+    assert any(row.endswith("Work100") for row in Rows(trace).choose([100 * 100 * SECOND]))
+
+
+def test_what_the_test_did_is_told_and_changes_no_digest() -> None:
+    def fails(sim: Simulation, told: bool) -> None:
+        with sim:
+            sim.send("counter", Add(5))
+            assert sim.call("counter", Total()) == 15
+            if not told:
+                sim.trace.doings.clear()
+            raise AssertionError("enough")
+
+    def run(told: bool) -> tuple[str, str]:
+        sim = Simulation(app, cores=1)
+        with pytest.raises(AssertionError, match="enough") as failed:
+            fails(sim, told)
+        return sim.trace.digest, "\n".join(failed.value.__notes__)
+
+    (digest, story), (same, silent) = run(told=True), run(told=False)
+    assert digest == same
+    assert re.search(r"test send 'counter' Add\(amount=5\) -> OK", story), story
+    assert re.search(r"test call 'counter' Total\(\) -> 15 at 0\.", story), story
+    assert " test call" not in silent
+
+
+def test_frames_that_a_cut_holds_are_counted_and_told_while_it_stands() -> None:
+    sim = Simulation(app, nodes=2, faults=f.once("cut", "n0>n1", at="1s", lasts="60s"))
+
+    def fails() -> None:
+        with sim:
+            target = sim.find("root/counter", node=1).address
+            sim.send(target, Add(1), source="n0/0")
+            sim.run("1s")
+            for _ in range(3):
+                sim.send(target, Add(1), source="n0/0")
+                sim.run("100ms")
+            raise AssertionError("enough")
+
+    with pytest.raises(AssertionError, match="enough") as failed:
+        fails()
+    story = "\n".join(failed.value.__notes__)
+    held = re.search(r"n0@sim/0>n1@sim/0: (\d+) frames held by a cut", story)
+    assert held is not None, story
+    counts = sim.plan.counts["cut"]
+    assert counts.affected >= int(held[1]) >= 3
+
+
+def test_a_checkers_operation_is_where_the_story_looks() -> None:
+    now = [0]
+    history = History(lambda: now[0])
+    write = history.invoke("a", "write", 1)
+    now[0] = 10
+    history.ok(write)
+    read = history.invoke("a", "read")
+    now[0] = 12
+    history.ok(read, 2)
+    with pytest.raises(AssertionError) as failed:
+        linearizable(history, Register())
+    assert times_of(failed.value) == [10, 12]
