@@ -16,10 +16,12 @@ from regrove.node.cli.failing import FAILED
 from regrove.node.cli.options import UsageProblem, settings_from
 
 if TYPE_CHECKING:
+    from regrove.node.simulation.cases import Case
     from regrove.node.simulation.exploring import Found, Search
 
 F = TypeVar("F", bound=Callable[..., Any])
 INTERRUPTED: Final = 130
+USUAL: Final = "cut,swizzle,loss,reset,delay,pause,pause-node,slow,crash,crash-node,crash-isolate,disk,spike"
 SHOWN: Final = 5  # stories printed in full
 JUDGED: Final = 25  # seeds: in fewer it says nothing that a kind of fault never fired
 
@@ -36,7 +38,13 @@ def world_options(command: F) -> F:
             click.option("--check", default="", metavar="MODULE:FUNCTION", help="Takes the simulation."),
             click.option("--nodes", type=click.IntRange(1, 64), default=3, show_default=True),
             click.option("--cores", type=click.IntRange(1, 64), default=1, show_default=True, help="On each node."),
-            click.option("--faults", default="", metavar="KINDS", help="Such as cut,pause,crash-node; or none."),
+            click.option(
+                "--faults",
+                default=USUAL,
+                metavar="KINDS",
+                show_default=True,
+                help="Such as cut,pause,crash-node; or none.",
+            ),
             click.option(
                 "--profile", type=click.Choice(["faithful", "hostile"]), default="faithful", show_default=True
             ),
@@ -51,15 +59,32 @@ def world_options(command: F) -> F:
 
 
 def _search(app: str, **given: Any) -> Search:
-    from regrove.node.simulation.exploring import USUAL, Search, kinds_of
+    from regrove.node.core.errors import Misuse
+    from regrove.node.simulation.clock import duration
+    from regrove.node.simulation.exploring import Search, kinds_of
 
     given["settings"] = tuple(sorted(settings_from(given["settings"]).items()))
-    given["faults"] = given["faults"] or USUAL
     given["search"] = given["search"] or ""
     search = Search(app, **given)
-    search.world(0, kinds_of(search.faults))  # whatever is wrong with it is said now, once
-    search.scenario()
+    try:  # whatever is wrong with it is said now, once
+        duration(search.span)
+        search.build()
+        search.world(0, kinds_of(search.faults))
+        search.scenario()
+    except Misuse as problem:
+        raise UsageProblem(str(problem)) from None
     return search
+
+
+def _real_seconds(option: str, text: str) -> float:
+    """Read seconds, or a time such as 10m."""
+    from regrove.node.core.errors import Misuse
+    from regrove.node.simulation.clock import SECOND, duration
+
+    try:
+        return duration(float(text) if text.replace(".", "", 1).isdigit() else text) / SECOND
+    except Misuse:
+        raise UsageProblem(f"{option} takes a time such as 90s, 10m or 8h, or seconds, got {text!r}") from None
 
 
 @sim.command()
@@ -71,6 +96,7 @@ def _search(app: str, **given: Any) -> Search:
 @world_options
 def run(app: str, seeds: str, resume: bool, workers: int | None, audit: int | None, **given: Any) -> int:
     """Run seeds on all CPU cores; exit 1 when one fails, with its story and a case file."""
+    from regrove.node.core.errors import Misuse
     from regrove.node.simulation.exploring import Found, on_all_cores
 
     search = _search(app, audit=audit or 0, **given)
@@ -85,6 +111,9 @@ def run(app: str, seeds: str, resume: bool, workers: int | None, audit: int | No
                 bar.update(part.seeds)
         except KeyboardInterrupt:
             click.echo(err=True)
+        except Misuse as mistake:
+            click.echo(err=True)
+            raise UsageProblem(f"the check misuses the simulation: {mistake}") from None
     reached = found.next_seed(wanted[0])
     search.keep_next(max(search.next_seed(), reached))
     if reached <= wanted[-1]:
@@ -100,11 +129,12 @@ def run(app: str, seeds: str, resume: bool, workers: int | None, audit: int | No
 @world_options
 def soak(app: str, limit: str, workers: int | None, **given: Any) -> int:
     """Run new seeds until the time is up or Ctrl-C; always goes on behind those of earlier runs."""
-    from regrove.node.simulation.clock import SECOND, duration
+    from regrove.node.core.errors import Misuse
     from regrove.node.simulation.exploring import Found, on_all_cores
 
+    seconds = _real_seconds("--for", limit)
     search = _search(app, **given)
-    end = time.monotonic() + duration(limit) / SECOND
+    end = time.monotonic() + seconds
     first = search.next_seed()
     found = Found()
     try:
@@ -113,6 +143,8 @@ def soak(app: str, limit: str, workers: int | None, **given: Any) -> int:
             click.echo(f"\r{found.seeds} seeds from {first}, {len(found.failed)} failed ", nl=False, err=True)
     except KeyboardInterrupt:
         pass
+    except Misuse as mistake:
+        raise UsageProblem(f"the check misuses the simulation: {mistake}") from None
     click.echo(err=True)
     search.keep_next(found.next_seed(first))
     return _tell(found)
@@ -169,42 +201,60 @@ def replay(file: str, trace: str | None) -> int:
 
 @sim.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False))
-@click.option("--for", "seconds", type=float, default=120.0, show_default=True, metavar="SECONDS")
-def shrink(file: str, seconds: float) -> int:
+@click.option("--for", "limit", default="120s", show_default=True, metavar="TIME", help="Real time, such as 10m.")
+def shrink(file: str, limit: str) -> int:
     """Shrink a case file further, in place."""
-    return _again(file, seconds, None)
+    return _again(file, _real_seconds("--for", limit), None)
 
 
 def _again(file: str, seconds: float, trace: str | None) -> int:
-    from regrove.node.simulation.cases import read_case
-    from regrove.node.simulation.exploring import search_of
+    from regrove.node.core.errors import Misuse
+    from regrove.node.simulation.exploring import text_of
     from regrove.node.simulation.failing import ENDS, run_once
     from regrove.node.simulation.story import story
+    from regrove.node.simulation.violation import in_a_line
 
-    case = read_case(file)
-    search = search_of(case, folder=str(Path(file).parent))
-    if seconds:
-        try:
-            search.run(case.seed, case.plan, seconds)
-        except ENDS:
-            raise
-        except BaseException as error:
-            click.echo("\n".join([str(error), *getattr(error, "__notes__", ())]))
-            return FAILED
-        click.echo(f"seed {case.seed} passes now under the plan of {file}: nothing to shrink")
-        return 0
-    world, failed = run_once(lambda given: search.world(case.seed, given), search.scenario(), case.plan)
+    case, search = _kept(file, seconds)
+    try:
+        scenario = search.scenario()
+        if seconds:
+            search.run(case.seed, case.plan, seconds, case=case)
+            click.echo(f"seed {case.seed} passes now under the plan of {file}: nothing to shrink")
+            return 0
+        world, failed = run_once(lambda given: search.world(case.seed, given), scenario, case.plan)
+        if isinstance(failed, Misuse):
+            raise failed
+    except ENDS:
+        raise
+    except Misuse as problem:
+        raise UsageProblem(str(problem)) from None
+    except BaseException as error:
+        click.echo(text_of(error))
+        return FAILED
     if trace is not None:
         with Path(trace).open("w") as out:
             world.trace.write(out)
     if failed is None:
-        click.echo(f"seed {case.seed} passes now under the plan of {file}")
+        click.echo(f"replayed: seed {case.seed} passes now under the plan of {file}")
         return 0
     world.command = f"regrove sim replay {file}"
-    click.echo(story(world, failed))
-    if case.digest and case.digest != world.trace.digest:
-        click.echo("the execution is not the one that was kept: the application has changed since")
+    click.echo(story(world, failed, compared=case.compared(in_a_line(failed), world.trace.digest)))
     return FAILED
+
+
+def _kept(file: str, seconds: float) -> tuple[Case, Search]:
+    from regrove.node.core.errors import Misuse
+    from regrove.node.simulation.cases import read_case
+    from regrove.node.simulation.exploring import search_of
+
+    try:
+        case = read_case(file)
+        if case.of_pytest:
+            command = case.command(file, f" --sim-shrink {seconds:g}" if seconds else "")
+            raise Misuse(f"this case belongs to a pytest test: run {command}")
+        return case, search_of(case, folder=str(Path(file).parent))
+    except Misuse as problem:
+        raise UsageProblem(str(problem)) from None
 
 
 @sim.command()

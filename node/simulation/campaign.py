@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import inspect
 import os
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -47,6 +48,12 @@ class Campaign:
             return [range(only, only + 1)]
         size = max(1, -(-self.seeds // ITEMS))
         return [range(first, min(first + size, self.seeds)) for first in range(0, self.seeds, size)]
+
+    def case(self, test: str, seed: int) -> Case:
+        """The case of a seed, with nothing in it yet."""
+        told = repr((self.app.name, self.faults, sorted(self.settings.items()), self.core_restarts, self.search))
+        campaign = hashlib.blake2b(told.encode(), digest_size=6).hexdigest()
+        return Case(test, seed, (), self.profile, self.nodes, self.cores, campaign=campaign)
 
     def simulation(self, seed: int, faults: Faults) -> Simulation:
         """Make the world of one seed, with the faults it is to meet."""
@@ -121,7 +128,7 @@ def run_part(
         serve_orders(Path(how.orders), play)
         seeds = []
     for seed in seeds:
-        case = Case(name, seed, (), campaign.profile, campaign.nodes, campaign.cores)
+        case = campaign.case(name, seed) if isinstance(part, range) else replace(part, test=name)
         try:
             sim, explored = judge_under(
                 "" if isinstance(part, Case) else campaign.search,

@@ -7,9 +7,11 @@ its function's name.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any, Final
 
@@ -37,6 +39,8 @@ class Case:
     digest: str = ""
     settings: tuple[tuple[str, str], ...] = ()
     span: str = ""
+    campaign: str = ""  # what tells campaigns of one test apart: their faults, search and settings, hashed
+    path: Path | None = field(default=None, compare=False)  # the file it was read from
 
     @property
     def function(self) -> str:
@@ -46,13 +50,45 @@ class Case:
     @property
     def name(self) -> str:
         """What its file is called."""
-        plain = "".join(letter if letter.isalnum() or letter in "._-" else "-" for letter in self.function)
-        return f"{plain}-{self.seed}.json"
+        what = f"{self._module}-{self.function}" if self._module else self.function
+        plain = "".join(letter if letter.isalnum() or letter in "._-" else "-" for letter in what)
+        whose = repr((self.test, self.profile, self.nodes, self.cores, self.settings, self.span, self.campaign))
+        return f"{plain}-{hashlib.blake2b(whose.encode(), digest_size=3).hexdigest()}-{self.seed}.json"
 
-    def write(self, folder: Path) -> Path:
-        """Write it into a folder, which is made; return its path."""
-        folder.mkdir(parents=True, exist_ok=True)
-        path = folder / self.name
+    @property
+    def _module(self) -> str:
+        file, both, _ = self.test.rpartition("::")
+        module = file if both else self.test.rpartition(" ")[2].rpartition(":")[0]
+        return module.rpartition("/")[2].removesuffix(".py").rpartition(".")[2]
+
+    @property
+    def of_pytest(self) -> bool:
+        """Whether its test runs under pytest, not `regrove sim`."""
+        return "::" in self.test or ":" not in self.test.partition(" ")[0]
+
+    def command(self, file: str | Path, more: str = "") -> str:
+        """How its file is replayed; `more` are options of pytest."""
+        if self.of_pytest:
+            return f"pytest '{self.test}' --sim-replay {file}{more}"
+        return f"regrove sim replay {file}"
+
+    def compared(self, violated: str, digest: str) -> str:
+        """Say how a run compares to this case as it was kept; "" for one that was not kept yet."""
+        if not self.digest:
+            return ""
+        if digest == self.digest:
+            return "replayed: this is the very run that was kept"
+        if violated == self.violated:
+            return "replayed: it fails as it did, in another run: the application has changed since"
+        return f"replayed: it fails, but not as it did, the application has changed since; kept was: {self.violated}"
+
+    def write(self, folder: Path, over: Path | None = None) -> Path:
+        """Write it into a folder, which is made, or `over` a file; return its path.
+
+        A file of the folder that holds another failure (of another test, or another plan) is left alone.
+        """
+        path = over or self._free_in(folder)
+        path.parent.mkdir(parents=True, exist_ok=True)
         rows: dict[str, Any] = {
             "format": FORMAT,
             "test": self.test,
@@ -62,6 +98,7 @@ class Case:
             "cores": self.cores,
             **({"settings": dict(self.settings)} if self.settings else {}),
             **({"span": self.span} if self.span else {}),
+            **({"campaign": self.campaign} if self.campaign else {}),
             "violated": self.violated,
             "plan": [str(entry) for entry in self.plan],
             "digest": self.digest,
@@ -69,6 +106,20 @@ class Case:
         temporary = path.with_suffix(f".{os.getpid()}.part")
         temporary.write_text(json.dumps(rows, indent=2) + "\n")
         temporary.replace(path)
+        return path
+
+    def _free_in(self, folder: Path) -> Path:
+        path = folder / self.name
+        for number in count(2):
+            try:
+                there = read_case(path)
+            except Misuse:
+                if not path.exists():
+                    break
+            else:
+                if (there.test, there.plan, there.campaign) == (self.test, self.plan, self.campaign):
+                    break
+            path = folder / f"{self.name.removesuffix('.json')}-{number}.json"
         return path
 
     def belongs_to(self, nodeid: str) -> bool:
@@ -96,10 +147,18 @@ def read_case(path: str | Path) -> Case:
             digest=str(rows.get("digest", "")),
             settings=tuple((str(key), str(value)) for key, value in rows.get("settings", {}).items()),
             span=str(rows.get("span", "")),
+            campaign=str(rows.get("campaign", "")),
+            path=Path(path),
         )
     except OSError as error:
         raise Misuse(f"{path} cannot be read: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except KeyError as error:
+        raise Misuse(f"{path} is no case file: it has no {error.args[0]!r}") from None
+    except json.JSONDecodeError as error:
+        raise Misuse(f"{path} is no case file: it is not JSON ({error})") from None
+    except Misuse as error:
+        raise Misuse(str(error) if str(error).startswith(str(path)) else f"{path}: {error}") from None
+    except (ValueError, TypeError, AttributeError) as error:
         raise Misuse(f"{path} is no case file: {type(error).__name__}: {error}") from None
 
 

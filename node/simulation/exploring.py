@@ -9,24 +9,29 @@ from __future__ import annotations
 import hashlib
 import importlib
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import asdict, dataclass, field
+from difflib import get_close_matches
 from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from regrove.node.core.errors import Misuse
+from regrove.node.core.application import Place
+from regrove.node.core.errors import Misuse, RegroveError
 from regrove.node.process.loading import load_application
 from regrove.node.simulation import faults as f
+from regrove.node.simulation.campaign import ATTRIBUTE
 from regrove.node.simulation.cases import FOLDER, Case
 from regrove.node.simulation.failing import ENDS, FIRED, Failing, run_once
 from regrove.node.simulation.faults import Faults, Kind
 from regrove.node.simulation.orders import Explored, add_up, judge_under
 from regrove.node.simulation.searching import faults_under
 from regrove.node.simulation.simulation import Simulation
+from regrove.node.simulation.violation import origin, violated
 
 if TYPE_CHECKING:
     from regrove.node.simulation.auditing.findings import Verdict
@@ -72,8 +77,13 @@ def kinds_of(words: str) -> Faults:
         return None
     for name in names:
         if name not in WORDS:
-            raise Misuse(f"there is no kind of fault {name!r}; there are none, {', '.join(WORDS)}")
+            raise Misuse(f"there is no kind of fault {name!r}{_nearest(name)}; there are {', '.join(WORDS)}, or none")
     return f.swarm(*(WORDS[name]() for name in names))
+
+
+def _nearest(name: str) -> str:
+    near = get_close_matches(name, WORDS, 1)
+    return f", did you mean {near[0]}?" if near else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +133,15 @@ class Search:
             load_application(self.app), self.nodes, self.cores, seed, faults, self.profile, dict(self.settings)
         )
 
+    def build(self) -> None:
+        """Build the tree as the first core will. Raises Misuse when the application refuses the settings."""
+        application = load_application(self.app)
+        try:
+            application.build(Place("n0@sim", 0, self.cores, "", dict(self.settings)))
+        except Exception as error:
+            told = str(error) if isinstance(error, RegroveError) else violated(error)
+            raise Misuse(f"the tree of {self.app} cannot be built with these settings: {told}") from None
+
     def scenario(self) -> Callable[[Simulation], object]:
         """What is done to each world. Raises Misuse when `check` names nothing that can be called."""
         if not self.check:
@@ -135,6 +154,12 @@ class Search:
             raise Misuse(f"--check {self.check!r}: {error}") from None
         if not callable(found):
             raise Misuse(f"--check {self.check!r}: write MODULE:FUNCTION, a function that takes the simulation")
+        if hasattr(found, ATTRIBUTE):
+            file = os.path.relpath(sys.modules[found.__module__].__file__ or module)
+            raise Misuse(
+                f"--check {self.check!r}: that is a pytest test: run pytest {file}::{name}, or give a plain function "
+                "that takes sim"
+            )
         return found  # type: ignore[no-any-return]  # whatever it returns is not looked at
 
     def _survives(self, sim: Simulation) -> None:
@@ -143,12 +168,16 @@ class Search:
         sim.eventually("every node is ready again", lambda world: all(node.ready for node in world.nodes), "120s")
 
     def run(
-        self, seed: int, faults: Faults, shrink_s: float | None = None, search: str = ""
+        self, seed: int, faults: Faults, shrink_s: float | None = None, search: str = "", case: Case | None = None
     ) -> tuple[Simulation, Explored | None]:
-        """Run one seed under a strategy; a failure is shrunk, kept as a case and raised with its story."""
-        case = Case(
+        """Run one seed under a strategy; a failure is shrunk, kept as a case and raised with its story.
+
+        `case` is the one that is run again, when there is one.
+        """
+        campaign = hashlib.blake2b(repr((self.faults, self.search)).encode(), digest_size=6).hexdigest()
+        case = case or Case(
             self.test, seed, (), self.profile, self.nodes, self.cores, settings=self.settings,
-            span="" if self.check else self.span,
+            span="" if self.check else self.span, campaign=campaign,
         )  # fmt: skip
         how = Failing(self.shrink_s if shrink_s is None else shrink_s, Path(self.folder))
         return judge_under(
@@ -198,6 +227,11 @@ class Found:
         return kinds + [f"{name!r} never held" for name, held in self.held.items() if not held]
 
 
+def text_of(error: BaseException) -> str:
+    """What is told of a failure: its story, which says what was violated; its own text where it has none."""
+    return "\n".join(getattr(error, "__notes__", ())) or violated(error)
+
+
 def explore(search: Search, seeds: range) -> Found:
     """Run some seeds here, one after the other."""
     found = Found(ran=[seeds])
@@ -208,8 +242,11 @@ def explore(search: Search, seeds: range) -> Found:
             sim, explored = search.run(seed, faults, search=search.search)
         except ENDS:
             raise
+        except Misuse as mistake:
+            place = origin(mistake)
+            raise Misuse(f"{mistake}{f' ({place})' if place else ''}") from None
         except BaseException as error:
-            found.failed.append((seed, "\n".join([str(error), *getattr(error, "__notes__", ())])))
+            found.failed.append((seed, text_of(error)))
             found.add(Found(0, getattr(error, FIRED, {})))
             continue
         fired = {what: count.fired for what, count in sim.plan.counts.items()}
@@ -277,8 +314,8 @@ def _chunk(seeds: Iterator[int]) -> range:
 def search_of(case: Case, **changes: Any) -> Search:
     """The search that a case of `regrove sim` came from. Raises Misuse for a case of a pytest test."""
     app, _, check = case.test.partition(" ")
-    if "::" in case.test or ":" not in app:
-        raise Misuse(f"this case belongs to a pytest test: run pytest '{case.test}' --sim-replay FILE")
+    if case.of_pytest:
+        raise Misuse(f"this case belongs to a pytest test: run {case.command('FILE')}")
     given: dict[str, Any] = {"profile": case.profile, "settings": case.settings, **changes}
     if case.span:
         given["span"] = case.span

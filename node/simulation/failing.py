@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from regrove.node.core.errors import Misuse
 from regrove.node.simulation.attempts import ENDS, Make, Test, run_once, signature
 from regrove.node.simulation.cases import FOLDER, Case
 from regrove.node.simulation.faults import Faults
@@ -17,6 +18,7 @@ from regrove.node.simulation.simulation import Simulation
 from regrove.node.simulation.snapshots import PARTS, Snapshots, available
 from regrove.node.simulation.story import story
 from regrove.node.simulation.trace import first_difference
+from regrove.node.simulation.violation import in_a_line
 
 FIRED = "__regrove_fired__"  # on a failure: what its seed's faults did, before it was shrunk
 __all__ = [
@@ -89,15 +91,19 @@ def judge(
 ) -> Simulation:
     """Run one seed; when it fails shrink it, keep it as a case and raise the failure with its story.
 
-    `case` says whose it is; its plan is filled in here. `command(path)` replays a case file.
+    `case` says whose it is; its plan is filled in here, one that was read is kept in its file. `command(path)` replays
+    a case file.
     """
     began = time.process_time()
     sim, error = run_once(make, test, faults)
+    if isinstance(error, Misuse):
+        raise error  # the test's own mistake: there is nothing to shrink, tell or keep
     cost = time.process_time() - began
     if error is None:
         if how.audit:
             _audit(sim, run_once(make, test, faults)[0])
         return sim
+    compared = case.compared(in_a_line(error), sim.trace.digest)
     shrunk = Shrunk(sim.plan.explicit(sim.now), reproduced=False)
     wanted = signature(error)
     fired = {what: count.fired for what, count in sim.plan.counts.items()}
@@ -106,10 +112,10 @@ def judge(
     if shrunk.reproduced:
         sim, again = run_once(make, test, shrunk.plan)
         error = again or error
-    violated = str(error).partition("\n")[0]
-    kept = replace(case, plan=shrunk.plan, violated=violated, digest=sim.trace.digest).write(how.folder)
+    case = replace(case, plan=shrunk.plan, violated=in_a_line(error), digest=sim.trace.digest)
+    kept = case.write(how.folder, over=case.path)
     sim.command = command(kept)
-    error.add_note(story(sim, error, shrunk))
+    error.add_note(story(sim, error, shrunk, compared))
     setattr(error, FIRED, fired)
     raise error
 

@@ -44,6 +44,14 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "simulated: a test over the seeds of @simulate")
     if not hasattr(config, "workerinput"):
         config.pluginmanager.register(Judge(), "regrove-judge")
+    if config.getoption("--sim-replay") is not None:
+        from regrove.node.core.errors import Misuse
+        from regrove.node.simulation.cases import read_case
+
+        try:
+            read_case(config.getoption("--sim-replay"))
+        except Misuse as problem:
+            raise pytest.UsageError(f"--sim-replay: {problem}") from None
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -82,7 +90,15 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Run failing cases first; with `--sim-replay` nothing else."""
     cases = [item for item in items if "[case " in item.nodeid and _simulated(item)]
-    if config.getoption("--sim-replay") is not None:
+    file = config.getoption("--sim-replay")
+    if file is not None and not cases and not hasattr(config, "workerinput"):
+        from regrove.node.simulation.cases import read_case
+
+        case = read_case(file)
+        raise pytest.UsageError(
+            f"{file} is a case of {case.test}, which is not among these tests: run {case.command(file)}"
+        )
+    if file is not None:
         config.hook.pytest_deselected(items=[item for item in items if item not in cases])
         items[:] = cases
     elif cases:

@@ -135,7 +135,7 @@ class Simulation:
 
     def _failed(self, error: BaseException) -> None:
         self.closed = True
-        if self.telling:
+        if self.telling and not isinstance(error, Misuse):
             error.add_note(story(self, error))
 
     # --- looking ---
@@ -491,7 +491,7 @@ class Simulation:
         nodes = self.nodes if place is None else [place] if isinstance(place, SimulatedNode) else []
         found = [each for one in nodes for each in one.cores if core is None or each.index == core]
         if not found:
-            raise Misuse(f"there is no core {core!r} on {node!r}: a node of this world has {len(self.nodes[0].cores)}")
+            raise self.world.stage.no_core(core, nodes)
         return found
 
     def __repr__(self) -> str:

@@ -215,3 +215,10 @@ class Stage:
         if not index.isdigit() or int(index) >= len(node.cores):
             raise Misuse(f"there is no core {where!r}: {node.short} has cores 0 to {len(node.cores) - 1}")
         return node.cores[int(index)]
+
+    def no_core(self, core: int | None, nodes: list[SimulatedNode]) -> Misuse:
+        """The error for a core that none of these nodes has."""
+        on = ", ".join(node.short for node in nodes) or "what is no node of this world"
+        return Misuse(
+            f"there is no core {core!r} on {on}: each node has cores 0 to {len(self.world.nodes[0].cores) - 1}"
+        )

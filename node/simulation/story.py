@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from regrove.node.simulation.clock import written
 from regrove.node.simulation.telling import told_rows
+from regrove.node.simulation.violation import origin, violated
 from regrove.node.simulation.waiting import deadlocks
 
 if TYPE_CHECKING:
@@ -15,13 +16,17 @@ if TYPE_CHECKING:
 PLAN_LINES: Final = 30
 
 
-def story(sim: Simulation, error: BaseException, shrunk: Shrunk | None = None) -> str:
-    """Tell how a run failed; `shrunk` is the plan it was shrunk to, which `sim` ran under if it fails so too."""
+def story(sim: Simulation, error: BaseException, shrunk: Shrunk | None = None, compared: str = "") -> str:
+    """Tell how a run failed; `shrunk` is the plan it was shrunk to, which `sim` ran under if it fails so too.
+
+    `compared` says how it compares to the run that a case file keeps.
+    """
     world = sim.world
     lines = [
         f"--- simulation of {world.application.name}: seed {sim.seed}, {len(world.nodes)} nodes x "
         f"{len(world.nodes[0].cores)} cores, {sim.profile}, failed at {written(world.clock.now)} virtual ---",
-        f"violated: {type(error).__name__}: {error}",
+        f"violated: {violated(error)}",
+        *_origin(error),
         *(_plan(sim) if shrunk is None or not shrunk.reproduced else _minimal(shrunk)),
         *_not_shrunk(shrunk),
         *_crashes(sim),
@@ -30,9 +35,16 @@ def story(sim: Simulation, error: BaseException, shrunk: Shrunk | None = None) -
         *(f"  {row}" for row in told_rows(sim.trace, world.network, error)),
         f"digest: {sim.trace.digest} over {sim.trace.sequence} events",
     ]
+    if compared:
+        lines.append(compared)
     if sim.command:
         lines.append(f"run it again: {sim.command}")
     return "\n".join(lines)
+
+
+def _origin(error: BaseException) -> list[str]:
+    place = origin(error)
+    return [f"  at {place}"] if place else []
 
 
 def _minimal(shrunk: Shrunk) -> list[str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from regrove import Misuse
+from regrove.node.simulation.cases import Case
 from regrove.testing import Simulation, simulate
 from regrove.testing import faults as f
 from tests.simulation.apps import Add, Total, counting
@@ -105,7 +106,7 @@ def test_a_failing_seed_tells_its_story(alone: tuple[Path, str]) -> None:
 
 def test_a_failing_case_is_kept_runs_first_and_is_replayed_alone(alone: tuple[Path, str]) -> None:
     folder, _ = alone
-    kept = folder / ".regrove" / "cases" / "test_fails_for_some-41.json"
+    (kept,) = (folder / ".regrove" / "cases").glob("test_campaign-test_fails_for_some-*-41.json")
     assert '"seed": 41' in kept.read_text()
     command = [sys.executable, "-m", "pytest", "-v", "-p", "no:cacheprovider", "-p", "no:xdist", "-c", "/dev/null"]
     environment = {"PYTHONPATH": str(ROOT), "DIGESTS": str(folder / "digests"), "PATH": "", "COLUMNS": "200"}
@@ -120,6 +121,17 @@ def test_a_failing_case_is_kept_runs_first_and_is_replayed_alone(alone: tuple[Pa
 
     assert outcomes("--sim-replay", str(kept)) == ["test_fails_for_some[case 41] FAILED"]
     assert outcomes("-x")[0] == "test_fails_for_some[case 41] FAILED"
+
+
+def test_a_case_of_another_test_names_the_command_that_replays_it(tmp_path: Path) -> None:
+    file = Case("shop:app checks:money", 3, ()).write(tmp_path)
+    done = run(tmp_path, "--sim-replay", str(file))
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR
+    assert f"is a case of shop:app checks:money, which is not among these tests: run regrove sim replay {file}" in (
+        done.stdout + done.stderr
+    )
+    file.write_text("{")
+    assert "is no case file: it is not JSON" in run(tmp_path / "broken", "--sim-replay", str(file)).stderr
 
 
 def test_one_seed_is_run_again_by_its_number(tmp_path: Path) -> None:

@@ -1,0 +1,170 @@
+"""Mistakes on the command line of `regrove sim`: one line, exit 64, no story and no case."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from zlib import crc32
+
+import pytest
+
+from regrove.node.cli import main
+from regrove.node.cli.simulating import USUAL
+from regrove.node.simulation import exploring
+from regrove.node.simulation.cases import Case, read_case
+from regrove.testing import faults as f
+
+CHECKS = """
+from examples.counter import app
+from regrove.testing import simulate
+
+
+@simulate(app=app)
+def test_of_pytest(sim):
+    pass
+
+
+def silent(sim):
+    total = 2
+    assert total == 1
+
+
+def raises(sim):
+    {}["gone"]
+
+
+def misuses(sim):
+    sim.find("root/counter", core=5)
+
+
+def passes(sim):
+    sim.run("10ms")
+"""
+
+
+@pytest.fixture
+def checks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> str:
+    name = f"mychecks_{crc32(request.node.name.encode()):x}"
+    (tmp_path / f"{name}.py").write_text(CHECKS)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return name
+
+
+def sim(*arguments: str) -> int:
+    return main(["sim", *arguments])
+
+
+def run(*arguments: str, app: str = "examples.counter:app") -> int:
+    given = ("--nodes", "1", "--faults", "none", "--workers", "1", "--seeds", "1", "--shrink", "0")
+    return sim("run", app, *given, *arguments)
+
+
+@pytest.mark.parametrize(
+    ("app", "arguments", "told"),
+    [
+        ("examples.counter:app", ["--span", "2q"], "a duration is written like '60s'"),
+        ("examples.kv:app", ["--set", "nosuch=1"], "nosuch"),
+        ("examples.counter:app", ["--check", "CHECKS:nosuch"], "has no attribute 'nosuch'"),
+        ("examples.counter:app", ["--check", "nosuch:nosuch"], "No module named 'nosuch'"),
+        ("examples.counter:app", ["--faults", "pausse"], "'pausse', did you mean pause?; there are cut, "),
+        (
+            "examples.counter:app", ["--check", "CHECKS:test_of_pytest"],
+            "that is a pytest test: run pytest CHECKS.py::test_of_pytest, or give a plain function that takes sim",
+        ),
+        (
+            "examples.counter:app", ["--check", "CHECKS:misuses"],
+            "there is no core 5 on n0: each node has cores 0 to 0 (CHECKS.py:21: sim.find(",
+        ),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_one_line_exit_64_and_no_case(
+    app: str, arguments: list[str], told: str, checks: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(*(word.replace("CHECKS", checks) for word in arguments), app=app) == 64
+    printed = capsys.readouterr()
+    assert told.replace("CHECKS", checks) in printed.err
+    assert "simulation of" not in printed.out + printed.err
+    assert not Path(".regrove/cases").exists()
+
+
+def test_a_time_that_is_none_is_a_mistake(checks: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert sim("soak", "examples.counter:app", "--for", "5x") == 64
+    assert "--for takes a time such as 90s, 10m or 8h, or seconds, got '5x'" in capsys.readouterr().err
+
+
+def test_a_failure_shows_its_line_in_the_story_and_in_the_case(checks: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--check", f"{checks}:silent") == 1
+    assert f"violated: AssertionError\n  at {checks}.py:13: assert total == 1\n" in capsys.readouterr().out
+    (file,) = Path(".regrove/cases").iterdir()
+    assert json.loads(file.read_text())["violated"] == f"AssertionError ({checks}.py:13: assert total == 1)"
+    assert run("--check", f"{checks}:raises") == 1
+    assert f"violated: KeyError: 'gone'\n  at {checks}.py:17: {{}}[\"gone\"]\n" in capsys.readouterr().out
+
+
+def test_a_replay_says_how_it_compares_with_the_run_that_was_kept(
+    checks: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("--check", f"{checks}:silent") == 1
+    (file,) = Path(".regrove/cases").iterdir()
+    kept = json.loads(file.read_text())
+    capsys.readouterr()
+
+    def replayed(**changes: str) -> str:
+        file.write_text(json.dumps({**kept, **changes}))
+        sim("replay", str(file))
+        return capsys.readouterr().out
+
+    assert "replayed: this is the very run that was kept" in replayed()
+    assert "replayed: it fails as it did, in another run" in replayed(digest="00")
+    assert "but not as it did" in replayed(digest="00", violated="KeyError: 1")
+    assert "replayed: seed 0 passes now" in replayed(test=f"examples.counter:app {checks}:passes")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [("{", "it is not JSON"), ('{"format": 1}', "it has no 'seed'"), ("[]", "is no case file")],
+)
+def test_a_broken_case_file_is_said_in_a_line(
+    text: str, told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "case.json"
+    file.write_text(text)
+    assert sim("replay", str(file)) == 64
+    assert told in capsys.readouterr().err
+
+
+def test_a_pytest_case_is_shrunk_by_the_command_that_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = Case("tests/test_bank.py::test_money", 3, ()).write(tmp_path)
+    assert sim("shrink", str(file), "--for", "5m") == 64
+    assert (
+        f"run pytest 'tests/test_bank.py::test_money' --sim-replay {file} --sim-shrink 300" in capsys.readouterr().err
+    )
+
+
+def test_cases_of_other_campaigns_and_other_plans_are_never_overwritten(tmp_path: Path) -> None:
+    cases = [
+        Case("tests/test_a.py::test_money", 3, ()),
+        Case("tests/test_b.py::test_money", 3, ()),
+        Case("tests/test_a.py::test_money", 3, (), campaign="other"),
+        Case("tests/test_a.py::test_money", 3, (), nodes=2),
+        Case("shop:app checks:money", 3, (), settings=(("a", "1"),)),
+        Case("shop:app checks:money", 3, ()),
+    ]
+    first = cases[0].write(tmp_path)
+    paths = [first, *(case.write(tmp_path) for case in cases[1:])]
+    assert len(dict.fromkeys(paths)) == len(cases)
+    assert [read_case(path) for path in paths] == cases
+    other = replace(cases[0], plan=(f.once("pause", "n0", at="1s", lasts="1s"),))
+    assert other.write(tmp_path).name == f"{first.stem}-2.json"
+    assert cases[0].write(tmp_path) == first
+    assert read_case(first) == cases[0]
+
+
+def test_the_help_names_the_faults_that_are_usual(capsys: pytest.CaptureFixture[str]) -> None:
+    assert USUAL == exploring.USUAL
+    assert sim("run", "--help") == 0
+    assert "default: cut,swizzle" in " ".join(capsys.readouterr().out.split())
