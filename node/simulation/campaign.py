@@ -150,7 +150,9 @@ def run_part(
             held[claim] = held.get(claim, False) or condition
     if how.audit_every and not isinstance(part, Case):
         _audit(name, [seed for seed in seeds if seed % how.audit_every == 0], how)
-    return {"seeds": 0 if isinstance(part, Case) else len(seeds), "fired": fired, "held": held, "orders": orders}
+    passed = [f"case {part.seed} ({part.path})"] if isinstance(part, Case) else []
+    ran = 0 if isinstance(part, Case) else len(seeds)
+    return {"seeds": ran, "fired": fired, "held": held, "orders": orders, "passed": passed}
 
 
 def serve_orders(orders: Path, play: Callable[[str, int], tuple[Simulation, BaseException | None]]) -> None:

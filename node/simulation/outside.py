@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from regrove.node.core.errors import Misuse
+from regrove.node.core.errors import Misuse, RegroveError
 from regrove.node.simulation.clock import Span, duration
 from regrove.node.simulation.handles import SimulatedListener
 from regrove.node.simulation.streams import Backlog, End
@@ -18,14 +18,24 @@ if TYPE_CHECKING:
     from regrove.node.simulation.world import World
 
 
+class NobodyListens(RegroveError, ConnectionRefusedError):
+    """A connect was refused on a port on which nobody has listened in this run; the text names those there are."""
+
+    def __init__(self, port: int, listening: list[int]) -> None:
+        self.port = port
+        self.listening = listening
+        super().__init__(f"nobody listens on {port}; listening: {', '.join(map(str, listening)) or 'nothing'}")
+
+
 class OutsideStream:
     """One tcp connection from outside. `on_bytes(stream)`, when set, is called at each arrival, also of the end.
 
     `state` is `connecting`, `open`, `ended` (the peer closed in order), `failed` (see `error`) or `closed` (by us).
     """
 
-    def __init__(self, world: World, drive: Drive, number: int) -> None:
+    def __init__(self, world: World, drive: Drive, number: int, port: int) -> None:
         self._world = world
+        self._port = port
         self._drive = drive
         self._end: End | None = None
         self._early = bytearray()
@@ -59,26 +69,41 @@ class OutsideStream:
         return data
 
     def read(self, count: int, within: Span = "5s") -> bytes:
-        """Let time pass until `count` untaken bytes have arrived, and take them; fewer when it ends or time is up."""
+        """Let time pass until `count` untaken bytes have arrived, and take them; fewer when it ends or time is up.
+
+        Raises NobodyListens.
+        """
         deadline = self._world.clock.now + duration(within)
         doing = self._doing("read", count)
         self._drive(lambda: len(self._received) - self._taken >= count or self.over, deadline)
+        self._check_refused(doing)
         data = bytes(self._received[self._taken : self._taken + count])
         self._taken += len(data)
         doing.end(self._world.clock.now, data)
         return data
 
     def read_until(self, mark: bytes, within: Span = "5s") -> bytes:
-        """Let time pass until `mark` has arrived; take the untaken bytes up to and including it, else what is there."""
+        """Let time pass until `mark` has arrived; take the untaken bytes up to and including it, else what is there.
+
+        Raises NobodyListens.
+        """
         deadline = self._world.clock.now + duration(within)
         doing = self._doing("read_until", mark)
         self._drive(lambda: self._received.find(mark, self._taken) >= 0 or self.over, deadline)
+        self._check_refused(doing)
         found = self._received.find(mark, self._taken)
         stop = len(self._received) if found < 0 else found + len(mark)
         data = bytes(self._received[self._taken : stop])
         self._taken = stop
         doing.end(self._world.clock.now, data)
         return data
+
+    def _check_refused(self, doing: Doing) -> None:
+        tcp = self._world.tcp
+        if self.state == "failed" and self._end is None and self._port not in tcp.known:
+            refused = NobodyListens(self._port, tcp.listening())
+            doing.end(self._world.clock.now, refused)
+            raise refused
 
     def _doing(self, verb: str, argument: object) -> Doing:
         return self._world.trace.doing(self._world.clock.now, f"client{self.number}.{verb}", argument)
@@ -152,7 +177,7 @@ def connect(
     world: World, drive: Drive, number: int, port: int, node: SimulatedNode, core: SimulatedCore | None
 ) -> OutsideStream:
     """Begin a connection from outside to a port of a node, or of one of its cores."""
-    stream = OutsideStream(world, drive, number)
+    stream = OutsideStream(world, drive, number, port)
 
     def chosen(listener: Backlog) -> bool:
         return core is None or (isinstance(listener, SimulatedListener) and listener.edge.core == core.index)

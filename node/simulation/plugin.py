@@ -165,8 +165,9 @@ class Judge:
                 self._add(report.nodeid.partition("[")[0], result)
 
     def _add(self, test: str, result: dict[str, Any]) -> None:
-        row = self._campaigns.setdefault(test, {"seeds": 0, "fired": {}, "held": {}, "orders": {}})
+        row = self._campaigns.setdefault(test, {"seeds": 0, "fired": {}, "held": {}, "orders": {}, "passed": []})
         row["seeds"] += result["seeds"]
+        row["passed"] += result["passed"]
         for what, count in result["fired"].items():
             row["fired"][what] = row["fired"].get(what, 0) + count
         for what, count in result["orders"].items():
@@ -183,9 +184,15 @@ class Judge:
             idle = [what for what, count in row["fired"].items() if not count]
             unseen = [name for name, held in row["held"].items() if not held]
             if idle:
-                found.append(f"{test}: enabled and never fired in {row['seeds']} seeds: {', '.join(idle)}")
+                found.append(
+                    f"{test}: enabled and never fired in {row['seeds']} seeds: {', '.join(idle)}; a fault needs "
+                    "something to break: run longer, send more there, raise often= or noise=, or take it away"
+                )
             if unseen:
-                found.append(f"{test}: never held in {row['seeds']} seeds: {', '.join(unseen)}")
+                found.append(
+                    f"{test}: never held in {row['seeds']} seeds: {', '.join(unseen)}; run more seeds or "
+                    "stronger faults, or take the `sometimes` away"
+                )
         return found
 
     @pytest.hookimpl(trylast=True)
@@ -201,6 +208,8 @@ class Judge:
                 from regrove.node.simulation.orders import told
 
                 terminalreporter.write_line(f"orders of {test}: {told(row['orders'])}")
+            for case in row["passed"]:
+                terminalreporter.write_line(f"replayed {test}: {case} passes now")
             if row["seeds"] > 1:
                 fired = ", ".join(f"{what} {count}" for what, count in row["fired"].items()) or "no faults"
                 terminalreporter.write_line(f"simulated {test}: {row['seeds']} seeds; fired: {fired}")

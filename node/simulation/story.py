@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from regrove.node.simulation.clock import written
+from regrove.node.simulation.plan import BUGGIFY
 from regrove.node.simulation.telling import told_rows
 from regrove.node.simulation.violation import origin, violated
 from regrove.node.simulation.waiting import deadlocks
@@ -71,7 +72,8 @@ def _plan(sim: Simulation) -> list[str]:
     if not plan.entries and not plan.counts:
         return ["plan: no faults"]
     struck = [fault for fault in plan.entries if fault.at <= sim.now]
-    lines = [f"plan: {len(struck)} faults", *(f"  {noise}" for noise in plan.noise.values())]
+    noises = [noise for what, noise in plan.noise.items() if what != BUGGIFY or sim.world.buggified]
+    lines = [f"plan: {len(struck)} faults", *(f"  {noise}" for noise in noises)]
     if len(struck) > PLAN_LINES:
         lines.append(f"  ... {len(struck) - PLAN_LINES} earlier ones")
     lines += [f"  {fault}" for fault in struck[-PLAN_LINES:]]

@@ -187,6 +187,7 @@ class Tcp:
         self._ends: list[End] = []
         self._looked = 64  # open ends are sorted out when there are so many
         self.refused = 0
+        self.known: dict[int, None] = {}  # ports that anybody has ever listened on
         self.refusing: dict[str, int] = {}  # nodes that refuse connects
         self.slow: dict[str, int] = {}  # extra ns to and from a node
 
@@ -201,6 +202,7 @@ class Tcp:
         if taken and not (shared and all(other for _, other in taken)):
             return None
         taken.append((listener, shared))
+        self.known[port] = None
         return port
 
     def unbind(self, place: str, port: int, listener: Backlog) -> None:
@@ -209,6 +211,10 @@ class Tcp:
         taken[:] = [entry for entry in taken if entry[0] is not listener]
         if not taken:
             self._ports.pop((place, port), None)
+
+    def listening(self) -> list[int]:
+        """Return the ports of all nodes on which somebody listens."""
+        return sorted(dict.fromkeys(port for _, port in self._ports))
 
     def listeners(self, place: str, port: int) -> list[Backlog]:
         """Return who listens on that port of that node, in order of binding."""

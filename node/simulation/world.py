@@ -165,6 +165,11 @@ class World:
             counts.affected += 1
         return True
 
+    @property
+    def buggified(self) -> bool:
+        """Whether the application has met a buggify point so far."""
+        return bool(self._points)
+
     def sometimes(self, name: str, condition: bool) -> None:
         """Note that a state a campaign must reach was, or was not, seen."""
         self.held[name] = condition or self.held.get(name, False)

@@ -119,3 +119,26 @@ def test_a_checkers_operation_is_where_the_story_looks() -> None:
     with pytest.raises(AssertionError) as failed:
         linearizable(history, Register())
     assert times_of(failed.value) == [10, 12]
+
+
+def test_a_slow_link_that_stands_at_the_end_has_affected_what_it_slowed() -> None:
+    with Simulation(app, nodes=2, faults=f.once("delay", "n0>n1", at="500ms", lasts="60s", strength=1_000_000)) as sim:
+        sim.run("500ms")
+        sim.send(sim.find("root/counter", node=1).address, Add(1), source="n0/0")
+        sim.run("1s")
+        assert sim.plan.counts["delay"].affected == 0
+    assert sim.plan.counts["delay"].affected >= 1
+
+
+def test_buggify_is_told_only_of_applications_that_have_points() -> None:
+    sim = Simulation(app, faults=f.pause(often=(2, 1)))
+    with pytest.raises(AssertionError) as failed, sim:
+        fail_after_a_second(sim)
+    story = "\n".join(failed.value.__notes__)
+    assert "pause: " in story
+    assert "buggify" not in story
+
+
+def fail_after_a_second(sim: Simulation) -> None:
+    sim.run("1s")
+    raise AssertionError("enough")
