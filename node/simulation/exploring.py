@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import inspect
 import json
 import os
 import sys
@@ -160,6 +161,10 @@ class Search:
                 f"--check {self.check!r}: that is a pytest test: run pytest {file}::{name}, or give a plain function "
                 "that takes sim"
             )
+        try:
+            inspect.signature(found).bind(None)
+        except TypeError as error:
+            raise Misuse(f"--check {self.check!r} is called with the simulation alone: {error}") from None
         return found  # type: ignore[no-any-return]  # whatever it returns is not looked at
 
     def _survives(self, sim: Simulation) -> None:

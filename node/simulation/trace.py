@@ -23,6 +23,7 @@ from regrove.node.simulation.clock import written
 KEPT: Final = 200_000  # events kept for stories; the hash covers all
 DOINGS: Final = 400  # of the test itself, kept for stories
 SHORT: Final = 40
+LARGE: Final = 1_000
 BATCH: Final = 1_024  # rows hashed at once
 _HASHED: Final = itemgetter(0, 1, 2, 3, 4, 5, 6, 7)  # all but the text
 
@@ -57,14 +58,14 @@ class Doing:
         self.time = time
         self.sequence = sequence  # of the last event before it
         self.verb = verb
-        self.arguments = arguments
+        self.arguments = tuple(map(_small, arguments))
         self.gave = ""
         self.ended: int | None = None
 
     def end(self, time: int, gave: object) -> None:
         """It came back at `time`."""
         self.ended = time
-        self.gave = shortly(gave)
+        self.gave = shortly(_small(gave))
 
     def __str__(self) -> str:
         given = " ".join(map(shortly, self.arguments))
@@ -73,10 +74,21 @@ class Doing:
         return f"{written(self.time)} test {self.verb} {given}{gave}"
 
 
+def _small(value: object) -> object:
+    """The value itself, or what stands for one that is large: a story holds no messages of megabytes alive."""
+    if isinstance(value, bytes | str):
+        return value[: SHORT + 1] if len(value) > LARGE else value
+    for name in getattr(type(value), "__match_args__", ()):
+        part = getattr(value, name, None)
+        if isinstance(part, bytes | str | tuple | list | dict) and len(part) > LARGE:
+            return type(value)
+    return value
+
+
 def shortly(value: object) -> str:
     """A value in at most 40 characters; never an address of this process."""
-    if type(value) is bytes and len(value) > SHORT:
-        value = value[:SHORT]
+    if isinstance(value, type):
+        return value.__name__
     text = value.name if isinstance(value, Enum) else repr(value)
     if " at 0x" in text:
         return type(value).__name__

@@ -38,6 +38,10 @@ def misuses(sim):
     sim.find("root/counter", core=5)
 
 
+def of_two(sim, other):
+    pass
+
+
 def passes(sim):
     sim.run("10ms")
 """
@@ -68,6 +72,7 @@ def run(*arguments: str, app: str = "examples.counter:app") -> int:
         ("examples.kv:app", ["--set", "nosuch=1"], "nosuch"),
         ("examples.counter:app", ["--check", "CHECKS:nosuch"], "has no attribute 'nosuch'"),
         ("examples.counter:app", ["--check", "nosuch:nosuch"], "No module named 'nosuch'"),
+        ("examples.counter:app", ["--check", "CHECKS:of_two"], "missing a required argument: 'other'"),
         ("examples.counter:app", ["--faults", "pausse"], "'pausse', did you mean pause?; there are cut, "),
         (
             "examples.counter:app", ["--check", "CHECKS:test_of_pytest"],

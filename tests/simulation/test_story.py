@@ -7,6 +7,7 @@ import re
 import pytest
 
 from examples.counter import Add, Total, app
+from regrove import message
 from regrove.node.simulation.history import History
 from regrove.node.simulation.telling import LINES, Rows, times_of
 from regrove.node.simulation.trace import Trace
@@ -142,3 +143,17 @@ def test_buggify_is_told_only_of_applications_that_have_points() -> None:
 def fail_after_a_second(sim: Simulation) -> None:
     sim.run("1s")
     raise AssertionError("enough")
+
+
+@message
+class Blob:
+    data: bytes
+
+
+def test_a_large_message_is_told_by_its_class_and_not_kept_alive() -> None:
+    trace = Trace()
+    doing = trace.doing(0, "send", Blob(b"x" * 2_000), b"y" * 2_000, Blob(b"z"))
+    doing.end(0, b"a" * 2_000)
+    assert [type(argument) for argument in doing.arguments] == [type, bytes, Blob]
+    assert "Blob b'yyyy" in str(doing)
+    assert len(str(doing)) < 200
