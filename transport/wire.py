@@ -112,6 +112,11 @@ class WireLimits:
         return self.message_max + BATCH_BYTES_MAX + BATCH_ITEMS_MAX * ENVELOPE_BYTES_MAX
 
 
+def piece_bytes(frame: bytes) -> int:
+    """How long a PIECE is; 0 for any other frame."""
+    return len(frame) if len(frame) > HEADER_BYTES and frame[3] == PIECE else 0
+
+
 class Encoder:
     """Writes frames; owns one reused msgpack Packer, so it belongs to one thread.
 

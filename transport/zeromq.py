@@ -23,10 +23,10 @@ from zmq import zmq_poll
 from regrove.transport import endpoints
 from regrove.transport.base import Handler, TransportError
 from regrove.transport.keys import Curve, KeyPair, zap_answer
-from regrove.transport.wire import WireLimits
+from regrove.transport.wire import WireLimits, piece_bytes
 
 POLL_CAP: Final = 256  # frames taken from one socket before the others have their turn
-POLL_BYTES: Final = 256 * 1024  # the same in bytes: what a pass takes in, it also handles
+POLL_BYTES: Final = 256 * 1024  # of pieces: other mail is bounded by credit, and refused where a mailbox is full
 GARBAGE: Final = b""  # stands for a multipart message: no frame of ours
 ZAP_DOMAIN: Final = b"regrove"
 CLOSE_LINGER_MS: Final = 100  # so that a BYE written just before the close still leaves
@@ -144,7 +144,7 @@ class _Dealer(_Socket):
                 more = False
                 break
             frames.append(self.part())
-            size += len(frames[-1])
+            size += piece_bytes(frames[-1])
         if frames:
             self.owner.handler.on_frames(self.session, frames)
         if not more and self.over and self.owner.gone(self.session):
@@ -211,7 +211,7 @@ class _Router(_Socket):
                 self.owner.dropped += 1
             else:
                 frame = self.part()
-                size += len(frame)
+                size += piece_bytes(frame)
                 handler.on_frames(session, (frame,))
         return True
 
@@ -372,7 +372,7 @@ class ZeromqTransport:
                 router.sessions[route] = 0
 
     def poll(self) -> bool:
-        """Hand over what has arrived, at most 256 frames or 256 KiB a socket."""
+        """Hand over what has arrived, at most 256 frames or 256 KiB of pieces a socket."""
         subjects = self._touched
         self._touched = {}
         for fd, _ in self._epoll.poll(0):

@@ -176,7 +176,8 @@ def test_a_late_core_hears_frames_and_its_own_timers_later_and_no_other_core_doe
             for what in (("shop", "Paid"), ("shop", "Shipped"))
         )
     assert min(paid[-10:]) > 45 * MILLISECOND, "a frame comes later by that"
-    assert min(shipped[-10:]) > 95 * MILLISECOND, "and the timer that it begins once more"
+    assert min(shipped[-10:]) > 45 * MILLISECOND
+    assert max(shipped[-10:]) > 95 * MILLISECOND, "the timer it begins once more, but where the core was held already"
     assert paid[0] == shipped[0] == 0, "nothing does before"
 
 

@@ -14,7 +14,7 @@ import zmq
 from regrove.transport.base import TransportError
 from regrove.transport.contract import Bench, Recorder
 from regrove.transport.keys import Curve, KeyPair
-from regrove.transport.wire import WireLimits
+from regrove.transport.wire import HEADER, MAGIC, PIECE, VERSION, WireLimits
 from regrove.transport.zeromq import ZeromqSettings, ZeromqTransport, make_pair
 from tests.transport.conftest import ZeromqWorld
 
@@ -267,7 +267,7 @@ def test_frames_given_before_a_destroy_with_linger_still_leave(ends: Ends) -> No
     ends.until(lambda: len(there.frames) == 100, "all frames")
 
 
-def test_a_pass_takes_no_more_from_a_socket_than_it_can_handle_at_once(ends: Ends) -> None:
+def test_a_pass_takes_no_more_pieces_from_a_socket_than_it_can_handle_at_once(ends: Ends) -> None:
     """Pieces of 64 KiB that have all arrived: after each 256 KiB the other sockets, and the owner, have their turn."""
     server, there = ends.make()
     client, _ = ends.make()
@@ -276,7 +276,7 @@ def test_a_pass_takes_no_more_from_a_socket_than_it_can_handle_at_once(ends: End
     assert client.try_send(session, b"first")
     ends.until(lambda: there.frames, "the session")
     for _ in range(12):
-        assert client.try_send(session, bytes(64 * 1024))
+        assert client.try_send(session, HEADER.pack(MAGIC, VERSION, PIECE, 0, 0) + bytes(64 * 1024))
     taken = [1]
 
     def all_there() -> bool:
