@@ -111,10 +111,11 @@ class Rows:
 
 def _folded(events: Iterable[Event]) -> dict[int, list[Event]]:
     """For each event that repeats at one interval, by its sequence, all of them."""
-    alike: dict[tuple[str, str, str, str], list[Event]] = {}
+    alike: dict[tuple[str, str, str, str, bool], list[Event]] = {}  # a timer's by themselves: it has no cause
     for event in events:
         if not event.kind.startswith(STRUCK):
-            alike.setdefault((event.node, event.path, event.kind, event.text), []).append(event)
+            key = (event.node, event.path, event.kind, event.text, event.parent == 0)
+            alike.setdefault(key, []).append(event)
     regular = [group for group in alike.values() if len(group) >= REGULAR and _interval(group)]
     return {event.sequence: group for group in regular for event in group}
 

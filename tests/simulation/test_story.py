@@ -36,6 +36,17 @@ def test_ticks_are_one_row_and_other_messages_a_row_each() -> None:
     assert sum("Work" in row for row in told) == sum(second * second % 7 == 2 for second in range(1, 21))
 
 
+def test_ticks_are_one_row_beside_messages_of_the_same_class_from_elsewhere() -> None:
+    trace = Trace()
+    for second in range(1, 20):
+        trace.emit(second * SECOND, 0, "n0", "root", 1, "handle", 0, "Add")
+        if second in (2, 3, 7, 12):
+            trace.emit(second * SECOND + SECOND // 3, trace.sequence, "n0", "root", 1, "handle", 0, "Add")
+    told = Rows(trace).choose(())
+    assert len(told) == 5
+    assert told[-1].endswith("Add x19, each 1s since 1.000000s")
+
+
 def test_what_comes_at_no_interval_is_not_folded() -> None:
     trace = Trace()
     for number in (1, 2, 4, 8, 16, 32):
