@@ -168,10 +168,10 @@ class DictInOrderOfId(Planted):
 
 class PlacementById(Planted):
     def __init__(self) -> None:
-        self.thing = Thing(1)
+        self.things = [Thing(number) for number in range(40)]
 
     def read(self, ctx: Context) -> object:
-        return id(self.thing) // 16 % 97  # LEAK
+        return [id(thing) // 16 % 97 for thing in self.things]  # LEAK
 
 
 class DefaultRepr(Planted):
