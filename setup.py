@@ -28,7 +28,9 @@ COMPILED = (
         for name in ("bulk", "credit", "greeting", "incoming", "lifecycle", "link", "links", "session", "wire")
     ),
 )  # fmt: skip
-OPTIONS = ("--explicit-package-bases", "--ignore-missing-imports", "--no-warn-unused-ignores")
+OPTIONS = (
+    "--explicit-package-bases", "--ignore-missing-imports", "--no-warn-unused-ignores", "--no-warn-return-any",
+)  # fmt: skip
 
 
 def extensions() -> dict[str, Any]:

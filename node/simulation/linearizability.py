@@ -18,7 +18,8 @@ from regrove.node.simulation.clock import written
 from regrove.node.simulation.history import FAIL, OK, History, Operation
 from regrove.node.simulation.models import REFUSED, UNKNOWN, Model
 
-STEPS: Final = 20_000_000  # of the model, for one key; some ten seconds
+STEPS: Final = 20_000_000  # of the model, for one key: some ten seconds
+COMPARISONS: Final = 8  # of what is possible take as long as one step
 SHOWN: Final = 12  # operations of each sort in an explanation
 RECENT: Final = 5
 
@@ -170,6 +171,7 @@ class _Search:
             found: list[Configuration] = []
             for state, done in frontier:
                 self._extend(state, done, bit, kept, found, seen)
+                self._spend((seen.compare() + kept.compare()) // COMPARISONS)
             frontier = found
 
     def _extend(
@@ -191,11 +193,14 @@ class _Search:
                 found.append(reached)
 
     def _step(self, state: Hashable, operation: Operation) -> Any:
-        self._left -= 1
-        if self._left < 0:
-            raise TooManyOrders(self._key, self._limit, operation.invoked)
+        self._spend(1, operation.invoked)
         taken = operation.taken if operation.state == OK else UNKNOWN
         return self._model.step(state, operation.name, operation.given, taken)
+
+    def _spend(self, steps: int, time: int = 0) -> None:
+        self._left -= steps
+        if self._left < 0:
+            raise TooManyOrders(self._key, self._limit, time or max(each.invoked for each in self._under_way.values()))
 
 
 class _Minimal:
@@ -205,9 +210,10 @@ class _Minimal:
     fewer of the `info` operations can do all that the other can: an `info` operation never has to happen.
     """
 
-    __slots__ = ("_ended", "found")
+    __slots__ = ("_compared", "_ended", "found")
 
     def __init__(self, ended: int) -> None:
+        self._compared = 0
         self._ended = ended
         self.found: dict[Configuration, list[int]] = {}
 
@@ -220,11 +226,17 @@ class _Minimal:
         if there is None:
             self.found[key] = [used]
             return True
+        self._compared += len(there)
         if any(not other & ~used for other in there):
             return False
         self.found[key] = [other for other in there if used & ~other]
         self.found[key].append(used)
         return True
+
+    def compare(self) -> int:
+        """How many comparisons there were since this was asked last."""
+        compared, self._compared = self._compared, 0
+        return compared
 
     def configurations(self) -> Iterable[Configuration]:
         """What is in it."""

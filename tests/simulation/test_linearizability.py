@@ -323,3 +323,12 @@ def test_one_wrong_answer_among_ten_thousand_is_found() -> None:
 def test_a_check_that_would_take_too_long_says_so() -> None:
     with pytest.raises(TooManyOrders, match="use more keys"):
         linearizable(played(3, 2_000, processes=8, keys=1, unknown=0.0), Register(), steps=1_000)
+
+
+def test_comparing_what_is_possible_counts_too_where_the_outcome_of_many_is_unknown() -> None:
+    script = Script()
+    for number in range(1, 15):
+        script.history.invoke("a", "add", number)  # nobody knows what became of it
+    script.done("b", "read", taken=50)
+    with pytest.raises(TooManyOrders):
+        linearizable(script.history, Counter(), steps=300_000)  # of the model alone there are fewer
