@@ -15,9 +15,11 @@ import pytest
 ROOT = Path(__file__).parent.parent
 SOURCES = (
     "benchmarks",
+    "examples",
     "node",
     "regrove",
     "supervisor",
+    "tests/simulation",
     "transport",
     "setup.py",
     "pyproject.toml",
@@ -110,7 +112,6 @@ def test_mypyc_takes_the_modules(tmp_path: Path) -> None:
     assert list((root / "build").glob("*.c"))
 
 
-@pytest.mark.long
 def test_compiled_the_same_seed_gives_the_same_digest(tmp_path: Path) -> None:
     pytest.importorskip("mypyc")
     if shutil.which(str(sysconfig.get_config_var("CC") or "cc").split()[0]) is None:
