@@ -246,8 +246,7 @@ def test_closing_fails_a_call_under_way_in_another_thread(node: StartedNode, app
     cluster = regrove.connect(node.control)
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(cluster.call, "second", application.Slow(30.0), 60)
-        while cluster._bridge.inspect(lambda desk: desk.under_way, time.monotonic() + 30) == 0:
-            time.sleep(0.01)
+        _until_under_way(cluster)
         cluster.close()
         with pytest.raises(ClientClosed):
             waiting.result(30)
@@ -301,8 +300,7 @@ def test_a_killed_core_fails_the_call_under_way_at_once_and_the_next_life_is_fou
 
         waiting = threading.Thread(target=wait)
         waiting.start()
-        while node.cluster._bridge.inspect(lambda desk: desk.under_way, time.monotonic() + 30) == 0:
-            time.sleep(0.01)
+        _until_under_way(node.cluster)
         began = time.monotonic()
         assert node.kill_core(1) == before[1]
         waiting.join(60)
@@ -349,6 +347,14 @@ def test_a_core_killed_again_and_again_under_calls_is_always_found_again(applica
 
 def _lives(status: dict[str, Any]) -> tuple[int, str]:
     return status["cores"][1]["incarnation"], status["cores"][1]["state"]
+
+
+def _until_under_way(cluster: regrove.Cluster) -> None:
+    """A call that another thread makes has begun: the one thing that only looking again can tell."""
+    deadline = time.monotonic() + 60
+    while cluster._bridge.inspect(lambda desk: desk.under_way, deadline) == 0:
+        assert time.monotonic() < deadline, "the call never began"
+        time.sleep(0.01)
 
 
 def _answer_after(node: StartedNode, target: str, request: object) -> Any:
