@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import sys
 import threading
@@ -34,10 +35,13 @@ class Cluster:
         self._asked = 0  # 1: it was asked to stop, 2: at once
         self._insistence = Insistence()
         self._launching = False  # it waits for a node that starts: a signal ends that wait, and that node
-        self._changed = threading.Event()
+        # A descriptor, because a signal may come to another thread than the main one (two at once, or one to a stopped
+        # process): nothing but its byte wakes the main one then; and an Event's `set` deadlocks within its own `wait`.
+        self._changed, self._changes = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
 
     def run(self) -> int:
         """Start the nodes one after the other, wait until all have ended, and answer the worst exit code."""
+        signal.set_wakeup_fd(self._changes, warn_on_full_buffer=False)
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._on_signal)
         join: list[str] = []
@@ -103,11 +107,10 @@ class Cluster:
 
     def _watch(self, node: Launched) -> None:
         node.process.wait()
-        self._changed.set()
+        os.write(self._changes, b"\0")
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         self._asked = 2 if self._insistence.again(time.monotonic_ns()) else 1
-        self._changed.set()
         if self._launching:
             self._launching = False
             raise KeyboardInterrupt
@@ -115,8 +118,8 @@ class Cluster:
     def _wait(self) -> int:
         stopping = 0
         while any(node.process.poll() is None for node in self._nodes):
-            self._changed.wait()
-            self._changed.clear()
+            select.select([self._changed], [], [])
+            os.read(self._changed, 4096)
             if self._asked > stopping:
                 stopping = self._asked
                 self._stop(now=stopping > 1)

@@ -389,7 +389,6 @@ def test_up_runs_on_when_nobody_reads_what_it_says(folder: Path, tmp_path: Path)
     assert err == ""
 
 
-@pytest.mark.skip(reason="hangs one time in several, a defect of `regrove up` or of this test: issue 3 is open for it")
 def test_up_takes_two_signals_at_once_for_one_wish(folder: Path, tmp_path: Path) -> None:
     shell = Shell(folder, tmp_path / "run")
     with running(shell, "cli_counted:app", "-n", "1", "--cores", "1", command="up") as process:
