@@ -5,7 +5,14 @@ Everything a user needs comes from here; `regrove.testing` is the second door, f
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
+
+if "regrove" in " ".join(sys.orig_argv[:8]):
+    from regrove import interrupting
+
+    if interrupting.is_the_command():
+        interrupting.end_at_interrupt()
 
 from regrove.node.core.address import Address as Address
 from regrove.node.core.address import Caller as Caller

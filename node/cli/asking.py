@@ -43,8 +43,7 @@ def call(
     if not name:
         raise UsageProblem(f"{target!r} names no isolate; write NAME or NAME@NODE, for example ledger@shop")
     request = from_json(sys.stdin.read()) if request_text == "-" else from_text(request_text)
-    door = f"tcp://{connect.removeprefix('tcp://')}" if connect is not None else node
-    with connect_to(door, timeout=timeout, cluster=cluster) as reached:
+    with connect_to(node if connect is None else connect, timeout=timeout, cluster=cluster) as reached:
         answer = reached.call(Name(name, where or None, core), request, timeout=timeout)
     if as_json:
         print_json(to_json(answer))

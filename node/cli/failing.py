@@ -13,6 +13,7 @@ from typing import Final
 
 import click
 
+from regrove.interrupting import raise_at_interrupt
 from regrove.node.core.errors import RegroveError
 
 FAILED: Final = 1
@@ -26,6 +27,7 @@ INTERRUPTED: Final = 130
 def run(command: click.Command, arguments: Sequence[str]) -> int:
     """Run `command` and turn whatever it raises into a sentence on stderr and an exit code."""
     try:
+        raise_at_interrupt()
         result = command.main(args=list(arguments), prog_name="regrove", standalone_mode=False)
         return result if type(result) is int else 0
     except click.exceptions.Exit as ended:

@@ -20,7 +20,6 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON (docs/shapes.md) instead of text.")
 node_option = click.option("--node", metavar="NAME", help="The node of this machine to speak to.")
-connect_option = click.option("--connect", metavar="HOST:PORT", help="The --listen address of a node to speak to.")
 timeout_option = click.option(
     "--timeout",
     metavar="SECONDS",
@@ -28,6 +27,22 @@ timeout_option = click.option(
     default=5.0,
     show_default=True,
     help="How long to wait.",
+)
+
+
+def _door(_context: click.Context, _option: click.Parameter, given: str | None) -> str | None:
+    from regrove.node.process import values
+
+    if given is None:
+        return None
+    try:
+        return f"tcp://{values.address(given)}"
+    except values.BadValue as problem:
+        raise UsageProblem(f"--connect {given!r}: {problem.rule}; {problem.mend}") from None
+
+
+connect_option = click.option(
+    "--connect", metavar="HOST:PORT", callback=_door, help="The --listen address of a node to speak to."
 )
 
 

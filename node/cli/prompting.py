@@ -28,8 +28,7 @@ def shell(node: str | None, connect: str | None, timeout: float, cluster: str | 
 
     if node is not None and connect is not None:
         raise UsageProblem("--node and --connect both say where; give one of them")
-    door = f"tcp://{connect.removeprefix('tcp://')}" if connect is not None else node
-    with connect_to(door, timeout=timeout, cluster=cluster) as reached:
+    with connect_to(node if connect is None else connect, timeout=timeout, cluster=cluster) as reached:
         return _prompt(reached)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -50,6 +51,47 @@ Captured = pytest.CaptureFixture[str]
 def complaint(capsys: Captured, *arguments: str) -> tuple[int, str]:
     code = main(arguments)
     return code, capsys.readouterr().err
+
+
+STOPPED_BY = """
+import os, signal, sys
+print("interrupted", flush=True)
+os.kill(os.getpid(), signal.SIGINT)
+print("went on", flush=True)
+raise ImportError("this is not the module that was meant")
+"""
+PROGRAM = "import sys\nfrom regrove.node.cli import main\nsys.exit(main())\n"  # what pip installs as `regrove`
+
+
+@pytest.mark.parametrize("imported", ["dataclasses", "click"])  # the first one, and the last one before a command
+@pytest.mark.parametrize("command", [["-m", "regrove"], ["regrove"]])
+def test_an_interrupt_while_the_command_imports_ends_it_with_130_and_no_traceback(
+    imported: str, command: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "stops").mkdir()
+    (tmp_path / "stops" / f"{imported}.py").write_text(STOPPED_BY)
+    (tmp_path / "regrove").write_text(PROGRAM)
+    environ = os.environ | {"PYTHONPATH": f"{tmp_path / 'stops'}:{':'.join(filter(None, sys.path))}"}
+    line = [sys.executable, *command, "--version"]
+    done = subprocess.run(line, check=False, capture_output=True, text=True, cwd=tmp_path, env=environ, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "interrupted\n", "")
+
+
+def test_a_program_that_imports_regrove_gets_its_interrupt(tmp_path: Path) -> None:
+    code = (
+        "import regrove, os, signal, time\n"
+        "try:\n    os.kill(os.getpid(), signal.SIGINT)\n    time.sleep(60)\n"
+        "except KeyboardInterrupt:\n    print('caught')\n"
+    )
+    (tmp_path / "regrove_user.py").write_text(code)
+    line = [sys.executable, str(tmp_path / "regrove_user.py")]
+    done = subprocess.run(line, check=False, capture_output=True, text=True, env=with_path(), timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "caught\n", "")
+
+
+def with_path() -> dict[str, str]:
+    """The environment, with modules found where this process finds them."""
+    return os.environ | {"PYTHONPATH": ":".join(filter(None, sys.path))}
 
 
 def test_help_lists_every_command_and_imports_none_of_them(tmp_path: Path) -> None:
@@ -116,6 +158,11 @@ def test_no_command_shows_the_help_and_counts_as_usage_error(capsys: Captured) -
             ["call", "x", "1", "--node", "a", "--connect", "b:1"],
             "--node and --connect both say where; give one of them",
         ),
+        (
+            ["call", "x", "1", "--connect", "foo"],
+            "--connect 'foo': it is HOST:PORT with a port from 0 to 65535; write ",
+        ),
+        (["shell", "--connect", "tcp://h:99999"], "--connect 'tcp://h:99999': it is HOST:PORT with a port from 0"),
         (["shell", "--node", "a", "--connect", "b:1"], "--node and --connect both say where; give one of them"),
         (["call", "x", "bank:Add("], "the text ends where a value should stand at character 10"),
         (["call", "x", "nowhere_at_all:Add()"], "there is no module 'nowhere_at_all'"),
