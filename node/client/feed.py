@@ -60,6 +60,7 @@ class ControlFeed:
         self.refused = False
         self._socket: socket.socket | None = None
         self._reader = FrameReader()
+        self._turned_away = ""  # why the manager hangs up on us
         self._last = _EVENTS_ID
         self._asked = 0  # the request under way, 0 for none
         self._again = False
@@ -120,6 +121,7 @@ class ControlFeed:
         self._socket = connection
         self._next_try = None
         self._reader = FrameReader()
+        self._turned_away = ""
         self._asked = 0
         self._again = False
         self._send({"id": _EVENTS_ID, "command": "events"})
@@ -166,6 +168,8 @@ class ControlFeed:
                 self.problem = str(frame.get("refused", "its manager gave no directory"))
             if self._again and self._socket is not None:
                 self._ask()
+        elif "refused" in frame and "regrove" in frame:  # in its hello: it hangs up on us
+            self._turned_away = self.problem = f"{frame['refused']}; {frame.get('mend', '')}"
         elif "event" in frame and self._due is None:
             self._due = now + SETTLE
 
@@ -173,7 +177,7 @@ class ControlFeed:
         if self._socket is not None:
             self._socket.close()
         self._socket = None
-        self.problem = problem
+        self.problem = self._turned_away or problem
         self._next_try = now + self._retry
         self._retry = min(self._retry * 2, RETRY_MAX)
 

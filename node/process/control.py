@@ -3,6 +3,7 @@
 A unix stream socket; its file mode (0600 in a 0700 folder) is the access control. Frames as in `framing.py`.
 
     manager -> {"regrove": "control", "version": 1, "node": NAME, "incarnation": int, "pid": int}     once, the hello
+             | {..., "refused": text, "mend": text}           the hello of a node that takes no more clients
     client  -> {"id": int, "command": str, ...arguments}
     manager -> {"id": int, "reply": value}                     one answer to each request, not always in order
              | {"id": int, "refused": text, "mend": text}
@@ -203,6 +204,8 @@ class ControlClient:
                 f"node {hello.get('node')} speaks control version {hello.get('version')}, this regrove speaks "
                 f"{CONTROL_VERSION}; use the regrove the node was started with"
             )
+        if "refused" in hello:
+            raise ControlRefused(str(hello["refused"]), str(hello.get("mend", "")))
         self.node = str(hello["node"])
         self.incarnation = int(hello["incarnation"])
         self.pid = int(hello["pid"])

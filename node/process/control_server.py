@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import socket
@@ -13,10 +14,15 @@ from typing import Any, Final
 
 from regrove.node.io.poller import Poller
 from regrove.node.process.control import COMMANDS, CONTROL_VERSION, bind_unix
+from regrove.node.process.framing import pack
 from regrove.node.process.pipe import Pipe
 
 CLIENTS_MAX: Final = 256
 BACKLOG: Final = 64
+MEND_FULL: Final = (
+    "end some of them: programs that are connected to it on this machine, `regrove events -f`, `regrove logs -f`; "
+    "programs that connect to its --listen do not count"
+)
 RETRY_NS: Final = 100_000_000  # until who could not be accepted is looked at again
 EVENT_BYTES_MAX: Final = 4 * 1024 * 1024  # waiting at a follower that does not read; then events are dropped for it
 
@@ -78,11 +84,20 @@ class Request:
 
 
 class ControlServer:
-    """Listens on `path` (0600) and hands each request to `on_request`; `hello` is what a client reads first."""
+    """Listens on `path` (0600) and hands each request to `on_request`; `hello` is what a client reads first.
+
+    Who comes while there are `clients_max` reads in the hello that there are, and is hung up on.
+    """
 
     def __init__(
-        self, poller: Poller, path: Path, hello: dict[str, Any], on_request: Callable[[Request], None]
+        self,
+        poller: Poller,
+        path: Path,
+        hello: dict[str, Any],
+        on_request: Callable[[Request], None],
+        clients_max: int = CLIENTS_MAX,
     ) -> None:
+        self._clients_max = clients_max
         self._poller = poller
         self._hello = {"regrove": "control", "version": CONTROL_VERSION, **hello}
         self._on_request = on_request
@@ -120,8 +135,8 @@ class ControlServer:
             self._poller.modify(self._listener.fileno(), 0)
             self._poller.alarm(RETRY_NS, self._accept_again)
             return
-        if len(self._clients) >= CLIENTS_MAX:
-            connection.close()
+        if len(self._clients) >= self._clients_max:
+            self._turn_away(connection)
             return
         client = Client.__new__(Client)
         client.following, client.missed = None, 0
@@ -133,6 +148,12 @@ class ControlServer:
         )
         self._clients.append(client)
         client.pipe.send(self._hello)
+
+    def _turn_away(self, connection: socket.socket) -> None:
+        what = f"node {self._hello.get('node')} has {self._clients_max} control clients, as many as it takes"
+        with connection, contextlib.suppress(OSError):
+            connection.setblocking(False)
+            connection.send(pack({**self._hello, "refused": what, "mend": MEND_FULL}))
 
     def _accept_again(self) -> None:
         if self._listener.fileno() >= 0:

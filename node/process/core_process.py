@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
-from typing import Any, Final, NoReturn
+from typing import Any, NoReturn
 
 from regrove.node.core.application import Application
 from regrove.node.core.bounds import Bounds
@@ -49,8 +49,6 @@ from regrove.transport.keys import KeyPair
 from regrove.transport.link import LinkSettings
 from regrove.transport.links import LinkTable
 from regrove.transport.zeromq import ZeromqSettings, ZeromqTransport
-
-BOOT_LIMIT_S: Final = 10.0  # what the manager takes to write the first frame
 
 
 def serve_forked(_manager: int, given: list[int]) -> int:
@@ -93,8 +91,11 @@ def main(descriptor: int, hands: int) -> int:
 
 
 def _read_boot(connection: socket.socket) -> BootParameters | None:
-    """The first frame; None when the manager went away before it wrote it."""
-    connection.settimeout(BOOT_LIMIT_S)
+    """The first frame; None when the manager went away before it wrote it.
+
+    However long it takes: a manager that is stopped or gets no CPU writes it when it goes on, and one that ends closes
+    the pipe.
+    """
     try:
         frame = read_frame(connection)
     except OSError:

@@ -124,7 +124,7 @@ def find_nodes(environ: Mapping[str, str]) -> list[NodeFolder]:
     found: list[NodeFolder] = []
     seen: set[Path] = set()
     for root, _ in runtime_roots(environ):
-        for folder in node_folders(root):
+        for folder in [] if is_foreign_link(root) else node_folders(root):
             real = folder.path.resolve()
             if real not in seen and is_locked(folder):
                 seen.add(real)
@@ -178,6 +178,15 @@ def private_folder(path: Path, purpose: str) -> Path:
     return path
 
 
+def is_foreign_link(path: Path) -> bool:
+    """Tell whether it is a symlink that neither this user nor root has made."""
+    try:
+        facts = path.lstat()
+    except OSError:
+        return False
+    return stat.S_ISLNK(facts.st_mode) and facts.st_uid not in (os.getuid(), 0)
+
+
 def short_folder(folder: Path) -> Path | None:
     """Where ipc sockets go when even short names in `folder` are over the limit of unix(7), else None."""
     if len(os.fsencode(folder)) + 1 + HASHED_NAME <= SOCKET_PATH_MAX:
@@ -210,6 +219,11 @@ class RuntimeFolder:
     def claim(self) -> None:
         """Raises NodeNameTaken when another manager holds it, FolderError when it cannot be trusted."""
         root = self.folder.path.parent
+        if is_foreign_link(root):
+            raise FolderError(
+                f"the runtime folder {root} is a symlink of another user, who could turn it elsewhere; "
+                "give the folder it stands for, or remove it"
+            )
         if not root.is_dir() or root.name.startswith("regrove-"):
             private_folder(root, "runtime folder")
         private_folder(self.folder.path, "runtime folder of the node")

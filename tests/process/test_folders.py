@@ -87,6 +87,26 @@ def test_a_symlink_in_the_place_of_a_folder_is_refused(tmp_path: Path) -> None:
         RuntimeFolder(tmp_path, NAME).claim()
 
 
+def test_a_root_that_is_a_symlink_of_another_user_is_refused_and_not_searched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "real").mkdir(mode=0o700)
+    link = tmp_path / "run"
+    link.symlink_to(tmp_path / "real")
+    runtime = RuntimeFolder(link, NAME)
+    runtime.claim()  # ours
+    searched = {"REGROVE_RUNTIME_DIR": str(link)}
+    assert [folder.path.parent for folder in find_nodes(searched)][:1] == [link]
+    if os.getuid() == 0:
+        os.chown(link, 4711, -1, follow_symlinks=False)
+    else:
+        monkeypatch.setattr(os, "getuid", lambda: 4711)
+    assert [folder for folder in find_nodes(searched) if folder.path.parent == link] == []
+    with pytest.raises(FolderError, match=r"run is a symlink of another user, who could turn it elsewhere; give"):
+        RuntimeFolder(link, "two@h").claim()
+    runtime.release()
+
+
 def test_a_folder_that_others_may_enter_is_refused_with_the_mend(tmp_path: Path) -> None:
     (tmp_path / NAME).mkdir()
     (tmp_path / NAME).chmod(0o755)
