@@ -35,6 +35,11 @@ def no_links(home: Home) -> LinkTable:
     return LinkTable(SimulatedTransport(SimulatedNetwork(), "alone"), Identity("bench", home), lambda kind, ordinal: 0)
 
 
+def nobody(_level: str) -> bool:
+    """Whether a log line is kept: none is."""
+    return False
+
+
 class NoLog:
     """A log nobody reads: both sides of the crash row are measured without theirs."""
 
@@ -53,7 +58,7 @@ class Solo:
     def __init__(self, *children: Any) -> None:
         home = Home("n@h", 1, 0, 1)
         tree = Supervisor("root", children, intensity=10_000_000, period=1.0)
-        self.core = Core(CoreSettings(home, bounds=PLENTY), tree, no_links(home), NoLog())
+        self.core = Core(CoreSettings(home, bounds=PLENTY, heard=nobody), tree, no_links(home), NoLog())
         self.collector = Collector()
         self.core.boot()
         self.rest()

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from regrove.supervisor.actions import Action
-from regrove.supervisor.jobs import End, Job
+from regrove.supervisor.jobs import End, Job, Regrow
 from regrove.supervisor.slots import Slot, Slots
 from regrove.supervisor.spec import AnySpec, Child, DynamicSupervisor, Supervisor, start_timeout_of
 from regrove.supervisor.starting import Budget, Start
@@ -19,6 +19,7 @@ class Crew:
     """Carries a job forward as far as it goes; `actions` collects what is to be done for the event at hand."""
 
     __slots__ = (
+        "_alone",
         "_tokens",
         "actions",
         "budget",
@@ -41,6 +42,7 @@ class Crew:
         self.stops = Stops(self.token)
         self.budget = Budget(self.token)
         self.job: Job | None = None
+        self._alone = Job(Regrow())  # the commonest: one child, started again; the same each time, as it has no lists
         self.actions: list[Action] = []
         self.now_ns = 0
         self._tokens = 0
@@ -96,6 +98,23 @@ class Crew:
         if start_timeout_of(slot.spec) is not None:
             return None
         job.starts.popleft()
+        return slot
+
+    def begin_alone(self, slot: Slot) -> None:
+        """Take up the restart of one child whose start has no limit."""
+        self.job = self._alone
+        self.start.pass_to(slot)
+
+    @property
+    def alone(self) -> bool:
+        """Whether the job at hand is the restart of one child."""
+        return self.job is self._alone
+
+    def end_alone(self) -> Slot:
+        """The start of that child succeeded, and the job is through."""
+        slot = self.start.slot
+        assert slot is not None
+        self.start.slot = self.job = None
         return slot
 
     def limit_reached(self, token: int) -> None:

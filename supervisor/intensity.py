@@ -28,6 +28,11 @@ class Intensity:
         self.total += 1
         return len(self._entries) <= self.limit
 
+    def has_room(self, now_ns: int) -> bool:
+        """Tell whether one more is allowed now."""
+        entries = self._entries
+        return len(entries) < self.limit or self.used(now_ns) < self.limit
+
     def used(self, now_ns: int) -> int:
         """Tell how many restarts the window holds."""
         self._expire(now_ns)

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Literal, TypeAlias, assert_never
+from typing import Any, assert_never
 
 from regrove.supervisor import api
 from regrove.supervisor.actions import (
@@ -31,9 +31,9 @@ from regrove.supervisor.actions import (
     Emit,
     Finish,
     QueueRetry,
+    StartChild,
     Up,
 )
-from regrove.supervisor.crew import Crew
 from regrove.supervisor.events import (
     Begin,
     ChildEnded,
@@ -46,17 +46,16 @@ from regrove.supervisor.events import (
     Retry,
     StopAsked,
 )
-from regrove.supervisor.intensity import NANOSECONDS, Intensity
+from regrove.supervisor.intensity import NANOSECONDS
 from regrove.supervisor.jobs import AddChild, Boot, End, Hold, Job, Regrow, RestartOne, StopOne
 from regrove.supervisor.reasons import Ignored, Reason, Shutdown, StartTimedOut, is_clean
-from regrove.supervisor.report import Context, Statistics, SupervisorReport
+from regrove.supervisor.report import Context
 from regrove.supervisor.requests import Stopping
+from regrove.supervisor.showing import Showing
 from regrove.supervisor.shutdown import is_expected, root_cause, start_failed
-from regrove.supervisor.slots import Pending, Row, Slot
+from regrove.supervisor.slots import Pending, Slot
 from regrove.supervisor.spec import AnySpec, DynamicSupervisor, Supervisor, start_timeout_of
 from regrove.supervisor.strategy import restart_plan, shuts_down, verdict
-
-State: TypeAlias = Literal["new", "idle", "busy", "finished"]
 
 
 class UnexpectedEventError(AssertionError):
@@ -68,24 +67,19 @@ def no_jitter() -> float:
     return 0.0
 
 
-class Machine:
+class Machine(Showing):
     """The decisions of one supervisor in one life; time must never run backwards.
 
     `draw` gives the jitter of a backoff: uniform in [0, 1), from a source that its driver injects.
     """
 
-    __slots__ = ("_crew", "_draw", "_last_reason", "_restarts", "_retries", "_slots", "_window", "spec", "state")
+    __slots__ = ("_apart", "_draw", "_retries")
 
     def __init__(self, spec: Supervisor | DynamicSupervisor, draw: Callable[[], float] = no_jitter) -> None:
-        self.spec = spec
+        super().__init__(spec)
+        self._apart = not isinstance(spec, Supervisor) or spec.strategy == "one_for_one"
         self._draw = draw
-        self._restarts = 0  # restart events ever, by whichever window they were counted
-        self.state: State = "new"
-        self._crew = Crew(spec)
-        self._slots = self._crew.slots
-        self._window = Intensity(spec.intensity, spec.period)
         self._retries: dict[int, Slot] = {}  # retries on their way, by token
-        self._last_reason: Reason | None = None
 
     def decide(self, event: Event, now_ns: int) -> list[Action]:
         """Take one event and return what is to be done, in order. `now_ns`: the injected clock, integer ns.
@@ -105,7 +99,11 @@ class Machine:
             case ChildStartFailed(key, reason, unplaced):
                 self._child_not_started(self._slots[key], reason, unplaced)
             case ChildEnded(key, reason):
-                self._child_ended(self._slots[key], reason)
+                slot = self.restart_at_once(key, reason, now_ns)
+                if slot is None:
+                    self._child_ended(self._slots[key], reason)
+                else:
+                    actions += Emit(self.restart_report(slot)), StartChild(key, slot.spec, self.arguments(slot.spec))
             case LimitReached(token):
                 self._crew.limit_reached(token)
             case Retry(token):
@@ -170,6 +168,49 @@ class Machine:
         self._crew.start.pass_to(slot)
         return slot
 
+    def restart_at_once(self, key: int, reason: Reason, now_ns: int) -> Slot | None:
+        """Take the end of a running child that is started again alone and at once, if that is what it comes to.
+
+        What `decide`, which asks here too, does on `ChildEnded`, without the event and the actions: the slot whose life
+        begins now; `restart_report` is to be told. None, and nothing has happened, where it comes to anything else.
+        """
+        if self.state != "idle" or not self._apart:
+            return None
+        slot = self._slots.get(key)
+        if slot is None or slot.state != "running" or slot.pace is not None or slot.retry is not None:
+            return None
+        spec = slot.spec
+        if verdict(spec.restart, reason) != "restart" or start_timeout_of(spec) is not None:
+            return None
+        if not self._window.has_room(now_ns):
+            return None
+        self._restarts += 1
+        self._window.add(now_ns)
+        slot.restarts += 1
+        self._last_reason = slot.last_reason = reason
+        self._crew.now_ns = now_ns
+        self._crew.begin_alone(slot)
+        self.state = "busy"
+        return slot
+
+    @property
+    def restarting_one(self) -> bool:
+        """Whether the start of a child that was restarted at once is all that is under way."""
+        return self._crew.alone
+
+    def restarted(self, address: object) -> bool:
+        """Take the start that runs as a success at `address`, if it is that of a restart at once.
+
+        What `decide` would do on `ChildStarted`, to no further action. False, and nothing has happened, otherwise.
+        """
+        if not self._crew.alone:
+            return False
+        slot = self._crew.end_alone()
+        self._slots.place(slot, address)
+        slot.state = "running"  # without a pace: nobody asks when
+        self.state = "idle"
+        return True
+
     def refusal(self, spec: object) -> Reason | None:
         """Tell why `spec` cannot be added now, or None. For `adopt`, which may also come while busy."""
         if self.state in ("new", "finished") or self._crew.ending:
@@ -194,38 +235,6 @@ class Machine:
     def arguments(self, spec: AnySpec) -> tuple[Any, ...]:
         """Give the positional arguments a child of this spec is built with; () for a supervisor."""
         return self._crew.arguments(spec)
-
-    def children(self) -> tuple[Row, ...]:
-        """Show all children in start order."""
-        return tuple(slot.row() for slot in self._slots)
-
-    def child(self, key: int) -> Row | None:
-        """Show one child."""
-        return self._slots[key].row() if key in self._slots else None
-
-    def budget(self, key: int, now_ns: int) -> tuple[int, int]:
-        """Tell how many restarts the window of a child holds, and how many more it allows now."""
-        window = self._slots[key].window or self._window
-        return window.used(now_ns), window.left(now_ns)
-
-    def statistics(self, now_ns: int) -> Statistics:
-        """Count what is there; the budget is that of the window that ends now."""
-        states = [slot.state for slot in self._slots]
-        return Statistics(
-            state=self.state,
-            children=len(states),
-            running=states.count("running"),
-            restarting=states.count("restarting"),
-            restarts=self._restarts,
-            budget_used=self._window.used(now_ns),
-            budget_left=self._window.left(now_ns),
-            last_reason=self._last_reason,
-        )
-
-    def __repr__(self) -> str:
-        job = self._crew.job
-        doing = "" if job is None else f" with {job}"
-        return f"<machine {self.spec.id!r} {self.state}{doing}, {len(self._slots)} children>"
 
     # Own start: Up when all have started, else Finish(Shutdown(StartFailed)) once those that had are stopped.
 
@@ -478,9 +487,4 @@ class Machine:
         job.starts.clear()
 
     def _report(self, context: Context, slot: Slot, reason: object) -> None:
-        window = slot.window or self._window
-        used, left = window.used(self._crew.now_ns), window.left(self._crew.now_ns)
-        report = SupervisorReport(
-            self.spec.id, context, reason, slot.spec.id, slot.key, used, left, self._restarts, slot.restarts
-        )
-        self._crew.do(Emit(report))
+        self._crew.do(Emit(self._report_of(context, slot, reason)))

@@ -147,6 +147,10 @@ class Slots:
                 self._by_address.pop(slot.address, None)
             slot.address = None
 
+    def get(self, key: int) -> Slot | None:
+        """Find a child by key."""
+        return self._by_key.get(key)
+
     def __getitem__(self, key: int) -> Slot:
         return self._by_key[key]
 

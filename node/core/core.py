@@ -63,6 +63,10 @@ from regrove.transport.parts import Payload
 NANO = 1_000_000_000
 
 
+def _always(_level: str) -> bool:
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class CoreSettings:
     """Who this core is. `strict` (simulation): each message crosses the codec, checked; `seed` feeds `ctx.random`.
@@ -81,6 +85,7 @@ class CoreSettings:
     sometimes: Callable[[str, bool], None] | None = None
     words: Words = field(default_factory=own_words)
     known: dict[Payload, Any] = field(default_factory=dict)  # `Strict.known`, one for all cores of a world
+    heard: Callable[[str], bool] = _always  # whether log lines of this level are kept; others are not put together
     start_fault: Callable[[str], None] | None = None  # gets the path of each isolate about to start; may raise
 
     @property
@@ -96,8 +101,8 @@ class Core:
     # fmt: off
     __slots__ = (
         "_token", "_tracer", "batch", "batch_done", "batch_rest", "bounds", "buggify", "calls", "cells",
-        "control_out", "counters", "crossing", "current", "draining", "entered", "event", "fixed", "guests", "home",
-        "io",
+        "control_out", "counters", "crossing", "current", "draining", "entered", "event", "fixed", "guests", "heard",
+        "home", "io",
         "left", "letters", "lifecycle", "links", "logger", "now", "place", "pool_bytes", "pool_bytes_limit",
         "pool_limit", "pool_sure", "puts", "ready", "registry", "remote_children", "requests", "settings",
         "signals", "sometimes", "stalled", "strict", "supervising", "timers", "tracing", "tree", "turn_budget",
@@ -116,6 +121,7 @@ class Core:
         self.words = settings.words
         self.tree = tree
         self.logger = logger
+        self.heard = settings.heard
         self.pool_limit = settings.bounds.pool_messages
         self.pool_bytes_limit = settings.bounds.pool_bytes
         # Up to here no count is needed: a message is charged MESSAGE_CHARGE at least.
@@ -470,6 +476,8 @@ class Core:
     def reported(self, cell: Cell, report: SupervisorReport) -> None:
         """A supervisor's decision: one log record that says which child, what, where, how often, and what is left."""
         self.trace(report.context, cell, type(report.reason).__name__)
+        if not self.heard("warning"):
+            return
         exception, site = report.fingerprint
         self.logger.warning(
             REPORT_EVENT,

@@ -210,7 +210,7 @@ class Guests:
             self._run(guest)
 
     def _run(self, guest: Guest) -> None:
-        made = self.core.supervising.launch_guest(guest.spec, guest.path)
+        made = self.core.supervising.births.launch_guest(guest.spec, guest.path)
         if isinstance(made, Reason):
             self._gone(guest, FAILED, made)
             return

@@ -28,7 +28,7 @@ CRASH_FINGERPRINTS: Final = 1_000  # distinct crashes whose whole traceback was 
 class Lifecycle:
     """The slot table of one core and what happens at both ends of a life."""
 
-    __slots__ = ("_fingerprints", "_free", "_generations", "core", "isolates", "supervisors")
+    __slots__ = ("_fingerprints", "_free", "_generations", "_newest", "core", "isolates", "supervisors")
 
     def __init__(self, core: Core) -> None:
         self.core = core
@@ -37,6 +37,7 @@ class Lifecycle:
         self._free: deque[int] = deque()
         self._generations: list[int] = []
         self._fingerprints: dict[tuple[str, str], int] = {}
+        self._newest: Crashed | None = None  # the same reason again where the same crash comes again
 
     # --- births ----------------------------------------------------------------------------------------------------
 
@@ -77,8 +78,9 @@ class Lifecycle:
     def construct(self, cell: Cell) -> Any:
         """Build the user's isolate, afresh; answers its `start`."""
         assert cell.factory is not None
-        if self.core.settings.start_fault is not None:
-            self.core.settings.start_fault(cell.path)
+        fault = self.core.settings.start_fault
+        if fault is not None:
+            fault(cell.path)
         factory, args, kwargs = cell.factory
         cell.factory = None
         if args or kwargs:
@@ -111,7 +113,8 @@ class Lifecycle:
         """The start ended with success; `at_rest`: nothing more follows from it."""
         cell.state = RUNNING
         node = cell.parent
-        self.core.trace("started", cell, None)
+        if self.core.tracing:
+            self.core.trace("started", cell, None)
         if node is not None:
             self.core.supervising.child_started(node, cell, at_rest)
         else:
@@ -121,10 +124,19 @@ class Lifecycle:
 
     def crash(self, cell: Cell, error: BaseException) -> None:
         """A callback raised: the isolate ends `Crashed`, with the user's frame named."""
+        core = self.core
+        core.counters.crashes += 1
         site = user_site(error.__traceback__)
         text = text_of(error, str)
-        self._log_crash(cell, error, site, text)
-        self.end(cell, Crashed(type(error).__name__, text, self._told(site)))
+        if core.heard("error"):
+            self._log_crash(cell, error, site, text)
+        kind = type(error).__name__
+        if core.tracing:
+            site = self._told(site)
+        reason = self._newest
+        if reason is None or reason.site != site or reason.text != text or reason.type != kind:
+            reason = self._newest = Crashed(kind, text, site)
+        self.end(cell, reason)
 
     def crash_text(self, cell: Cell, text: str, site: str, detail: object = None) -> None:
         """The isolate failed without an exception: `Crash(reason)`, or no effect was returned."""
@@ -137,7 +149,6 @@ class Lifecycle:
         return site.rpartition("/")[2] if self.core.tracing else site
 
     def _log_crash(self, cell: Cell, error: BaseException, site: str, text: str) -> None:
-        self.core.counters.crashes += 1
         fingerprint = (type(error).__name__, site)
         seen = self._fingerprints.get(fingerprint, 0) + 1
         known = seen > 1 or len(self._fingerprints) < CRASH_FINGERPRINTS
@@ -164,7 +175,8 @@ class Lifecycle:
     def bury(self, cell: Cell, reason: Reason) -> None:
         """What every end has in common, isolate's or supervisor's, up to the supervisor's event."""
         core = self.core
-        core.trace("end", cell, type(reason).__name__)
+        if core.tracing:
+            core.trace("end", cell, type(reason).__name__)
         cell.state = ENDED
         cell.flags = 0
         cell.capacity = -1
@@ -176,11 +188,12 @@ class Lifecycle:
                 core.timers.cancel(record)
                 core.user_timers -= 1
             cell.timers = None
-        core.links.order.speaker = cell
-        core.calls.owner_ended(cell, reason)
-        if cell.rare is not None:
-            core.signals.ended(cell, reason)
-        core.links.order.speaker = None
+        if cell.rare or cell.request or cell.wait_token or cell.charge or cell.mailbox or cell.waiters:
+            core.links.order.speaker = cell
+            core.calls.owner_ended(cell, reason)
+            if cell.rare is not None:
+                core.signals.ended(cell, reason)
+            core.links.order.speaker = None
         address = cell.address
         address.cell = None
         core.cells[address.slot] = None
@@ -190,23 +203,21 @@ class Lifecycle:
             self.isolates -= 1
         else:
             self.supervisors -= 1
-        cell.isolate = cell.handle = cell.factory = cell.continued = cell.outcome = cell.wait = None
+        cell.isolate = cell.handle = cell.factory = cell.outcome = cell.wait = None
+        cell.context = None  # they hold each other, and nobody is called any more
+        if cell.rare is not None:
+            cell.continued = None
 
 
 def user_site(trace: TracebackType | None) -> str:
     """`file:line` of the innermost frame that is not ours."""
-    site = ""
+    found: TracebackType | None = None
     while trace is not None:
-        code = trace.tb_frame.f_code
-        if not is_ours(trace.tb_frame.f_globals.get("__name__", "")):
-            site = f"{code.co_filename}:{trace.tb_lineno}"
+        module = trace.tb_frame.f_globals.get("__name__")
+        if not isinstance(module, str) or (not module.startswith("regrove.") and module != "regrove"):
+            found = trace
         trace = trace.tb_next
-    return site
-
-
-def is_ours(module: object) -> bool:
-    """Tell whether a module belongs to the runtime."""
-    return isinstance(module, str) and (module == "regrove" or module.startswith("regrove."))
+    return "" if found is None else f"{found.tb_frame.f_code.co_filename}:{found.tb_lineno}"
 
 
 def site_of(function: Any) -> str:

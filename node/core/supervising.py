@@ -11,7 +11,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, assert_never
 
 from regrove.node.core.address import Address
+from regrove.node.core.births import NANO, Births, start_limit
 from regrove.node.core.errors import UnsendableValue
+from regrove.node.core.inbox import Inbox
 from regrove.node.core.isolate import ENDED, RUNNING, STARTING, STOP, Cell, Request
 from regrove.node.core.mailbox import OK, Sent, wake
 from regrove.node.core.ports import Started, Stopped
@@ -21,20 +23,18 @@ from regrove.node.core.supervisor_node import Lives, SupervisorNode
 from regrove.node.core.timers import LIMIT, RETRY, START, TimerRecord
 from regrove.supervisor import actions as a
 from regrove.supervisor import events as ev
-from regrove.supervisor.reasons import Ignored, Killed, NoProcess, Normal, Reason, StartTimedOut
-from regrove.supervisor.requests import AlreadyStarted, CalledInStart, InvalidSpec
+from regrove.supervisor.reasons import Ignored, Killed, Normal, Reason, StartTimedOut
+from regrove.supervisor.requests import AlreadyStarted, CalledInStart
 from regrove.supervisor.spec import AnySpec, Child, DynamicSupervisor, Supervisor
 
 if TYPE_CHECKING:
     from regrove.node.core.core import Core
 
-NANO = 1_000_000_000
-
 
 class Supervising:
     """The supervisors of one core."""
 
-    __slots__ = ("_guests", "ahead", "core", "ready", "retries", "root")
+    __slots__ = ("ahead", "births", "core", "ready", "retries", "root")
 
     def __init__(self, core: Core) -> None:
         self.core = core
@@ -42,7 +42,7 @@ class Supervising:
         self.ready: deque[SupervisorNode] = deque()
         self.ahead = 0  # events served in the turn of the child they came from, which the pass has not counted yet
         self.retries: list[SupervisorNode] = []
-        self._guests = Lives()
+        self.births = Births(core)
 
     def boot(self, spec: Supervisor) -> None:
         """Begin the core's tree."""
@@ -109,7 +109,13 @@ class Supervising:
         for _ in range(len(ready)):
             node = ready.popleft()
             node.queued = False
-            event = node.inbox.take()
+            inbox = node.inbox
+            if inbox.begun is not None or inbox.ended is not None:
+                self._serve_apart(node, inbox)
+                if inbox and node.cell.state != ENDED:
+                    self._ring(node)
+                continue
+            event = inbox.take()
             if event is None:
                 continue
             self.core.trace("supervise", node.cell, type(event).__name__)
@@ -119,6 +125,29 @@ class Supervising:
                 self._decide(node, event)
             if node.inbox and node.cell.state != ENDED:
                 self._ring(node)
+
+    def _serve_apart(self, node: SupervisorNode, inbox: Inbox) -> None:
+        """Serve what was kept apart: usually one child that ended is started again, and its start succeeds."""
+        core = self.core
+        begun, ended = inbox.begun, inbox.ended
+        if begun is not None:
+            inbox.begun = None
+            if core.tracing:
+                core.trace("supervise", node.cell, ev.ChildStarted.__name__)
+            if not node.machine.restarted(begun.address):
+                self._decide(node, ev.ChildStarted(begun.key, begun.address))
+        elif ended is not None:
+            inbox.ended = None
+            if core.tracing:
+                core.trace("supervise", node.cell, ev.ChildEnded.__name__)
+            key, reason = ended
+            slot = node.machine.restart_at_once(key, reason, core.now)
+            if slot is None:
+                self._decide(node, ev.ChildEnded(key, reason))
+                return
+            if core.tracing or core.heard("warning"):
+                core.reported(node.cell, node.machine.restart_report(slot))
+            self._start_child(node, key, slot.spec, node.machine.arguments(slot.spec))
 
     def _expired(self, node: SupervisorNode, request: object) -> bool:
         assert isinstance(request, Request)
@@ -183,81 +212,15 @@ class Supervising:
             if elsewhere and (place := self.core.remote_children.place_of(spec)) is not None:
                 self.core.remote_children.start(node, key, spec, arguments, place)
                 return
-            cell = self.launch(node, key, spec, arguments)
+            cell = self.births.launch(node, key, spec, arguments)
             if isinstance(cell, Reason):
                 self.post(node, ev.ChildStartFailed(key, cell))
         else:
-            refused = self._refusal(spec)
+            refused = self.births.refusal(spec)
             if refused is not None:
                 self.post(node, ev.ChildStartFailed(key, refused))
             else:
                 self._create(spec, node, key, node.lives.of(spec.id))
-
-    def _refusal(self, spec: AnySpec) -> Reason | None:
-        """Why there is no place or no name on this core for one more, or None."""
-        core = self.core
-        if spec.name is not None and (holder := core.registry.holder(spec.name)) is not None:
-            return AlreadyStarted(holder)
-        if core.lifecycle.has_room(isinstance(spec, Child)) and (spec.name is None or core.registry.has_room):
-            return None
-        core.counters.bounds_reached += 1
-        return Busy()
-
-    def adopt(self, node: SupervisorNode, spec: Child, arguments: tuple[Any, ...]) -> Cell | Reason:
-        """Run a child the machine learns of now (`ctx.spawn`): whatever its start does, its end is a ChildEnded."""
-        if node.killed or node.cell.state == ENDED:
-            return NoProcess()
-        cell = self._child_cell(node, spec, arguments)
-        if isinstance(cell, Reason):
-            return cell
-        cell.key = key = node.machine.admit(spec, cell.address)
-        cell.adopted = True
-        node.children[key] = cell
-        self.core.lifecycle.launch(cell)
-        if spec.start_timeout is not None:
-            limit = TimerRecord(START, int(spec.start_timeout * NANO), _start_limit(cell), cell, node)
-            node.limits[limit.token] = self.core.timers.ask(limit)
-        return cell
-
-    def launch(self, node: SupervisorNode, key: int, spec: Child, arguments: tuple[Any, ...]) -> Cell | Reason:
-        """Make the cell of a child; its `start` is its first turn."""
-        cell = self._child_cell(node, spec, arguments)
-        if isinstance(cell, Cell):
-            cell.key = key
-            node.children[key] = cell
-            self.core.lifecycle.launch(cell)
-        return cell
-
-    def _child_cell(self, node: SupervisorNode, spec: Child, arguments: tuple[Any, ...]) -> Cell | Reason:
-        core = self.core
-        if (spec.core is not None or spec.node is not None) and core.remote_children.place_of(spec) is not None:
-            where = f"core={spec.core!r} node={spec.node!r}"
-            return InvalidSpec(f"child {spec.id!r} names {where}, and spawn starts on {core.home}: call StartChild")
-        refused = self._refusal(spec)
-        if refused is not None:
-            return refused
-        incarnation = node.lives.born(spec.id, core.counters.spawned)
-        return self._make(spec, node, incarnation, arguments)
-
-    def launch_guest(self, spec: Child, path: str) -> Cell | Reason:
-        """Make the cell of a child whose supervisor lives on another core."""
-        refused = self._refusal(spec)
-        if refused is not None:
-            return refused
-        cell = self._make(spec, None, self._guests.born(path, self.core.counters.spawned), spec.args)
-        cell.own().path = path
-        self.core.lifecycle.launch(cell)
-        return cell
-
-    def _make(self, spec: Child, parent: SupervisorNode | None, incarnation: int, arguments: tuple[Any, ...]) -> Cell:
-        capacity = getattr(spec.factory, "mailbox_capacity", 0)
-        if type(capacity) is not int or capacity < 1:
-            capacity = 256  # until the constructor ran: a function makes it, or its class is wrong and will be told so
-        cell = self.core.lifecycle.new_cell(spec.id, parent, incarnation, capacity)
-        cell.factory = (spec.factory, arguments, spec.kwargs)
-        if spec.name is not None:
-            self.core.registry.register(cell, spec.name)
-        return cell
 
     def _ask_stop(self, node: SupervisorNode, key: int, reason: Reason, budget: float | None) -> None:
         cell = node.children.get(key)
@@ -320,8 +283,9 @@ class Supervising:
         """A child's start succeeded; of an adopted one the machine assumed it. `at_rest`: it does nothing more now."""
         if cell.adopted:
             self._disarm_start(node, cell)
-        elif not (at_rest and self._started_next(node, cell)):
-            self.post(node, ev.ChildStarted(cell.key, cell.address))
+        elif not (at_rest and self._started_next(node, cell)) and not node.killed and node.cell.state != ENDED:
+            node.inbox.put_begun(cell)
+            self._ring(node)
 
     def _started_next(self, node: SupervisorNode, cell: Cell) -> bool:
         """Begin the next sibling at once where nobody could tell: nothing else on this core comes before it.
@@ -355,7 +319,9 @@ class Supervising:
                 self._end(node, Killed())
             return
         if started or cell.adopted:
-            self.post(node, ev.ChildEnded(cell.key, Normal() if isinstance(reason, Ignored) else reason))
+            if node.cell.state != ENDED:
+                node.inbox.put_ended(cell.key, Normal() if isinstance(reason, Ignored) else reason)
+                self._ring(node)
         elif isinstance(reason, Ignored):
             self.post(node, ev.ChildIgnored(cell.key))
         else:
@@ -370,7 +336,7 @@ class Supervising:
             self._end(node, Killed())
 
     def _disarm_start(self, node: SupervisorNode, cell: Cell) -> None:
-        limit = node.limits.pop(_start_limit(cell), None) if node.limits else None
+        limit = node.limits.pop(start_limit(cell), None) if node.limits else None
         if limit is not None:
             self.core.timers.cancel(limit)
 
@@ -468,8 +434,3 @@ class Supervising:
 def _draw(core: Core, supervisor: Cell) -> float:
     """The jitter of a backoff, from the random numbers of the supervisor's own life."""
     return core.random_of(supervisor).random()
-
-
-def _start_limit(cell: Cell) -> int:
-    """The place of an adopted child's start limit beside the machine's own, whose tokens are above 0."""
-    return -1 - cell.key

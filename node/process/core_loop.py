@@ -34,6 +34,7 @@ from regrove.node.process.collecting import Collector
 from regrove.node.process.describing import describe
 from regrove.node.process.framing import FramingError
 from regrove.node.process.heap import keep_heap
+from regrove.node.process.logs import LEVELS
 from regrove.node.process.pipe import Pipe
 from regrove.transport.base import Transport
 from regrove.transport.events import LinkStatistics
@@ -247,6 +248,10 @@ class LogLevel:
 
     def __init__(self, name: str) -> None:
         self.name = name
+
+    def hears(self, level: str) -> bool:
+        """Tell whether lines of `level` are sent."""
+        return LEVELS[level] >= LEVELS.get(self.name, LEVELS["info"])
 
 
 def link_rows(statistics: tuple[LinkStatistics, ...]) -> list[dict[str, Any]]:

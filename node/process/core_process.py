@@ -13,6 +13,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, NoReturn
 
@@ -180,7 +181,8 @@ def _drive(
         core=parameters.core,
         life=parameters.incarnation,
     )
-    core = Core(core_settings(parameters, bounds, seed, words), tree, links, logger)
+    settings = replace(core_settings(parameters, bounds, seed, words), heard=level.hears)
+    core = Core(settings, tree, links, logger)
     loop = CoreLoop(core, edge, transport, links, poller, level)
     pipe = Pipe(connection, poller, loop.on_frame, loop.on_manager_gone)
     hands = Hands(passing, poller, _first(workers.heard, keeper.heard), _nothing)

@@ -130,19 +130,22 @@ def table(counts: Counter[str]) -> str:
 class Watched(Machine):
     """Decides as any machine does, and counts which rule it was."""
 
-    __slots__ = ("_alive", "_calls", "_counts")
+    __slots__ = ("_alive", "_calls", "_counts", "_deciding")
 
     def __init__(self, spec: Any, *more: Any, counts: Counter[str], alive: Callable[[object], bool]) -> None:
         super().__init__(spec, *more)
         self._counts = counts
         self._alive = alive
+        self._deciding = False
         self._calls: dict[object, object] = {}
 
     def decide(self, event: ev.Event, now_ns: int) -> list[do.Action]:
         before = self._before(event)
         kept = len(self._window._entries)
         total = self._window.total
+        self._deciding = True
         actions = super().decide(event, now_ns)
+        self._deciding = False
         if self._window.total > total and kept + 1 > len(self._window._entries):
             self._saw("4 a restart older than the period counts no more")
         if before is not None:
@@ -150,6 +153,25 @@ class Watched(Machine):
         for action in actions:
             self._acted(action)
         return actions
+
+    def restart_at_once(self, key: int, reason: Reason, now_ns: int) -> Slot | None:
+        """Count as if it had been decided with actions."""
+        if self._deciding:
+            return super().restart_at_once(key, reason, now_ns)
+        counts = self._counts.copy()
+        before = self._before(ev.ChildEnded(key, reason))
+        slot = super().restart_at_once(key, reason, now_ns)
+        if slot is None:  # nothing has happened, and the driver goes on to `decide`
+            self._counts.clear()
+            self._counts.update(counts)
+            return None
+        actions: list[do.Action] = [do.Emit(self.restart_report(slot))]
+        actions.append(do.StartChild(key, slot.spec, self.arguments(slot.spec)))
+        if before is not None:
+            before(actions)
+        for action in actions:
+            self._acted(action)
+        return slot
 
     def _saw(self, rule: str, when: object = True) -> None:
         if when:
