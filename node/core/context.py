@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING, Any, NoReturn, overload
 
 from regrove.node.core.address import Address, Caller, Name
 from regrove.node.core.effects import Await, Call, Offload, Target, Wait
 from regrove.node.core.errors import BoundReached, Misuse, NotInHandler
 from regrove.node.core.handles import Listener, Stream, Ticket, Timer
-from regrove.node.core.isolate import ACTIVE, IDLE, Cell
-from regrove.node.core.mailbox import OK, Sent, mail_of
+from regrove.node.core.isolate import ACTIVE, Cell, Entry
+from regrove.node.core.mailbox import OK, Sent
 from regrove.node.core.spawning import SpawnRefused, spawn
 from regrove.supervisor.reasons import Reason
 from regrove.supervisor.spec import Child
@@ -50,26 +51,27 @@ class Context:
         if type(to) is Address:
             # `Core.send` once more, for plain mail to a live isolate of this core (performance.md: what a call costs).
             cell = to.cell
-            if cell is not None and cell.core is core and not cell.waiters:
-                charge = core.fixed.get(type(message))
-                if charge is None:
+            if cell is not None:
+                try:
+                    charge = core.charges[type(message)]
+                except KeyError:
+                    charge = 0
+                if not charge:
                     message, charge = core.prepare(own, message)
                 weight = core.pool_bytes + charge
                 if weight <= core.pool_sure:
-                    if cell.parked == IDLE:
-                        if core.letters:
-                            cell.parked = ACTIVE
-                            cell.letter = message
-                            cell.charge = charge
-                            core.ready.append(cell)
-                            core.entered += 1
-                            core.pool_bytes = weight
-                            return OK
-                    elif cell is not own:
-                        mailbox = cell.mailbox
-                        if mailbox is None or cell.charge:
-                            mailbox = mail_of(cell)
-                        if len(mailbox) - cell.owed < cell.capacity:
+                    if cell.parked is core:
+                        cell.parked = ACTIVE
+                        cell.letter = message
+                        cell.charge = charge
+                        core.ready.append(cell)
+                        core.entered += 1
+                        core.pool_bytes = weight
+                        return OK
+                    bound = cell.bound
+                    if bound and cell.core is core:
+                        mailbox: deque[Entry] = cell.mailbox  # type: ignore[assignment]  # who has a bound has one
+                        if len(mailbox) < bound:
                             mailbox.append((message, charge, None, core.event))
                             core.entered += 1
                             core.pool_bytes = weight

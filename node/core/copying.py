@@ -104,8 +104,11 @@ def prepare(value: Any) -> tuple[Any, int]:
 
 TABLES.take.update({list: _take_list, tuple: _take_tuple, dict: _take_dict})
 TABLES.take[Address] = lambda value, _depth: (value, ADDRESS_CHARGE)
-TABLES.fixed.update(dict.fromkeys((type(None), bool, int, float), MESSAGE_CHARGE + NUMBER_CHARGE))
-TABLES.fixed[Address] = MESSAGE_CHARGE + ADDRESS_CHARGE
+for scalar in (type(None), bool, int, float):
+    TABLES.charge(scalar, MESSAGE_CHARGE + NUMBER_CHARGE)
+for varying in (str, bytes, list, tuple, dict):
+    TABLES.charge(varying, None)
+TABLES.charge(Address, MESSAGE_CHARGE + ADDRESS_CHARGE)
 TABLES.traits.update(dict.fromkeys((type(None), bool, int, float), Traits(True, NUMBER_CHARGE, False)))
 TABLES.traits.update(dict.fromkeys((str, bytes), Traits(True, None, False)))
 TABLES.traits[Address] = Traits(True, ADDRESS_CHARGE, False)

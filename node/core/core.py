@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import repeat
+from operator import length_hint
 from types import MappingProxyType
 from typing import Any, assert_never
 
@@ -101,11 +103,13 @@ class Core:
     # fmt: off
     __slots__ = (
         "_token", "_tracer", "batch", "batch_done", "batch_rest", "bounds", "buggify", "calls", "cells",
-        "control_out", "counters", "crossing", "current", "draining", "entered", "event", "fixed", "guests", "heard",
+        "charges", "control_out", "counters", "crossing", "current", "draining", "entered", "event", "grain", "guests",
+        "heard",
         "home", "io",
         "left", "letters", "lifecycle", "links", "logger", "now", "place", "pool_bytes", "pool_bytes_limit",
         "pool_limit", "pool_sure", "puts", "ready", "registry", "remote_children", "requests", "settings",
         "signals", "sometimes", "stalled", "strict", "supervising", "timers", "tracing", "tree", "turn_budget",
+        "turns",
         "user_timers", "waiters", "wall", "words",
     )
     # fmt: on
@@ -137,12 +141,15 @@ class Core:
         self.cells: list[Cell | None] = []
         self.ready: deque[Cell] = deque()
         self.current: Cell | None = None
-        # The pool's books. During a batch (`scheduler.drain_batches`) `left` and `pool_bytes` are behind by what was
-        # read of it: the pool looks fuller than it is. Who needs it exact calls `settle` first.
+        # The pool's books. During a grain of turns `left` is behind by the letters read of it: `pool_messages` knows.
+        # During a batch (`scheduler.drain_batch`) it and `pool_bytes` are behind by what was read of that: the pool
+        # looks fuller than it is. Who needs it exact calls `settle` first.
         self.entered = 0  # queued messages, ever; `puts` of them by `mailbox.put`, the others by `Context.send`
         self.puts = 0
         self.left = 0
         self.pool_bytes = 0
+        self.turns: Iterator[None] = repeat(None, 0)
+        self.grain = 0  # what `turns` had to give, without the turns that were more than a letter
         self.batch: list[Entry] = []
         self.batch_rest: Iterator[Entry] = iter(())
         self.batch_done = 0
@@ -152,7 +159,7 @@ class Core:
         # Immutable classes of constant charge skip `prepare` on the hot path; in strict mode nothing does.
         self.strict = settings.strict
         self.crossing = Strict(settings.known) if settings.strict else None
-        self.fixed: Mapping[type, int] = {} if settings.strict else messages.FIXED
+        self.charges = messages.UNCHARGED if settings.strict else messages.CHARGES
         self.control_out: list[ControlOutput] = []
         self._token = 0
         self.timers = Timers()
@@ -309,7 +316,15 @@ class Core:
     @property
     def pool_messages(self) -> int:
         """How many messages are queued, or wait here for room having been charged already."""
-        return self.entered - self.left
+        return self.entered - self.left - self.grain + length_hint(self.turns)
+
+    def settle_turns(self) -> int:
+        """Write down how many letters were read of the grain of turns under way (`scheduler.run_ready`), and end it."""
+        letters = self.grain - length_hint(self.turns)
+        self.left += letters
+        self.grain = 0
+        self.turns = repeat(None, 0)
+        return letters
 
     def pool_has_room(self, charge: int) -> bool:
         """Tell whether one more queued message fits the pool."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping
+from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
 
 from regrove.node.core.address import Address, Caller, Home
@@ -37,6 +38,7 @@ __all__ = [
     "Cell",
     "Entry",
     "Isolate",
+    "Parked",
     "Rare",
     "Request",
 ]
@@ -55,10 +57,18 @@ STOPPING: Final = 2
 ENDED: Final = 3
 STATE_NAMES: Final = ("starting", "running", "stopping", "ended")
 
-# Why a cell is not in the ready queue, in `Cell.parked`. IDLE is 0: it is what every send asks.
-IDLE: Final = 0
-ACTIVE: Final = 1
-BLOCKED: Final = 2
+
+class Parked(Enum):
+    """Why a cell is not in the ready queue, in `Cell.parked`. Idle and open to a letter, it is parked in its core."""
+
+    IDLE = "idle"  # but a letter may not be put: pushes wait for room, or the core has no letters
+    ACTIVE = "active"  # it is in the ready queue, or has its turn
+    BLOCKED = "blocked"
+
+
+IDLE: Final = Parked.IDLE
+ACTIVE: Final = Parked.ACTIVE
+BLOCKED: Final = Parked.BLOCKED
 
 SYSTEM: Final = -1  # the charge of an entry outside capacity and pool
 
@@ -119,14 +129,17 @@ class Rare:
 class Cell:
     """One life of one isolate (or supervisor) on its core.
 
-    Mail is in `mailbox`, made when a second message waits; until then it is in `letter`, with its charge in `charge`
-    (0: there is none). A letter is a plain user message to an idle isolate nobody waits to push to: while there is one
-    `mailbox` and `waiters` are empty and the cell is in the ready queue.
+    Mail is in `mailbox`, made when a second message waits, behind `letter`, with its charge in `charge` (0: there is
+    none). A letter is a plain user message to an idle isolate nobody waits to push to: `parked` is its core then, and
+    while there is a letter `waiters` is empty and the cell is in the ready queue. `bound` is what a sender compares the
+    length of the mailbox with before it looks closer: never more than capacity - 1, and 0 where closer is needed, as
+    while the cell is idle.
     """
 
     __slots__ = (
         "address",
         "adopted",
+        "bound",
         "capacity",
         "cause",
         "charge",
@@ -164,9 +177,9 @@ class Cell:
         self.id = id
         self.incarnation = incarnation
         self.capacity = capacity
-        self.parked = BLOCKED
+        self.parked: Core | Parked = BLOCKED
         self.state = STARTING
-        self.flags = self.cause = self.handled = self.charge = self.key = self.wait_token = 0
+        self.flags = self.cause = self.handled = self.charge = self.key = self.wait_token = self.bound = 0
         self.owed = 0  # how many entries of the mailbox are the runtime's: outside capacity and pool
         self.adopted = False  # made by ctx.spawn: its supervisor counts it as running from the first turn
         self.letter: Any = None

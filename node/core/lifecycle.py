@@ -94,6 +94,7 @@ class Lifecycle:
         if type(capacity) is not int or capacity < 1:
             raise Misuse(f"{type(isolate).__qualname__}.mailbox_capacity is an int of at least 1, got {capacity!r}")
         cell.capacity = capacity
+        cell.bound = 0  # of mail that came before the constructor said how much may come
         cell.isolate = isolate
         cell.handle = isolate.handle
         return isolate.start
@@ -180,6 +181,7 @@ class Lifecycle:
         cell.state = ENDED
         cell.flags = 0
         cell.capacity = -1
+        cell.bound = 0
         cell.parked = BLOCKED
         if cell.rare is not None:
             core.registry.release(cell)

@@ -112,7 +112,7 @@ class Counters:
 
 def wake(core: Core, cell: Cell) -> None:
     """Put a parked cell into the ready queue."""
-    if cell.parked != ACTIVE:
+    if cell.parked is not ACTIVE:
         cell.parked = ACTIVE
         core.ready.append(cell)
 
@@ -132,16 +132,17 @@ def offer(core: Core, cell: Cell, message: Any, charge: int, tag: Request | None
         core.counters.bounds_reached += 1
         return POOL_EXHAUSTED
     put(core, cell, message, charge, tag, cause)
+    cell.bound = cell.capacity - 1  # whoever comes next need not look as closely
     return OK
 
 
 def mail_of(cell: Cell) -> deque[Entry]:
-    """The mailbox, made if need be, with the letter in it."""
+    """The mailbox, made if need be, with the letter in it: at its head, because it came first."""
     mailbox = cell.mailbox
     if mailbox is None:
         mailbox = cell.mailbox = deque()
     if cell.charge:
-        mailbox.append((cell.letter, cell.charge, None, 0))
+        mailbox.appendleft((cell.letter, cell.charge, None, 0))
         cell.letter = None
         cell.charge = 0
     return mailbox
@@ -161,6 +162,8 @@ def settle(core: Core, unread: int = 0) -> None:
     if rest:
         mail_of(cell).extendleft(reversed(rest))
         del batch[done:]
+    if cell.state != ENDED and not cell.waiters:
+        cell.bound = cell.capacity - 1
     core.left += done
     core.pool_bytes -= sum([entry[1] for entry in batch])
     core.counters.handled += done
@@ -175,10 +178,10 @@ def put(core: Core, cell: Cell, message: Any, charge: int, tag: Request | None, 
     core.puts += 1
     core.pool_bytes += charge
     mailbox = cell.mailbox
-    if mailbox is None or cell.charge:
-        mailbox = mail_of(cell)
+    if mailbox is None:
+        mailbox = cell.mailbox = deque()
     mailbox.append((message, charge, tag, cause))
-    if cell.parked == IDLE:
+    if cell.parked is core or cell.parked is IDLE:
         cell.parked = ACTIVE
         core.ready.append(cell)
 
@@ -188,8 +191,10 @@ def put_all(core: Core, cell: Cell, entries: Iterable[Entry], count: int, charge
     core.entered += count
     core.puts += count
     core.pool_bytes += charge
-    mail_of(cell).extend(entries)
-    if cell.parked == IDLE:
+    if cell.mailbox is None:
+        cell.mailbox = deque()
+    cell.mailbox.extend(entries)
+    if cell.parked is core or cell.parked is IDLE:
         cell.parked = ACTIVE
         core.ready.append(cell)
 
@@ -201,10 +206,10 @@ def deliver_system(core: Core, cell: Cell, message: Any, token: int) -> None:
     if type(cell.wait) is Await and core.calls.awaited(cell, message, token):
         return
     mailbox = cell.mailbox
-    if mailbox is None or cell.charge:
-        mailbox = mail_of(cell)
+    if mailbox is None:
+        mailbox = cell.mailbox = deque()
     mailbox.append((message, SYSTEM, token, core.event))
     cell.owed += 1
-    if cell.parked == IDLE:
+    if cell.parked is core or cell.parked is IDLE:
         cell.parked = ACTIVE
         core.ready.append(cell)

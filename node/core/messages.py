@@ -39,9 +39,9 @@ __all__ = [
 
 T = TypeVar("T")
 
-FIXED: Final[Mapping[type, int]] = (
-    TABLES.fixed
-)  # immutable classes whose charge is a constant: the hot path's short cut
+FIXED: Final[Mapping[type, int]] = TABLES.fixed  # immutable classes whose charge is a constant
+CHARGES: Final = TABLES.charges  # it, and 0 for other classes: the hot path's short cut
+UNCHARGED: Final = TABLES.uncharged
 
 
 @overload

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from itertools import repeat
+from operator import length_hint
 from typing import TYPE_CHECKING, Any, Final
 
 from regrove.node.core.effects import RECEIVE, Effect
@@ -47,60 +49,81 @@ def run_ready(core: Core, budget: int) -> None:
     words = core.words
     entered = core.entered - core.puts
     spare = budget
-    mark = max(spare - GRAIN, 0)
-    letters = 0
+    letters = core.settle_turns()  # of a pass that Ctrl-C ended
     while True:
         if inboxes and spare > 0:
             supervising.serve()
             spare -= 1
             budget -= 1
             words[SERVED] = budget
-        if spare <= mark:
-            if spare <= 0:
-                break
-            words[TURN] = budget - spare
-            mark = max(spare - GRAIN, 0)
+        if spare <= 0:
+            break
         if not ready:
             if inboxes:
                 continue
             break
-        core.current = cell = popleft()
-        charge = cell.charge
-        if charge and not cell.flags:
-            # The commonest turn: one message to an isolate that was idle.
-            message = cell.letter
-            cell.letter = None
-            cell.charge = 0
-            core.left += 1
-            core.pool_bytes -= charge
-            cell.handled += 1
-            letters += 1
-            spare -= 1
-            handle = cell.handle
-            try:
-                effect = handle(cell.context, message)  # type: ignore[misc]  # who was idle has started
-            except BaseException as error:
-                raised(core, cell, error)
-                continue
-            if effect is RECEIVE:
-                if not cell.mailbox and not cell.flags:
-                    cell.parked = IDLE
+        # Turns by the grain: how many were begun is asked of the iterator, so that the commonest turn counts nothing.
+        grain = GRAIN if spare > GRAIN else spare
+        core.turns = turns = repeat(None, grain)
+        core.grain = grain
+        more = 0  # callbacks above one a turn
+        for _ in turns:
+            if inboxes or not ready:
+                core.grain -= 1
+                more -= 1
+                break
+            core.current = cell = popleft()
+            charge = cell.charge
+            if charge and not cell.flags:
+                # The commonest turn: one message to an isolate that was idle.
+                message = cell.letter
+                cell.letter = None
+                cell.charge = 0
+                core.pool_bytes -= charge
+                cell.handled += 1
+                handle = cell.handle  # not called as a method: CPython 3.11 would not specialise the call
+                try:
+                    effect = handle(cell.context, message)  # type: ignore[misc]  # who was idle has started
+                except BaseException as error:
+                    raised(core, cell, error)
                     continue
+                if effect is RECEIVE:
+                    if not cell.mailbox and not cell.flags:
+                        cell.parked = core
+                        continue
+                else:
+                    become(core, cell, effect, handle, message)  # type: ignore[arg-type]
+                if cell.flags or cell.wait is not None or cell.state == ENDED:
+                    rest(core, cell)
+                    continue
+                more += drain(core, cell, limit - 1)
             else:
-                become(core, cell, effect, handle, message)  # type: ignore[arg-type]
-            if not cell.flags and cell.wait is None and cell.state != ENDED:
-                spare -= drain(core, cell, limit - 1)
-        elif cell.flags or cell.wait is not None or cell.state == STARTING:
-            spare -= turn(core, cell, limit)
-            if supervising.ahead:
-                spare -= supervising.ahead
-                budget -= supervising.ahead
-                supervising.ahead = 0
-                words[SERVED] = budget
-            continue
+                core.grain -= 1
+                if cell.flags or cell.wait is not None or cell.state == STARTING:
+                    more += turn(core, cell, limit) - 1
+                    if supervising.ahead:
+                        spare -= supervising.ahead
+                        budget -= supervising.ahead
+                        supervising.ahead = 0
+                        words[SERVED] = budget
+                        break  # what is spare has changed
+                    if more >= GRAIN:
+                        break
+                    continue
+                more += (drain(core, cell, limit) or 1) - 1
+            rest(core, cell)
+            if more >= GRAIN:
+                break
         else:
-            spare -= drain(core, cell, limit) or 1
-        rest(core, cell)
+            letters += core.grain
+            core.left += core.grain
+            core.grain = 0
+            spare -= grain + more
+            words[TURN] = budget - spare
+            continue
+        unused = length_hint(turns)
+        letters += core.settle_turns()
+        spare -= grain - unused + more
     core.current = None
     counters = core.counters
     counters.handled += letters
@@ -148,8 +171,11 @@ def rest(core: Core, cell: Cell) -> None:
     elif cell.mailbox:
         cell.parked = ACTIVE
         core.ready.append(cell)
+    elif core.letters and not cell.waiters:
+        cell.parked = core
     else:
         cell.parked = IDLE
+        cell.bound = 0
 
 
 def drain(core: Core, cell: Cell, limit: int) -> int:
@@ -177,6 +203,7 @@ def drain_batch(core: Core, cell: Cell, mailbox: deque[Entry], limit: int) -> in
     else:
         popleft = mailbox.popleft
         batch = [popleft() for _ in range(limit)]
+    cell.bound = 0  # what it holds is not in its mailbox now
     core.batch = batch
     core.batch_rest = entries = iter(batch)
     core.batch_done = 0

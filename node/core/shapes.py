@@ -181,8 +181,7 @@ def complete(shape: Shape) -> None:
     TABLES.lower[cls] = _generate_lower(shape)
     TABLES.build[shape.tag] = _generate_build(shape)
     TABLES.take[cls] = _generate_take(shape, traits)
-    if traits.size is not None:
-        TABLES.fixed[cls] = traits.size
+    TABLES.charge(cls, traits.size)
 
 
 # Traits: decided over everything a class can reach, so that classes that hold one another agree
@@ -391,7 +390,7 @@ def add_custom(
     else:
         weight = traits.size
         TABLES.take[cls] = lambda value, _depth: (value, weight)
-        TABLES.fixed[cls] = MESSAGE_CHARGE + weight
+    TABLES.charge(cls, None if traits.size is None else MESSAGE_CHARGE + traits.size)
     TABLES.traits[cls] = traits
     TABLES.splits[cls] = split
     TABLES.names[cls] = name

@@ -24,7 +24,7 @@ def target(core: Core, now: int, slot: int | str, generation: int, charge: int) 
         return None
     cell = core.registry.local(slot, generation)
     if (
-        cell is None or cell.parked != IDLE or cell.supervising is not None or cell.waiters or cell.capacity < 1
+        cell is None or cell.parked is not IDLE or cell.supervising is not None or cell.waiters or cell.capacity < 1
         or core.entered - core.left >= core.pool_limit or core.pool_bytes + charge > core.pool_bytes_limit
     ):  # fmt: skip
         return None
@@ -65,6 +65,7 @@ def step(core: Core, now: int, wall: int, cell: Cell, message: Any, event: int) 
         rest(core, cell)
     else:
         cell.parked = IDLE
+        cell.bound = 0
     core.current = None
     counters.callbacks += used
     counters.sent += core.entered - core.puts - plain

@@ -84,6 +84,9 @@ class Tables:
         self.take: dict[type, Take] = {}
         self.build: dict[object, Build] = {}
         self.fixed: dict[type, int] = {}  # immutable classes whose charge is a constant
+        # For the hot path, to which a miss is dear: that, and 0 for all others; and 0 for every class.
+        self.charges: dict[type, int] = {}
+        self.uncharged: dict[type, int] = {}
         self.classes: dict[object, type] = {}  # by wire name, for clashes and replacement
         self.names: dict[type, str] = {}  # the root of a path in an error
         self.splits: dict[type, Split] = {}  # a value's fields, for the walks
@@ -103,10 +106,17 @@ class Tables:
             self.forget(old)
         self.classes[tag] = cls
 
+    def charge(self, cls: type, size: int | None) -> None:
+        """Keep what every message of `cls` is charged; None: it depends on the message."""
+        if size is not None:
+            self.fixed[cls] = size
+        self.charges[cls] = size or 0
+        self.uncharged[cls] = 0
+
     def forget(self, cls: type) -> None:
         """Drop a class that was defined again: its values travel no more, as none could arrive as what it was."""
-        tables: list[dict[type, Any]] = [self.lower, self.take, self.fixed, self.splits, self.fields]
-        for table in (*tables, self.traits, self.shapes):
+        tables: list[dict[type, Any]] = [self.lower, self.take, self.fixed, self.charges, self.uncharged]
+        for table in (*tables, self.splits, self.fields, self.traits, self.shapes):
             table.pop(cls, None)
 
     def withdraw(self, cls: type, tag: object) -> None:
@@ -136,6 +146,6 @@ def add_enum(cls: type[enum.Enum]) -> None:
     is_flag = issubclass(cls, enum.Flag)
     TABLES.lower[cls] = lambda member, _depth: (2, name, member.value if is_flag else member.name)
     TABLES.take[cls] = lambda member, _depth: (member, NUMBER_CHARGE)
-    TABLES.fixed[cls] = MESSAGE_CHARGE + NUMBER_CHARGE
+    TABLES.charge(cls, MESSAGE_CHARGE + NUMBER_CHARGE)
     TABLES.names[cls] = name
     TABLES.traits[cls] = PLAIN_TRAITS

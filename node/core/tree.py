@@ -87,7 +87,7 @@ def _supervisor_row(core: Core, node: SupervisorNode) -> dict[str, Any]:
 
 
 def _isolate_row(cell: Cell) -> dict[str, Any]:
-    blocked = cell.wait if cell.parked == BLOCKED else None
+    blocked = cell.wait if cell.parked is BLOCKED else None
     return {
         "type": type(cell.isolate).__qualname__,
         "state": "blocked" if blocked is not None else STATE_NAMES[cell.state],

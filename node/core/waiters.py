@@ -85,6 +85,7 @@ class Waiters:
 
     def _park(self, cell: Cell, debt: Debt, message: Any, charge: int) -> None:
         mail_of(cell)  # who waits is let in when a mailbox is read, not a letter
+        cell.bound = 0  # they come before who sends later
         if cell.waiters is None:
             cell.waiters = {}
         waiter = debt.waiter = Waiter(debt.token, cell.waiters, self.core.event)
@@ -215,6 +216,7 @@ class Waiters:
             core.counters.bounds_reached += 1
             return PoolExhausted()
         mail_of(cell)
+        cell.bound = 0  # they come before who sends later
         if cell.waiters is None:
             cell.waiters = {}
         waiter = self._remote[peer, token] = Waiter(token, cell.waiters, core.event)

@@ -44,7 +44,7 @@ def cells(place: SimulatedCore) -> Iterator[Cell]:
 
 def found_of(place: SimulatedCore, cell: Cell) -> Found:
     """Describe a cell."""
-    blocked = cell.parked == BLOCKED and cell.wait is not None
+    blocked = cell.parked is BLOCKED and cell.wait is not None
     state = "blocked" if blocked else STATE_NAMES[cell.state]
     return Found(cell.path, cell.address, cell.incarnation, cell.isolate, cell.queued, state, place)
 
