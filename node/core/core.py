@@ -6,17 +6,13 @@ Same settings, tree and inputs at the same times: same execution. It reads no cl
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from itertools import repeat
 from operator import length_hint
-from types import MappingProxyType
 from typing import Any, assert_never
 
 from regrove.node.core import hosting_door, messages, remote
 from regrove.node.core.address import Address, Caller, Home, Name
-from regrove.node.core.application import Place
-from regrove.node.core.bounds import Bounds
 from regrove.node.core.calls import Calls
 from regrove.node.core.draining import Draining
 from regrove.node.core.effects import SECONDS_MAX, Target, is_delay
@@ -29,7 +25,6 @@ from regrove.node.core.isolate import Cell, Entry
 from regrove.node.core.lifecycle import Lifecycle, text_of
 from regrove.node.core.mailbox import OK, Counters, Sent, deliver_system, offer, settle
 from regrove.node.core.outcomes import Slept
-from regrove.node.core.page import Words, own_words
 from regrove.node.core.ports import (
     AskTree,
     ControlInput,
@@ -48,6 +43,7 @@ from regrove.node.core.registry import Registry
 from regrove.node.core.remote_children import RemoteChildren
 from regrove.node.core.requests import Requests
 from regrove.node.core.scheduler import run_ready
+from regrove.node.core.settings import CoreSettings
 from regrove.node.core.signals import Signals
 from regrove.node.core.strict import Strict
 from regrove.node.core.supervising import Supervising
@@ -65,52 +61,18 @@ from regrove.transport.parts import Payload
 NANO = 1_000_000_000
 
 
-def _always(_level: str) -> bool:
-    return True
-
-
-@dataclass(frozen=True, slots=True)
-class CoreSettings:
-    """Who this core is. `strict` (simulation): each message crosses the codec, checked; `seed` feeds `ctx.random`.
-
-    `words`: where it writes that it goes on (`page.py`).
-    """
-
-    home: Home
-    cores: int = 1
-    role: str = ""
-    settings: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
-    bounds: Bounds = Bounds()
-    seed: int = 0
-    strict: bool = False
-    buggify: Callable[[str, str], bool] | None = None
-    sometimes: Callable[[str, bool], None] | None = None
-    words: Words = field(default_factory=own_words)
-    known: dict[Payload, Any] = field(default_factory=dict)  # `Strict.known`, one for all cores of a world
-    heard: Callable[[str], bool] = _always  # whether log lines of this level are kept; others are not put together
-    start_fault: Callable[[str], None] | None = None  # gets the path of each isolate about to start; may raise
-
-    @property
-    def place(self) -> Place:
-        """What `tree(place)` and `ctx.place` see."""
-        return Place(self.home.node, self.home.core, self.cores, self.role, MappingProxyType(dict(self.settings)))
-
-
 class Core:
     """One life of one core. Drivers call `boot` once, then `step` and `finish` for each pass."""
 
     # Slots, because each of these is read or written several times a message.
     # fmt: off
     __slots__ = (
-        "_token", "_tracer", "batch", "batch_done", "batch_rest", "bounds", "buggify", "calls", "cells",
-        "charges", "control_out", "counters", "crossing", "current", "draining", "entered", "event", "grain", "guests",
-        "heard",
-        "home", "io",
-        "left", "letters", "lifecycle", "links", "logger", "now", "place", "pool_bytes", "pool_bytes_limit",
-        "pool_limit", "pool_sure", "puts", "ready", "registry", "remote_children", "requests", "settings",
-        "signals", "sometimes", "stalled", "strict", "supervising", "timers", "tracing", "tree", "turn_budget",
-        "turns",
-        "user_timers", "waiters", "wall", "words",
+        "_token", "_tracer", "batch", "batch_done", "batch_rest", "bounds", "buggify", "calls", "cells", "charges",
+        "control_out", "counters", "crossing", "current", "draining", "entered", "event", "grain", "guests", "heard",
+        "home", "io", "left", "letters", "lifecycle", "links", "logger", "now", "place", "pool_bytes",
+        "pool_bytes_limit", "pool_limit", "pool_sure", "puts", "ready", "registry", "remote_children", "requests",
+        "settings", "signals", "sometimes", "stalled", "strict", "supervising", "timers", "tracing", "tree",
+        "turn_budget", "turns", "user_timers", "waiters", "wall", "words",
     )
     # fmt: on
 
