@@ -45,22 +45,19 @@ def run_ready(core: Core, budget: int) -> None:
     popleft = ready.popleft
     supervising = core.supervising
     inboxes = supervising.ready
-    limit = core.turn_budget
-    words = core.words
     entered = core.entered - core.puts
     spare = budget
     letters = core.settle_turns()  # of a pass that Ctrl-C ended
     while True:
         if inboxes and spare > 0:
             supervising.serve()
-            spare -= 1
-            budget -= 1
-            words[SERVED] = budget
-        if spare <= 0:
-            break
-        if not ready:
-            if inboxes:
-                continue
+            supervising.ahead += 1
+        if supervising.ahead:
+            spare -= supervising.ahead
+            budget -= supervising.ahead
+            supervising.ahead = 0
+            core.words[SERVED] = budget
+        if spare <= 0 or not (ready or inboxes):
             break
         # Turns by the grain: how many were begun is asked of the iterator, so that the commonest turn counts nothing.
         grain = GRAIN if spare > GRAIN else spare
@@ -87,48 +84,30 @@ def run_ready(core: Core, budget: int) -> None:
                 except BaseException as error:
                     raised(core, cell, error)
                     continue
-                if effect is RECEIVE:
-                    if not cell.mailbox and not cell.flags:
-                        cell.parked = core
-                        continue
-                else:
+                if effect is not RECEIVE:
                     become(core, cell, effect, handle, message)  # type: ignore[arg-type]
-                if cell.flags or cell.wait is not None or cell.state == ENDED:
-                    rest(core, cell)
+                elif not cell.mailbox and not cell.flags:
+                    cell.parked = core
                     continue
-                more += drain(core, cell, limit - 1)
+                if not cell.flags and cell.wait is None and cell.state != ENDED:
+                    more += drain(core, cell, core.turn_budget - 1)
+                rest(core, cell)
             else:
                 core.grain -= 1
-                if cell.flags or cell.wait is not None or cell.state == STARTING:
-                    more += turn(core, cell, limit) - 1
-                    if supervising.ahead:
-                        spare -= supervising.ahead
-                        budget -= supervising.ahead
-                        supervising.ahead = 0
-                        words[SERVED] = budget
-                        break  # what is spare has changed
-                    if more >= GRAIN:
-                        break
-                    continue
-                more += (drain(core, cell, limit) or 1) - 1
-            rest(core, cell)
-            if more >= GRAIN:
+                more += longer(core, cell, core.turn_budget) - 1
+            if more >= GRAIN or supervising.ahead:
                 break
-        else:
-            letters += core.grain
-            core.left += core.grain
-            core.grain = 0
-            spare -= grain + more
-            words[TURN] = budget - spare
-            continue
         unused = length_hint(turns)
-        letters += core.settle_turns()
+        read = core.grain - unused
+        letters += read
+        core.left += read
+        core.grain = unused  # they are none of `pool_messages` either
         spare -= grain - unused + more
+        core.words[TURN] = budget - spare
     core.current = None
-    counters = core.counters
-    counters.handled += letters
-    counters.sent += core.entered - core.puts - entered
-    counters.callbacks += budget - spare
+    core.counters.handled += letters
+    core.counters.sent += core.entered - core.puts - entered
+    core.counters.callbacks += budget - spare
 
 
 def raised(core: Core, cell: Cell, error: BaseException) -> None:
@@ -136,6 +115,15 @@ def raised(core: Core, cell: Cell, error: BaseException) -> None:
     if isinstance(error, KeyboardInterrupt):
         raise error
     core.lifecycle.crash(cell, error)
+
+
+def longer(core: Core, cell: Cell, limit: int) -> int:
+    """A turn that is not a letter alone. Answers how many callbacks ran, one at least."""
+    if cell.flags or cell.wait is not None or cell.state == STARTING:
+        return turn(core, cell, limit)
+    used = drain(core, cell, limit) or 1
+    rest(core, cell)
+    return used
 
 
 def turn(core: Core, cell: Cell, limit: int) -> int:
