@@ -39,7 +39,8 @@ from regrove.node.process.keyring import shared
 from regrove.node.process.loading import load_application
 from regrove.node.process.logs import Line, core_logger
 from regrove.node.process.machine import raise_descriptor_limit
-from regrove.node.process.page import open_page
+from regrove.node.process.page import open_page, write_chart
+from regrove.node.process.peeking import chart_of
 from regrove.node.process.pinning import pin
 from regrove.node.process.pipe import Pipe
 from regrove.node.process.worker_forks import ForkedWorkers
@@ -183,6 +184,9 @@ def _drive(
     )
     settings = replace(core_settings(parameters, bounds, seed, words), heard=level.hears)
     core = Core(settings, tree, links, logger)
+    chart = None if unwatched else chart_of(core)
+    if chart is not None:
+        write_chart(words, chart)
     loop = CoreLoop(core, edge, transport, links, poller, level)
     pipe = Pipe(connection, poller, loop.on_frame, loop.on_manager_gone)
     hands = Hands(passing, poller, _first(workers.heard, keeper.heard), _nothing)

@@ -86,13 +86,17 @@ class CoreOutgrew:
 
 @dataclass(frozen=True, slots=True)
 class CoreSlow:
-    """The watchdog saw one handler hold the core for `held` ns; `at` is where it stands, `stack` all of it."""
+    """The watchdog saw one handler hold the core for `held` ns; `at` is where it stands, `stack` all of it.
+
+    `path` is that of the isolate, empty when it could not be seen.
+    """
 
     core: int
     incarnation: int
     held: int
     at: str
     stack: str = ""
+    path: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +108,13 @@ class CoreStalled:
     held: int
     at: str
     stack: str = ""
+    path: str = ""
     fatal: bool = False
+
+    @property
+    def where(self) -> str:
+        """The place, and whose it is as far as that could be seen."""
+        return f"{self.at} of {self.path}" if self.path else self.at
 
 
 @dataclass(frozen=True, slots=True)

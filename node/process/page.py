@@ -12,9 +12,11 @@ import os
 from typing import Final, NamedTuple
 
 from regrove.node.core.page import PASS_AT, SERVED, TURN, WORDS, Words
+from regrove.node.process.peeking import Chart
 
 PAGE_BYTES: Final = 4096
 PAGE_WORDS: Final = PAGE_BYTES // 8
+CHART: Final = 8  # the first word of a core's chart (`peeking.py`), written once, before it says that it is bound
 
 
 class Reading(NamedTuple):
@@ -46,10 +48,15 @@ class Pages:
         words = self._words[first : first + WORDS]
         return Reading(words[PASS_AT], words[TURN], words[SERVED])
 
+    def chart(self, core: int) -> Chart:
+        """Where the core says that its running isolate is to be found; all zeros when it says nothing."""
+        first = core * PAGE_WORDS + CHART
+        return Chart(*self._words[first : first + len(Chart._fields)])
+
     def clear(self, core: int) -> None:
         """Forget the last life of the core; before the next one is started."""
         first = core * PAGE_WORDS
-        for index in range(WORDS):
+        for index in (*range(WORDS), *range(CHART, CHART + len(Chart._fields))):
             self._words[first + index] = 0
         os.ftruncate(self.dumps[core], 0)
 
@@ -69,6 +76,12 @@ def open_page(manager_pid: int, fd: int, core: int) -> Words:
     finally:
         os.close(descriptor)
     return memoryview(shared).cast("Q")
+
+
+def write_chart(words: Words, chart: Chart) -> None:
+    """Let the manager see where the running isolate is to be found."""
+    for index, word in enumerate(chart, CHART):
+        words[index] = word
 
 
 def read_all(fd: int, limit: int) -> bytes:

@@ -19,6 +19,7 @@ from typing import Final
 
 from regrove.node.io.poller import Poller
 from regrove.node.process.page import Pages, Reading
+from regrove.node.process.peeking import path_in
 from regrove.node.process.stacks import Code, Stack, ask, main_stack
 from regrove.node.process.watchdog import (
     MILLISECOND,
@@ -44,6 +45,7 @@ class Found:
     verdict: Verdict
     reading: Reading
     stack: Stack
+    path: str = ""  # of the isolate whose turn it was; empty when that could not be seen
 
 
 class Process:
@@ -181,12 +183,17 @@ class Sampler:
             self._tell(watched, verdict)
 
     def _tell(self, watched: _Watched, verdict: Verdict) -> None:
-        stack = Stack()
+        stack, path = Stack(), ""
+        reading = watched.watch.reading
         if isinstance(verdict, Slow | Stalling | Stalled) and not watched.over:
             with contextlib.suppress(OSError):  # it has ended meanwhile
                 stack = main_stack(ask(watched.pidfd, self._pages.dumps[watched.core]), self._code)
+            if stack.place is not None and not self._code.is_ours(stack.place.file):
+                path = path_in(watched.process.pid, self._pages.chart(watched.core))
         if not watched.over:
-            self._found.append(Found(watched.core, watched.incarnation, verdict, watched.watch.reading, stack))
+            if self._pages.read(watched.core) != reading:
+                path = ""  # it went on: the stack may be of one isolate and the path of another
+            self._found.append(Found(watched.core, watched.incarnation, verdict, reading, stack, path))
             os.eventfd_write(self._wake, 1)
 
     def _woken(self, _events: int) -> None:

@@ -56,6 +56,8 @@ class Reporter:
             self._places.popitem(last=False)
         self._places[event.at] = (now, 0)
         fields: dict[str, object] = {"core": slot.core, "where": event.at, "held_ms": event.held // 1_000_000}
+        if event.path:
+            fields["path"] = event.path
         if times:
             fields["times_since"] = times
         if last is None and event.stack:
@@ -65,16 +67,18 @@ class Reporter:
 
 def _stalled(slot: CoreSlot, now: int, event: CoreStalled, out: list[Action]) -> None:
     if not slot.troubles.stalled_at:
-        slot.troubles.stalled_at = event.at
+        slot.troubles.stalled_at = event.where
         slot.troubles.stalled_since = now - event.held
         out.append(DivertListeners(slot.core, away=True))
     fields: dict[str, object] = {"core": slot.core, "where": event.at, "held_s": round(event.held / SECOND, 3)}
+    if event.path:
+        fields["path"] = event.path
     if not event.fatal:
         out.append(Note("warning", "core stalls", fields))
         return
     if slot.state not in ("up", "stopping"):
         return  # a start has a limit of its own
-    stalled = f"stalled: no progress for {event.held / SECOND:.1f} s at {event.at}"
+    stalled = f"stalled: no progress for {event.held / SECOND:.1f} s at {event.where}"
     slot.kill_reason = stalled if slot.kill_reason is None else f"{slot.kill_reason}; {stalled}"
     out.append(Note("error", "core stalled", fields | {"reason": slot.kill_reason, "stack": event.stack}))
     out.append(Kill(slot.core))

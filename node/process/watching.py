@@ -9,6 +9,7 @@ from regrove.node.io.poller import Poller
 from regrove.node.process.children import Child
 from regrove.node.process.manager_events import CoreHalted, CoreResumed, CoreSlow, CoreStalled, CoreStarved, Event
 from regrove.node.process.page import Pages
+from regrove.node.process.peeking import path_in
 from regrove.node.process.sampler import Found, Sampler
 from regrove.node.process.stacks import Code, Stack, left, main_stack, prompt
 from regrove.node.process.watchdog import (
@@ -34,7 +35,7 @@ class Watchdog:
         self._pages = pages
         self._put = put
         self._code = Code.here()
-        self._looked_at: set[int] = set()
+        self._looked_at: dict[int, str] = {}  # core -> the path of whose turn it was
         self._sampler = Sampler(pages, poller, self._found, stall_kill, self._code)
 
     def watch(self, child: Child) -> None:
@@ -43,16 +44,16 @@ class Watchdog:
 
     def look(self, child: Child) -> None:
         """Let a core that is about to be killed say where it stands; `place` has it a few ms later."""
-        self._looked_at.add(child.core)
+        self._looked_at[child.core] = path_in(child.pid, self._pages.chart(child.core))
         prompt(child.pidfd, self._pages.dumps[child.core])
 
     def place(self, core: int) -> str:
         """Where a core stood that was looked at before its end; empty when it was not, or could not be seen."""
-        if core not in self._looked_at:
+        path = self._looked_at.pop(core, None)
+        place = None if path is None else main_stack(left(self._pages.dumps[core]), self._code).place
+        if place is None:
             return ""
-        self._looked_at.discard(core)
-        place = main_stack(left(self._pages.dumps[core]), self._code).place
-        return "" if place is None else str(place)
+        return f"{place} of {path}" if path and not self._code.is_ours(place.file) else str(place)
 
     def forget(self, core: int, how: str) -> str:
         """The process of a core is gone; `how` with the place where a fault has killed it."""
@@ -71,11 +72,11 @@ class Watchdog:
         core, life, verdict = found.core, found.incarnation, found.verdict
         match verdict:
             case Slow(held):
-                self._put(CoreSlow(core, life, held, _place(found.stack), found.stack.text))
+                self._put(CoreSlow(core, life, held, _place(found.stack), found.stack.text, found.path))
             case Stalling(held) if self._sampler.confirmed(found):
-                self._put(CoreStalled(core, life, held, _place(found.stack), found.stack.text))
+                self._put(CoreStalled(core, life, held, _place(found.stack), found.stack.text, found.path))
             case Stalled(held) if self._sampler.confirmed(found):
-                self._put(CoreStalled(core, life, held, _place(found.stack), found.stack.text, fatal=True))
+                self._put(CoreStalled(core, life, held, _place(found.stack), found.stack.text, found.path, fatal=True))
             case Stalling() | Stalled():
                 pass  # it goes on
             case Resumed(held):

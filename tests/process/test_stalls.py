@@ -70,7 +70,7 @@ class Worker(Isolate):
         return RECEIVE
 
 def tree(place):
-    return Supervisor("root", [Child("worker", Worker)])
+    return Supervisor("root", [Supervisor("pool", [Child("worker", Worker)])])
 
 app = Application("stalls", tree=tree)
 """
@@ -110,8 +110,10 @@ def test_a_handler_that_never_returns_is_named_and_its_core_replaced(
     assert slow["where"].startswith(f"{tmp_path}/stalls.py:")
     if how != "python":
         assert slow["where"] == place(tmp_path, how) + "in handle"
+    assert slow["path"] == "root/pool/worker"
     stalled = node.wait_line("core stalled", core=0)
     assert f"{tmp_path}/stalls.py:" in stalled["reason"]
+    assert stalled["reason"].endswith(" in handle of root/pool/worker")
     assert "scheduler.py" in stalled["stack"]
     assert node.wait_line("core replaced", core=0)["reason"] == stalled["reason"]
     node.wait_line("core up", core=0, incarnation=2)
@@ -145,6 +147,7 @@ def test_a_start_beyond_its_limit_is_killed_and_counts_as_ended(stall: StartNode
     reason = node.wait_line("core quarantined")["reason"]
     assert "it was not up within start_kill = 1.5 s" in reason
     assert f"{tmp_path}/stalls.py:" in reason
+    assert reason.endswith(" in start of root/pool/worker")
     assert node.wait() == 70
 
 

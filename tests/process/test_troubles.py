@@ -34,7 +34,7 @@ PLACE = "/app/shop.py:7 in handle"
 
 
 def stalled(core: int = 0, incarnation: int = 1, fatal: bool = True) -> CoreStalled:
-    return CoreStalled(core, incarnation, 5 * SECOND, PLACE, "the stack", fatal)
+    return CoreStalled(core, incarnation, 5 * SECOND, PLACE, "the stack", fatal=fatal)
 
 
 def with_policy(policy: Policy) -> ManagerState:
