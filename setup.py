@@ -16,7 +16,7 @@ COMPILED = (
         f"regrove/node/core/{name}.py"
         for name in (
             "codec", "core", "inspection", "interpreter", "iowaits", "isolate", "mailbox", "registry", "remote",
-            "route", "scheduler", "single", "strict",
+            "route", "scheduler", "single", "strict", "together",
         )
     ),
     *(
@@ -25,7 +25,7 @@ COMPILED = (
     ),
     *(
         f"regrove/transport/{name}.py"
-        for name in ("bulk", "credit", "greeting", "incoming", "lifecycle", "link", "links", "session", "wire")
+        for name in ("bulk", "credit", "greeting", "incoming", "lifecycle", "link", "links", "runs", "session", "wire")
     ),
 )  # fmt: skip
 OPTIONS = (

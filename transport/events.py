@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 from regrove.transport.base import Peer
 from regrove.transport.handshake import Identity
+from regrove.transport.runs import Run
 from regrove.transport.wire import Item
 
 
@@ -23,7 +24,7 @@ class Verdict(IntEnum):
 
 @dataclass(slots=True)  # made once a frame: frozen would cost three times as much
 class Items:
-    """Items arrived from `peer` in one frame; the first has sequence `first`, the others count on.
+    """Items arrived from `peer` in one frame, a tuple or a `Run`; the first has sequence `first`, the others count on.
 
     Refuse one with `LinkTable.refuse(peer, session, sequence, reason)`. Not `framed`: a big message that became whole,
     what was held behind it, or what came while big ones were under way.
@@ -32,7 +33,7 @@ class Items:
     peer: Peer
     session: int
     first: int
-    items: tuple[Item, ...]
+    items: tuple[Item, ...] | Run
     framed: bool = True
 
 

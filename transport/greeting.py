@@ -11,6 +11,7 @@ from regrove.transport.credit import Window
 from regrove.transport.events import DialRefused, LinkUp, PeerSilent, Room
 from regrove.transport.handshake import (
     PARTS,
+    RUNS,
     STAND_IN_PREFIX,
     Hello,
     Identity,
@@ -123,6 +124,7 @@ class Greeting(Lifecycle):
             link = Link(peer, hello.endpoint, hello.key, hello.identity.role)
             self._add(link)
         link.parts = PARTS in hello.identity.features
+        link.runs = RUNS in hello.identity.features
         session.peer, session.role, session.rights = peer, hello.identity.role, admission.rights
         session.identity = hello.identity
         session.dial, session.up = hello.dial, True
@@ -154,6 +156,7 @@ class Greeting(Lifecycle):
         inline = min(self.settings.inline, hello.message_max)
         bulk = self._bulk_half(session.nonce, link, inline)
         link.out = Outgoing(session.nonce, Window(*hello.grant), self._encoder, inline, bulk)
+        link.out.runs = link.runs
         session.link = link
         skew = self.identity.skew(hello.identity)
         event = LinkUp(link.peer, session.role, hello.identity, {}, None, session.rights, skew)
@@ -189,9 +192,11 @@ class Greeting(Lifecycle):
         )
         link.message_max, link.bulk = welcome.message_max, welcome.takes
         link.parts = PARTS in theirs.features
+        link.runs = RUNS in theirs.features
         if not link.out.limit_message(min(self.settings.inline, welcome.message_max), welcome.takes, link.parts):
             self._drop(session, f"{show(theirs.peer)} takes no message as large as one that waits for it", now)
             return
+        link.out.runs = link.runs
         self._went_up(link, session, event, welcome, now)
         self._raise(link, link.out, *welcome.grant)
 

@@ -4,7 +4,7 @@
       HELLO (who, wire range)  ->   judge(): a reason, or ""
                                <-   REFUSED(reason)                     both sides show the reason
                                <-   WELCOME(who, wire, grant, taken)    the session is up
-      BATCH ...                ->
+      BATCH, RUN ...           ->
                                <-   GRANT ...
       BYE(reason)             <->   either side, the last frame
 
@@ -27,6 +27,7 @@ CLIENT_PREFIX: Final = "client:"  # of the node names of outside programs
 STAND_IN_PREFIX: Final = "@"  # of the stand-ins for peers that are not known yet
 NAME_BYTES_MAX: Final = 512
 PIECES: Final = "pieces"  # the feature: big messages in pieces, on a session of their own
+RUNS: Final = "runs"  # the feature: items that differ in their payloads alone may travel as a RUN
 PARTS: Final = "parts"  # the feature: the place of a big message may say where its blobs are
 OPENING_MAX: Final = Window(4096, 8 * 1024 * 1024)  # what an answerer with smaller windows takes all the same, once
 SESSIONS_MAX: Final = 64  # previous sessions named in one HELLO or WELCOME

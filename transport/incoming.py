@@ -5,6 +5,7 @@ from __future__ import annotations
 from regrove.transport.base import Peer
 from regrove.transport.credit import OVERHEAD_BYTES, ReceiveCredit, Window
 from regrove.transport.pieces import Assembly, Order
+from regrove.transport.runs import Run
 from regrove.transport.wire import BATCH_ITEMS_MAX, ENVELOPE_BYTES_MAX, Item, WireError, payloads
 
 
@@ -45,6 +46,15 @@ class Incoming(ReceiveCredit):
         self.signals += len(items) - count
         self._owed = True
         self.took(count, sum(map(len, users)) + count * OVERHEAD_BYTES)
+
+    def accept_run(self, first: int, run: Run) -> None:
+        """Take the items of a RUN. Raises as `accept` does."""
+        if first != self.expected:
+            raise WireError(f"gap: sequence {first} came where {self.expected} was expected")
+        count = len(run)
+        self.expected = first + count
+        self._owed = True
+        self.took(count, run.size + count * OVERHEAD_BYTES)
 
     def only(self, first: int, size: int) -> bool:
         """Accept a frame of one user item of `size` bytes, overhead included, that makes no grant due; else False."""

@@ -19,6 +19,7 @@ from regrove.transport.events import LinkEvent, LinkLost, LinkUp, PeerSilent, Re
 from regrove.transport.handshake import (
     PARTS,
     PIECES,
+    RUNS,
     SESSIONS_MAX,
     STAND_IN_PREFIX,
     Hello,
@@ -50,7 +51,7 @@ class Lifecycle:
         advertise: Mapping[str, str],
         key: str,
     ) -> None:
-        features = dict.fromkeys((*identity.features, PIECES, PARTS))
+        features = dict.fromkeys((*identity.features, PIECES, PARTS, RUNS))
         self.identity = replace(identity, features=tuple(features))
         self.settings = settings
         self.order: Order = OnePair()  # which items of a link must stay in order beside big ones

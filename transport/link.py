@@ -108,6 +108,7 @@ class Link:
         "redial_at",
         "refused",
         "role",
+        "runs",
         "sent",
         "session",
         "sessions",
@@ -128,6 +129,7 @@ class Link:
         self.peer = peer
         self.message_max = SEQUENCE_MAX  # what the peer takes, as its last WELCOME or HELLO said
         self.bulk = (SEQUENCE_MAX, SEQUENCE_MAX)  # what it takes in pieces: of one message, and at once
+        self.runs = False  # whether it takes runs
         self.parts = False  # whether it takes places that say where the blobs are
         self.endpoint = endpoint  # "" for one that cannot be dialled: a client
         self.key = key

@@ -27,6 +27,7 @@ from regrove.transport.handshake import STAND_IN_PREFIX, Identity, read_reason, 
 from regrove.transport.incoming import Incoming
 from regrove.transport.lifecycle import Draw
 from regrove.transport.link import Link, LinkSettings, Session, State
+from regrove.transport.runs import Heading
 from regrove.transport.session import Outgoing
 from regrove.transport.wire import (
     BATCH,
@@ -36,6 +37,7 @@ from regrove.transport.wire import (
     HELLO,
     ORDERED,
     REFUSED,
+    RUN,
     WELCOME,
     Item,
     Read,
@@ -122,6 +124,8 @@ class LinkTable(BulkSessions):
             return Verdict.UNREACHABLE
         out = link.out
         if out is not None:
+            if out.run is not None:
+                out.mix()
             left = out.left - len(item[-1]) - OVERHEAD_BYTES
             if left >= 0:  # the fast path: see `Outgoing`
                 out.left = left
@@ -152,14 +156,17 @@ class LinkTable(BulkSessions):
         """What writes an item."""
         return self._encoder.item
 
-    def head(self, fields: Item) -> bytes:
-        """The bytes of every user item that begins with `fields` and has its payload next: see `wire.joined`."""
-        return self._encoder.head(fields)
+    def heading(self, fields: Item) -> Heading:
+        """What all user items that begin with `fields` and have their payload next share."""
+        return self._encoder.heading(fields)
 
-    def mark(self, link: Link) -> None:
-        """Something was put on the link by `Outgoing.begin`: it leaves with the next `flush`."""
-        link.dirty = True
-        self._dirty.append(link)
+    def begun(self, link: Link, out: Outgoing) -> None:
+        """Something was put on the link by `Outgoing.begin`: it leaves with the next `flush`, what was cut now."""
+        if not link.dirty:
+            link.dirty = True
+            self._dirty.append(link)
+        if out.fresh:
+            self._leave(link, out)
 
     def filled(self, link: Link, out: Outgoing) -> None:
         """The batch is full or the credit used up: what is full leaves now, so that the peer need not wait for it."""
@@ -313,6 +320,8 @@ class LinkTable(BulkSessions):
             self._batch(session, frame, now)
         elif frame.type == GRANT:
             self._granted(session, frame)
+        elif frame.type == RUN:
+            self._batch(session, frame, now)
         elif frame.type == ORDERED:
             self._ordered(session, frame, now)
         elif frame.type == WELCOME:
@@ -327,8 +336,11 @@ class LinkTable(BulkSessions):
     def _batch(self, session: Session, frame: Read, now: int) -> None:
         into, peer = session.into, session.peer
         if into is None or peer is None or not session.up:
-            raise WireError("a BATCH came where nothing may be sent: no WELCOME was given")
-        into.accept(frame.first, frame.body)
+            raise WireError("items came where nothing may be sent: no WELCOME was given")
+        if frame.type == RUN:
+            into.accept_run(frame.first, frame.body)
+        else:
+            into.accept(frame.first, frame.body)
         if not into.assembly.idle:
             into.assembly.check(into.expected)
         self._events.append(Items(peer, session.number, frame.first, frame.body))

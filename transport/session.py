@@ -17,7 +17,8 @@ from regrove.transport.ended import Ended
 from regrove.transport.events import Verdict
 from regrove.transport.parts import Parts
 from regrove.transport.pieces import Sending
-from regrove.transport.wire import BATCH_BYTES_MAX, BATCH_ITEMS_MAX, Encoder, Item, WireError, Written
+from regrove.transport.runs import RUN_BYTES_MAX, RUN_ITEMS_MAX, RUN_ITEMS_MIN, Heading
+from regrove.transport.wire import BATCH_BYTES_MAX, BATCH_ITEMS_MAX, Encoder, Item, WireError, Written, joined
 
 _OK: Final = Verdict.OK
 _LINK_FULL: Final = Verdict.LINK_FULL
@@ -36,6 +37,9 @@ class Outgoing:
     item is appended and nothing else is touched. The rest is counted when somebody looks (`_fold`) and allowed anew by
     `_arm`. Disarmed, `left` is negative and every post takes the slow way; so it is after a flush, which is how the
     table hears of the first one.
+
+    While all that waits begins with the same `run`, payloads alone wait; whoever puts something else there calls `mix`
+    before.
     """
 
     __slots__ = (
@@ -60,6 +64,8 @@ class Outgoing:
         "next",
         "nonce",
         "room_wanted",
+        "run",
+        "runs",
         "signals",
         "taken",
         "tokens",
@@ -77,6 +83,8 @@ class Outgoing:
         self.left = -1  # bytes, overhead included, that may be posted the fast way
         self.cut_at = 0  # items in `waiting` at which `filled` must be called
         self.waiting: list[bytes] = []  # the batch that grows, each item as it will stand in the frame
+        self.run: Heading | None = None  # what all of it begins with
+        self.runs = False  # the peer takes runs
         self.fresh = False  # a frame was cut since the last `write`
         self.tokens: deque[tuple[int, object]] = deque()  # (sequence, token) of what is not acknowledged
         self.next = 1  # the sequence of the first item that waits
@@ -136,33 +144,58 @@ class Outgoing:
         self._fold()
         return self.credit.raise_to(messages, size)
 
-    def begin(self, packed: bytes, cost: int, lone: Item | None = None) -> bool:
-        """Put the first item of a batch on the link, as it will stand in the frame; False: nothing was done.
+    def begin(self, heading: Heading, payload: bytes, lone: Item | None = None) -> bool:
+        """Put the first item of a batch on the link, with another batch cut before; False: nothing was put there.
 
-        What it costs is its payload and OVERHEAD_BYTES; `lone` is the item itself, for an encoder that wants it. The
-        owner then marks the link, as it does for every first post.
+        `lone` is the item itself, for an encoder that wants it. The owner then marks the link, as it does for every
+        first post.
         """
-        bulk, credit = self.bulk, self.credit
-        if self.waiting or self._ordered or (bulk is not None and bulk.transfers):
+        bulk = self.bulk
+        if self._ordered or (bulk is not None and bulk.transfers):
             return False
+        if self.waiting:
+            if self._armed < 0:
+                return False  # a signal is there, with room behind it
+            self.cut()
+        credit = self.credit
+        cost = len(payload) + OVERHEAD_BYTES
         more, room = credit.limit_messages - credit.messages, credit.limit_size - credit.size - cost
         most = self._message_max + OVERHEAD_BYTES
         if more <= 0 or room < 0 or cost > most or cost >= BATCH_BYTES_MAX:
             return False
         credit.messages += 1
         credit.size += cost
-        self.waiting.append(packed)
+        items, size = BATCH_ITEMS_MAX, BATCH_BYTES_MAX
+        if self.runs:
+            self.run = heading
+            self.waiting.append(payload)
+            items, size = RUN_ITEMS_MAX, RUN_BYTES_MAX
+        else:
+            self.waiting.append(joined(heading.head, payload))
         self._lone = lone
         self._folded = 1
         self._waiting_size = cost
         if more == 1:
             self.left = self._armed = -1
             return True
-        if room > BATCH_BYTES_MAX - cost:  # as `_arm` does
-            room = BATCH_BYTES_MAX - cost
+        if room > size - cost:  # as `_arm` does
+            room = size - cost
         self.left = self._armed = room if room < most else most
-        self.cut_at = more if more < BATCH_ITEMS_MAX else BATCH_ITEMS_MAX
+        self.cut_at = more if more < items else items
         return True
+
+    def mix(self) -> None:
+        """Let items that begin otherwise follow those of a run: what waits is written as in any batch, or leaves."""
+        armed = self._armed >= 0
+        self._fold()
+        heading = self.run
+        if heading is not None and len(self.waiting) < BATCH_ITEMS_MAX and self._waiting_size < BATCH_BYTES_MAX:
+            self.run = None
+            self.waiting = [joined(heading.head, payload) for payload in self.waiting]
+        else:
+            self.cut()
+        if armed:
+            self._arm()
 
     def post(self, item: Item, notify: object) -> Verdict:
         """Put a user item on the link the slow way, or say why not: LINK_FULL, TOO_LARGE."""
@@ -173,6 +206,8 @@ class Outgoing:
             item = (*item[:-1], bytes(item[-1]))
         cost = length + OVERHEAD_BYTES
         self._fold()
+        if self.run is not None:
+            self.mix()
         if self.waiting and self._waiting_size + cost > BATCH_BYTES_MAX:
             self.cut()
         row = self._row(item)  # before the credit is taken: what it cuts does not count this item
@@ -211,6 +246,8 @@ class Outgoing:
         cost = length + OVERHEAD_BYTES
         if self._armed >= 0:
             self._fold()
+        if self.run is not None:
+            self.mix()
         if self._waiting_size + cost > BATCH_BYTES_MAX and self.waiting:
             self.cut()
         self.signals += 1
@@ -263,9 +300,10 @@ class Outgoing:
     def filled(self) -> None:
         """The fast path has reached `cut_at`: the batch is full, or the messages of the credit are used up."""
         self._fold()
-        if self._folded >= BATCH_ITEMS_MAX:
+        if self._folded >= (BATCH_ITEMS_MAX if self.run is None else RUN_ITEMS_MAX):
             self.cut()
-        self._arm()
+        if not self.runs or self.waiting:
+            self._arm()  # else `begin` does, for a run
 
     def _arm(self) -> None:
         """Allow the fast path what is left of batch and credit; nothing when the messages are used up.
@@ -277,9 +315,12 @@ class Outgoing:
         credit = self.credit
         messages = credit.limit_messages - credit.messages
         if messages > 0:
-            room = min(BATCH_BYTES_MAX - self._waiting_size, credit.limit_size - credit.size)
+            room = min(
+                (BATCH_BYTES_MAX if self.run is None else RUN_BYTES_MAX) - self._waiting_size,
+                credit.limit_size - credit.size,
+            )
             self.left = self._armed = min(room, self._message_max + OVERHEAD_BYTES)
-            self.cut_at = min(BATCH_ITEMS_MAX, self._folded + messages)
+            self.cut_at = min(BATCH_ITEMS_MAX if self.run is None else RUN_ITEMS_MAX, self._folded + messages)
 
     def _fold(self) -> None:
         """Count what the fast path took, and disarm it."""
@@ -297,15 +338,26 @@ class Outgoing:
         self._fold()
         items = self.waiting
         if items:
-            write = self._encoder.ordered if self._ordered else self._encoder.batch
-            frame = write(self.nonce, self.next, items)
+            ordered = self._ordered
+            frame = self._encoder.ordered(self.nonce, self.next, items) if ordered else self._written(items)
             self.next += len(items)
             self._unsent.append((frame, self.next - 1, self.credit.messages))
             items.clear()
             self._folded = self._waiting_size = 0
-            self._lone = None
             self.fresh = True
         self._ordered = False
+
+    def _written(self, items: list[bytes]) -> Written:
+        """What waits as one frame: a RUN, or a BATCH."""
+        run, self.run = self.run, None
+        lone, self._lone = self._lone, None
+        count = len(items)
+        if run is not None:
+            if count >= RUN_ITEMS_MIN:
+                return self._encoder.run(self.nonce, self.next, run, items)
+            head = run.head
+            items = [joined(head, payload) for payload in items]
+        return self._encoder.batch(self.nonce, self.next, items, lone if count == 1 else None)
 
     def leave(self, session: int, try_send: Callable[[int, Written], bool]) -> None:
         """Cut the batch and give it, with what was cut before, to the transport."""
@@ -319,10 +371,8 @@ class Outgoing:
         else:
             self.left = self._armed = -1
         users = self.credit.messages
-        count = len(items)
-        frame = self._encoder.batch(self.nonce, self.next, items, self._lone if count == 1 else None)
-        self._lone = None
-        self.next += count
+        frame = self._written(items)
+        self.next += len(items)
         items.clear()
         self._folded = self._waiting_size = 0
         last = self.next - 1

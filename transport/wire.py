@@ -25,6 +25,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 import msgpack
 
 from regrove.transport.parts import BLOB_BYTES
+from regrove.transport.runs import RUN_ITEMS_MAX, RUN_OPENS, VALUES_OPEN, Heading, Run
 
 MAGIC: Final = b"RG"
 VERSION: Final = 1  # the wire version written; also the highest understood
@@ -40,6 +41,7 @@ ORDERED: Final = 7  # a BATCH with a source beside each item, and with places of
 BULK: Final = 8  # opens the bulk session of the session named by the nonce
 PIECE: Final = 9  # a part of the big message whose place has the sequence in the header
 TAKEN: Final = 10  # bytes of pieces taken so far on a bulk session
+RUN: Final = 11  # user items that differ in their payloads alone (runs.py); for those who have the feature
 IGNORABLE: Final = 0x80
 FRAME_NAMES: Final[Mapping[int, str]] = {
     HELLO: "HELLO",
@@ -52,6 +54,7 @@ FRAME_NAMES: Final[Mapping[int, str]] = {
     BULK: "BULK",
     PIECE: "PIECE",
     TAKEN: "TAKEN",
+    RUN: "RUN",
 }
 
 SIGNAL: Final = 16  # item kinds below are credited user items whose last element is the payload
@@ -140,6 +143,19 @@ class Encoder:
         """An ORDERED batch of rows (source, length, item), each as `item` wrote it."""
         return b"".join((HEADER.pack(MAGIC, VERSION, ORDERED, nonce, first), ARRAYS[len(rows)], *rows))
 
+    def run(self, nonce: int, first: int, heading: Heading, payloads: list[bytes]) -> Written:
+        """A RUN of the items that begin with `heading`, with sequences from `first` on."""
+        shared = b"\x92" + heading.fields + self.item(list(map(len, payloads)))  # type: ignore[arg-type]
+        parts = (
+            HEADER.pack(MAGIC, VERSION, RUN, nonce, first), RUN_OPENS, len(shared).to_bytes(4, "big"), shared,
+            VALUES_OPEN, len(payloads).to_bytes(4, "big"),
+        )  # fmt: skip
+        return b"".join((*parts, *payloads))
+
+    def heading(self, fields: Item) -> Heading:
+        """What all user items that begin with these fields have in common."""
+        return Heading(self.head(fields), self.item(fields))
+
     def piece(self, nonce: int, sequence: int, offset: int, length: int, data: memoryview) -> bytes:
         """A PIECE: as `frame` would write it, with one copy of the data instead of three."""
         size = len(data)
@@ -195,11 +211,39 @@ class Decoder:
             raise WireError(f"sequence {first} is out of range")
         return _make_frame(Frame, (version, type_, nonce, first, self._body(data, type_)))
 
-    def _body(self, data: bytes, type_: int) -> Any:
+    def _unpack(self, data: memoryview, type_: int) -> Any:
         try:
-            body = msgpack.unpackb(memoryview(data)[HEADER_BYTES:], **self._options)
+            return msgpack.unpackb(data, **self._options)
         except (ValueError, TypeError, OverflowError, RecursionError, msgpack.UnpackException) as error:
             raise WireError(f"the body of {FRAME_NAMES[type_]} is not plain msgpack: {error}") from None
+
+    def _run(self, data: bytes) -> Run:
+        begin = HEADER_BYTES + 6
+        if data[HEADER_BYTES : begin - 4] != RUN_OPENS or len(data) < begin:
+            raise WireError("a RUN is an array of a size in 32 bits, what its items share, and their payloads")
+        end = begin + int.from_bytes(data[begin - 4 : begin], "big")
+        shared = self._unpack(memoryview(data)[begin:end], RUN)
+        if type(shared) is not tuple or len(shared) != 2 or type(shared[0]) is not tuple:
+            raise WireError("what the items of a RUN share are their first fields and the lengths of their payloads")
+        fields, lengths = shared
+        if not fields or type(fields[0]) is not int or fields[0] >= SIGNAL:
+            raise WireError("the fields of a RUN begin with the kind of a user item")
+        _check_depth((fields,), "RUN")
+        if type(lengths) is not tuple or not 0 < len(lengths) <= RUN_ITEMS_MAX:
+            raise WireError(f"a RUN has 1 to {RUN_ITEMS_MAX} items")
+        limit = self._limits.message_max
+        if frozenset(map(type, lengths)) != _INT or min(lengths) < 0 or max(lengths) > limit:
+            raise WireError(f"the lengths of the payloads of a RUN are numbers up to {limit}")
+        if data[end : end + 5] != VALUES_OPEN + len(lengths).to_bytes(4, "big"):
+            raise WireError(f"the payloads of a RUN are an array of {len(lengths)}, its length in 32 bits")
+        if end + 5 + sum(lengths) != len(data):
+            raise WireError(f"the payloads of a RUN have {len(data) - end - 5} bytes, of {sum(lengths)} said before")
+        return Run(fields, lengths, data, end)
+
+    def _body(self, data: bytes, type_: int) -> Any:
+        if type_ == RUN:
+            return self._run(data)
+        body = self._unpack(memoryview(data)[HEADER_BYTES:], type_)
         if type_ == BATCH:
             _check_batch(body)
         elif type_ == GRANT:

@@ -17,6 +17,7 @@ from __future__ import annotations
 import enum
 import sys
 from collections.abc import Collection, Sequence
+from operator import itemgetter
 from typing import Any, Final
 
 import msgpack
@@ -44,6 +45,8 @@ _lowers: Final = TABLES.lower
 _builds: Final = TABLES.build
 _pack: Final = msgpack.Packer(use_bin_type=True).pack
 _unpack: Final = msgpack.unpackb
+_LIST: Final = frozenset((list,))
+_FIRST: Final = itemgetter(0)
 BLOB: Final = 1  # the ext type that stands for a blob while its message is unpacked
 
 
@@ -205,9 +208,23 @@ def decode_all(batch: Sequence[Payload]) -> list[Any] | None:
     """
     try:
         data = b"".join((b"\xdd", len(batch).to_bytes(4, "big"), *batch))  # type: ignore[arg-type]  # in parts: TypeError
+    except TypeError:
+        return None
+    return decode_array(data)
+
+
+def decode_array(data: bytes | memoryview) -> list[Any] | None:
+    """Give the values of many messages that stand as one array; None as `decode_all`."""
+    try:
         wires: list[Any] = _unpack(data, strict_map_key=False, max_array_len=ITEMS_LIMIT + 1, max_map_len=ITEMS_LIMIT)
-        if SCALARS.issuperset(map(type, wires)):
+        kinds = frozenset(map(type, wires))
+        if SCALARS.issuperset(kinds):
             return wires
+        if kinds == _LIST and all(wires):
+            tag = wires[0][0]
+            build = _builds.get(tag) if type(tag) is str else None
+            if build is not None and frozenset(map(_FIRST, wires)) == {tag}:  # what busy isolates send
+                return [build(wire, 0) for wire in wires]
         return [raise_value(wire, 0) for wire in wires]
     except (Broken, ValueError, TypeError, OverflowError, RecursionError, MemoryError):
         return None

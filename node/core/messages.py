@@ -13,7 +13,7 @@ import typing
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NoReturn, TypeVar, dataclass_transform, overload
 
-from regrove.node.core.codec import decode, decode_all, encode, payload_of
+from regrove.node.core.codec import decode, decode_all, decode_array, encode, payload_of
 from regrove.node.core.copying import prepare, take
 from regrove.node.core.errors import Misuse
 from regrove.node.core.inspection import callers_in, check, digest, schema_digest
@@ -27,6 +27,7 @@ __all__ = [
     "check",
     "decode",
     "decode_all",
+    "decode_array",
     "digest",
     "encode",
     "is_message",

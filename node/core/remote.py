@@ -22,17 +22,15 @@ Kinds from 29 on are of children on other cores: `hosting.py`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import count as counting
-from itertools import repeat
-from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, assert_never
 
 from regrove.node.core import route as routes
+from regrove.node.core import together
 from regrove.node.core.address import Address, Caller, Home, Name
 from regrove.node.core.errors import DecodeError
 from regrove.node.core.isolate import Cell, Request
-from regrove.node.core.mailbox import LINK_FULL, OK, TOO_LARGE, UNREACHABLE, Sent, deliver_system, offer, put_all
-from regrove.node.core.messages import decode, decode_all, encode
+from regrove.node.core.mailbox import LINK_FULL, OK, TOO_LARGE, UNREACHABLE, Sent, deliver_system, offer
+from regrove.node.core.messages import decode, encode
 from regrove.node.core.ordering import MailOrder
 from regrove.node.core.outcomes import Failed, Pushed, Undelivered
 from regrove.node.core.reasons import Undecodable, Unknown, Unreachable
@@ -51,6 +49,7 @@ from regrove.transport.events import (
 )
 from regrove.transport.links import LinkTable
 from regrove.transport.parts import Parts, Payload
+from regrove.transport.runs import Run
 
 if TYPE_CHECKING:
     from regrove.node.core.core import Core
@@ -74,12 +73,6 @@ WATCHED: Final = 28
 
 REASON_BYTES_MAX: Final = 65_536  # of a reason on the wire: signals take no credit, so none may be big
 CLIENT_PREFIX: Final = "client:"
-_FOUR: Final = frozenset((4,))
-_ASKED: Final = frozenset((CALL, REPLY))
-_INTS: Final = frozenset((int,))
-_BYTES: Final = frozenset((bytes,))
-_KIND: Final = itemgetter(0)
-_PAYLOAD: Final = itemgetter(-1)
 _make_home: Final = tuple.__new__
 _make_caller: Final = tuple.__new__  # a third of the time of Caller(...), once a request
 _VERDICTS: Final = {Verdict.LINK_FULL: LINK_FULL, Verdict.UNREACHABLE: UNREACHABLE, Verdict.TOO_LARGE: TOO_LARGE}
@@ -253,17 +246,17 @@ class Links:
         elif isinstance(notify, Notice):
             deliver_system(self.core, notify.cell, Undelivered(notify.to, reason, notify.token), 0)
 
-    def _items(self, home: Home, session: int, first: int, items: tuple[Any, ...]) -> None:
+    def _items(self, home: Home, session: int, first: int, items: tuple[Any, ...] | Run) -> None:
         core = self.core
         if core.tracing:
             core.event = core.tracer.frame(core.now, home, items)
-        together = len(items) > 1 and core.draining is None
-        if together and (self._sends(items) or self._calls_and_replies(home, session, first, items)):
+        if core.draining is None and together.deliver(self, home, session, first, items):
             return
         for sequence, item in enumerate(items, first):
-            self._item(home, session, sequence, item)
+            self.item(home, session, sequence, item)
 
-    def _item(self, home: Home, session: int, sequence: int, item: Any) -> None:
+    def item(self, home: Home, session: int, sequence: int, item: Any) -> None:
+        """Take one item by itself."""
         handler = self._kinds.get(item[0])
         if handler is None:
             self.malformed += 1
@@ -279,9 +272,10 @@ class Links:
             self.core.logger.warning("undecodable", peer=str(home), kind=item[0], problem=str(error))
             self._fail_caller(home, item, refused)
         if refused is not None and item[0] < REPLY:
-            self._refuse(home, session, sequence, refused)
+            self.refuse(home, session, sequence, refused)
 
-    def _refuse(self, home: Home, session: int, sequence: int, reason: Reason) -> None:
+    def refuse(self, home: Home, session: int, sequence: int, reason: Reason) -> None:
+        """Tell the sender that an item was not taken, and count it."""
         self.core.counters.refused += 1
         self.table.refuse(home, session, sequence, self.packed(reason))
 
@@ -296,73 +290,7 @@ class Links:
 
     # --- mail ------------------------------------------------------------------------------------------------------
 
-    def _sends(self, items: tuple[Any, ...]) -> bool:
-        """Deliver a batch of nothing but sends to one isolate that has room for all; False: nothing was done.
-
-        That is what a busy link carries; it costs a quarter of looking at each item. Every other batch, and whatever
-        is to be refused, goes item by item.
-        """
-        if not _FOUR.issuperset(map(len, items)):
-            return False
-        kinds, slots, generations, payloads = zip(*items, strict=True)
-        slot, generation, count = slots[0], generations[0], len(items)
-        if kinds.count(SEND) != count or slots.count(slot) != count or generations.count(generation) != count:
-            return False
-        if type(slot) is not int or type(generation) is not int:
-            return False
-        core = self.core
-        cell = core.registry.local(slot, generation)
-        if cell is None or cell.supervising is not None or cell.waiters or cell.queued + count > cell.capacity:
-            return False
-        charges = [64 + length for length in map(len, payloads)]
-        charge = sum(charges)
-        if core.pool_messages + count > core.bounds.pool_messages or not core.pool_has_room(charge):
-            return False
-        values = decode_all(payloads)
-        if values is None:
-            return False
-        if core.crossing is not None:
-            for value, payload in zip(values, payloads, strict=True):
-                core.crossing.remember(value, payload)
-        put_all(core, cell, zip(values, charges, repeat(None), repeat(core.event)), count, charge)
-        return True
-
-    def _calls_and_replies(self, home: Home, session: int, first: int, items: tuple[Any, ...]) -> bool:
-        """Take a batch of nothing but calls and answers, whose payloads are unpacked together; False: nothing was done.
-
-        What is malformed, or asks a supervisor, goes the slow way in its turn.
-        """
-        if not _ASKED.issuperset(map(_KIND, items)):
-            return False
-        payloads = list(map(_PAYLOAD, items))
-        if frozenset(map(type, payloads)) != _BYTES:
-            return False
-        values = decode_all(payloads)
-        if values is None:
-            return False
-        core = self.core
-        for sequence, item, value in zip(counting(first), items, values, strict=False):
-            if not _INTS.issuperset(map(type, item[1:-1])):
-                self._item(home, session, sequence, item)
-            elif item[0] == REPLY and len(item) == 3:
-                if core.crossing is not None:
-                    core.crossing.remember(value, item[2])
-                core.calls.replied(item[1], value)
-            elif item[0] == CALL and len(item) == 6:
-                cell = core.registry.local(item[1], item[2])
-                if cell is None or cell.supervising is not None:
-                    self._item(home, session, sequence, item)
-                    continue
-                if core.crossing is not None:
-                    core.crossing.remember(value, item[5])
-                refused = self._called(home, cell, item, value)
-                if refused is not None:
-                    self._refuse(home, session, sequence, refused)
-            else:
-                self._item(home, session, sequence, item)
-        return True
-
-    def _called(self, home: Home, cell: Cell, item: Any, value: Any) -> Reason | None:
+    def called(self, home: Home, cell: Cell, item: Any, value: Any) -> Reason | None:
         """Put a call into the mailbox of `cell`."""
         core = self.core
         _, _, _, token, left, payload = item
@@ -386,7 +314,7 @@ class Links:
             _ints(item, token, left)
         if cell is None:
             return NoProcess()
-        return self._called(home, cell, item, self.core.arrived(_bytes(payload)))
+        return self.called(home, cell, item, self.core.arrived(_bytes(payload)))
 
     def _push(self, home: Home, item: Any) -> Reason | None:
         core = self.core

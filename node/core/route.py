@@ -15,7 +15,8 @@ from regrove.node.core.messages import payload_of
 from regrove.transport.credit import OVERHEAD_BYTES
 from regrove.transport.link import Link
 from regrove.transport.parts import Payload
-from regrove.transport.wire import BATCH_BYTES_MAX, BINS, joined
+from regrove.transport.session import Outgoing
+from regrove.transport.wire import BATCH_BYTES_MAX, joined
 
 if TYPE_CHECKING:
     from regrove.node.core.core import Core
@@ -24,13 +25,13 @@ if TYPE_CHECKING:
 class Route:
     """The way to one isolate of another core, kept on its address, or beside its name: sending looks nothing up."""
 
-    __slots__ = ("core", "generation", "head", "home", "link", "pack", "slot", "table")
+    __slots__ = ("core", "generation", "heading", "home", "link", "pack", "slot", "table")
 
     def __init__(self, core: Core, link: Link, home: Home, slot: int | str, generation: int) -> None:
         self.core = core
         self.link = link
         self.table = core.links.table
-        self.head = self.table.head((remote.SEND, slot, generation))  # the bytes of a SEND to it before its payload
+        self.heading = self.table.heading((remote.SEND, slot, generation))
         self.pack = self.table.pack
         self.home = home
         self.slot = slot
@@ -49,32 +50,44 @@ class Route:
         rare = cell.rare
         if cell.request is not None or (rare is not None and rare.kept):
             core.forwarding(cell, message)
-        length = len(payload)
-        left = out.left - length - OVERHEAD_BYTES
+        left = out.left - len(payload) - OVERHEAD_BYTES
         if left < 0:
-            lone = None if core.crossing is None else (remote.SEND, self.slot, self.generation, payload)
-            if length >= BATCH_BYTES_MAX or not out.begin(self._packed(payload, length), length + OVERHEAD_BYTES, lone):
-                sent = core.links.post_now(self.home, (remote.SEND, self.slot, self.generation, payload))
-                if sent is not OK:
-                    core.counters.rejected += 1
-                    return sent
-            elif not self.link.dirty:
-                self.table.mark(self.link)
+            sent = self._begin(core, out, payload)
+            if sent is not OK:
+                core.counters.rejected += 1
+                return sent
         else:
-            out.left = left
+            # Payloads in parts are larger than any `left`.
             waiting = out.waiting
-            # `joined`, once more: a call is a tenth of a send. A payload in parts is larger than any `left`
-            waiting.append(
-                self.head + BINS[length] + payload if length < 256 else joined(self.head, payload)  # type: ignore[operator, arg-type]
-            )
+            if out.run is self.heading:
+                waiting.append(payload)  # type: ignore[arg-type]
+            elif out.run is None:
+                waiting.append(joined(self.heading.head, payload))  # type: ignore[arg-type]
+            else:
+                return self._mixed(core, payload)
+            out.left = left
             if len(waiting) >= out.cut_at:
                 self.table.filled(self.link, out)
         core.counters.sent += 1
         return OK
 
-    def _packed(self, payload: Payload, length: int) -> bytes:
-        head = self.head
-        return head + BINS[length] + payload if length < 256 else joined(head, payload)  # type: ignore[operator, arg-type]
+    def _begin(self, core: Core, out: Outgoing, payload: Payload) -> Sent:
+        """Begin a batch, or go the slow way."""
+        link = self.link
+        lone = None if core.crossing is None else (remote.SEND, self.slot, self.generation, payload)
+        if len(payload) < BATCH_BYTES_MAX and out.begin(self.heading, payload, lone):  # type: ignore[arg-type]
+            self.table.begun(link, out)
+            return OK
+        return core.links.post_now(self.home, (remote.SEND, self.slot, self.generation, payload))
+
+    def _mixed(self, core: Core, payload: Payload) -> Sent:
+        """Send behind messages to another isolate."""
+        sent = core.links.post_now(self.home, (remote.SEND, self.slot, self.generation, payload))
+        if sent is OK:
+            core.counters.sent += 1
+        else:
+            core.counters.rejected += 1
+        return sent
 
     def ask(self, core: Core, cell: Cell, token: int, message: Any, left: int) -> Sent | None:
         """Post the CALL of a debt, as `Calls` does the slow way; None when that is the one to take. Counts nothing."""
@@ -82,6 +95,8 @@ class Route:
         waiters = core.waiters
         if out is None or self.core is not core or waiters.lines or waiters.big_lines:
             return None
+        if out.run is not None:
+            out.mix()
         payload = payload_of(message) if core.crossing is None else core.crossing.encoded(message)
         if cell.request is not None or cell.kept:
             core.forwarding(cell, message)

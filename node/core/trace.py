@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from regrove.node.core.address import Home
@@ -25,7 +26,7 @@ class Tracer(Protocol):
     def start(self, now: int, cell: Cell, cause: int) -> int:
         """The constructor and `start` are about to run."""
 
-    def frame(self, now: int, peer: Home, items: tuple[Any, ...]) -> int:
+    def frame(self, now: int, peer: Home, items: Iterable[Any]) -> int:
         """Items arrived on a link."""
 
     def event(self, now: int, cell: Cell, kind: str, detail: str | None, cause: int) -> int:

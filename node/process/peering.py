@@ -7,7 +7,7 @@ that nobody answers there, or that it is oneself, is said once.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
 from regrove.node.cluster.views import Shared
@@ -126,7 +126,7 @@ class Peering:
             case _:
                 pass  # Resolved, Refused: a control item is repeated whole, so a lost one is mended by the next
 
-    def _items(self, peer: Peer, session: int, first: int, items: tuple[tuple[Any, ...], ...]) -> None:
+    def _items(self, peer: Peer, session: int, first: int, items: Iterable[tuple[Any, ...]]) -> None:
         for sequence, item in enumerate(items, first):
             if item[0] == TELL_ALL and peer not in self._clients:
                 self._greet(peer)

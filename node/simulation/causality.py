@@ -19,7 +19,7 @@ from regrove.node.simulation.clock import written
 from regrove.node.simulation.ends import Way
 from regrove.node.simulation.packets import Packet
 from regrove.node.simulation.trace import Event
-from regrove.transport.wire import BATCH
+from regrove.transport.wire import BATCH, RUN
 
 if TYPE_CHECKING:
     from regrove.node.simulation.simulation import Simulation
@@ -110,7 +110,7 @@ def listen(sim: Simulation) -> Run:
     def carried(way: Way, frame: Any, parent: int) -> None:
         sent = _Sent(parent)
         sent.key, sent.channel, sent.sent = f"{way.name}#{way.draws.ordinal + 1}", way.name, network.clock.now
-        if (frame.type if type(frame) is Packet else frame[3]) == BATCH:
+        if (frame.type if type(frame) is Packet else frame[3]) in (BATCH, RUN):
             run.written.append(_Written(world.trace.sequence, way.source.owner.core, way.target.owner.core, sent.key))
         carry(way, frame, sent)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from regrove.node.core.messages import decode
-from regrove.transport.wire import BATCH, ORDERED, SIGNAL, Decoder, WireLimits
+from regrove.transport.wire import BATCH, ORDERED, RUN, SIGNAL, Decoder, WireLimits
 
 if TYPE_CHECKING:
     from regrove.node.simulation.world import World
@@ -45,7 +45,7 @@ class Held:
         found: list[Any] = []
         for data in self.frames:
             frame = decoder.frame(data)
-            if frame is not None and frame.type == BATCH:
+            if frame is not None and frame.type in (BATCH, RUN):
                 found.extend(decode(item[-1]) for item in frame.body if item[0] < SIGNAL)
             elif frame is not None and frame.type == ORDERED:  # big messages themselves are in pieces
                 found.extend(decode(item[-1]) for _, length, item in frame.body if not length and item[0] < SIGNAL)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from heapq import heappush
 from typing import Any, Final
 from zlib import crc32
@@ -27,7 +27,7 @@ from regrove.transport.lifecycle import Draw
 from regrove.transport.link import LinkSettings
 from regrove.transport.links import LinkTable
 from regrove.transport.parts import Payload, parts_of
-from regrove.transport.wire import BATCH, WireError, Written
+from regrove.transport.wire import BATCH, RUN, WireError, Written
 
 _WORDS: Final = {type(sent.reason).__name__: sent.value for sent in Sent if sent is not Sent.OK}
 
@@ -111,7 +111,7 @@ class CoreTracer:
         """The constructor and `start` are about to run."""
         return self._trace.emit(self._clock.now, cause, self.place, cell.path, cell.incarnation, "start", 0)
 
-    def frame(self, now: int, peer: Home, items: tuple[Any, ...]) -> int:
+    def frame(self, now: int, peer: Home, items: Iterable[Any]) -> int:
         """Items arrived on a link: the arrival of their frame is their cause."""
         waiting = self.arrivals.get((peer.node, peer.core))
         return waiting.popleft() if waiting else 0
@@ -147,7 +147,7 @@ class FrameTracer:
         if type(frame) is Packet:
             digest, batch = frame.digest, frame.type == BATCH
         else:
-            digest, batch = crc32(frame), frame[3] == BATCH
+            digest, batch = crc32(frame), frame[3] == BATCH or frame[3] == RUN
         trace = self._trace
         trace.sequence = event = trace.sequence + 1  # `emit`, written out: one a frame
         trace.fresh.append((self._clock.now, event, parent, target.core, source.core, 0, "frame", digest, ""))

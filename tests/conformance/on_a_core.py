@@ -6,6 +6,7 @@ A suspended supervisor is one that nobody serves. What is recorded is what the j
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -102,7 +103,7 @@ class Recorder:
     def start(self, now: int, cell: Cell, cause: int) -> int:
         return 0
 
-    def frame(self, now: int, peer: Home, items: tuple[Any, ...]) -> int:
+    def frame(self, now: int, peer: Home, items: Iterable[Any]) -> int:
         return 0
 
 

@@ -7,8 +7,10 @@ from typing import Any
 from regrove import Child, Push, Reply, Sent
 from regrove.node.core.address import Address
 from regrove.node.core.tree import rows
+from regrove.transport.events import Items
+from regrove.transport.runs import Run
 from tests.core.bench import Script, script
-from tests.core.pair import Pair
+from tests.core.pair import Host, Pair
 
 
 class Wide(Script):
@@ -100,6 +102,88 @@ def test_a_send_along_a_route_does_not_overtake_a_push_that_waits() -> None:
     pair.tell(pair.a, "root/a", "more")
     assert answers == [Sent.LINK_FULL, Sent.OK]
     assert handled[-2:] == ["pushed", "late"]
+
+
+def test_sends_to_one_isolate_travel_as_runs_in_order_whatever_stands_between_them() -> None:
+    to: Address
+    other: Address
+    handled: list[Any] = []
+
+    def go(self: Any, ctx: Any, _: Any) -> None:
+        for n in range(0, 1_000, 10):
+            for m in range(n, n + 10 if n % 50 else n + 90):
+                assert ctx.send(to, m)
+            if n % 20 == 0:
+                ctx.request(to, n + 100_000)
+            if n % 30 == 0:
+                assert ctx.send(other, n + 200_000)
+            if n % 70 == 0:
+                assert ctx.send(to, n + 300_000, notify=n)
+
+    pair = Pair(
+        [Child("a", script(warm=lambda s, ctx, _: ctx.send(to, "w") and None, go=go))],
+        [Child("b", lambda: Wide(handled, {})), Child("c", lambda: Wide(handled, {}))],
+    )
+    there, elsewhere = pair.b.address("root/b"), pair.b.address("root/c")
+    to = Address(there.home, there.slot, there.generation)
+    other = Address(elsewhere.home, elsewhere.slot, elsewhere.generation)
+    pair.tell(pair.a, "root/a", "warm")
+    frames = runs_of(pair.b)
+    for _ in range(2):
+        handled.clear()
+        pair.tell(pair.a, "root/a", "go")
+        mine = [message for message in handled if message < 200_000 or message >= 300_000]
+        assert [message for message in handled if 200_000 <= message < 300_000] == list(range(200_000, 201_000, 30))
+        want: list[int] = []
+        for n in range(0, 1_000, 10):
+            want += range(n, n + 10 if n % 50 else n + 90)
+            want += [n + 100_000] * (n % 20 == 0) + [n + 300_000] * (n % 70 == 0)
+        assert mine == want
+    assert sum(frames) > 10
+    assert sum(frames) < len(frames) - 10
+    assert pair.total("sent") == pair.total("handled")
+
+
+def runs_of(host: Host) -> list[bool]:
+    """Whether each frame of items that arrives from now on is a run."""
+    seen: list[bool] = []
+    receive = host.table.receive
+
+    def heard(now: int) -> Any:
+        events = receive(now)
+        seen.extend(isinstance(event.items, Run) for event in events if isinstance(event, Items))
+        return events
+
+    host.table.receive = heard  # type: ignore[method-assign]
+    return seen
+
+
+def test_a_message_of_a_run_that_does_not_decode_is_refused_alone() -> None:
+    to: Address
+    handled: list[Any] = []
+
+    def warm(self: Any, ctx: Any, _: Any) -> None:
+        for n in range(3):
+            assert ctx.send(to, n)
+
+    pair, to = pair_of(lambda: Wide(handled, {}), warm=warm)
+    pair.tell(pair.a, "root/a", "warm")
+    frames = runs_of(pair.b)
+    assert to.route is not None
+    link = to.route.link
+    out = link.out
+    assert out is not None
+    assert out.begin(to.route.heading, b"\x05")
+    pair.a.table.begun(link, out)
+    out.waiting += [b"\x06", b"\xc1", b"\x07"]
+    out.left -= 3 * 65
+    pair.a.core.counters.sent += 4
+    pair.run(0.1)
+    assert handled == [0, 1, 2, 5, 6, 7]
+    assert frames == [True]
+    assert pair.b.core.links.malformed == 1
+    assert pair.total("refused") == 1
+    assert pair.total("sent") == pair.total("handled") + pair.total("refused")
 
 
 def test_calls_in_one_batch_are_answered_each_by_its_own_ticket() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from dataclasses import replace
 from itertools import pairwise
 from random import Random
@@ -11,13 +11,14 @@ import pytest
 
 from regrove.transport import wire
 from regrove.transport.base import Peer
-from regrove.transport.credit import Window
+from regrove.transport.credit import OVERHEAD_BYTES, Window
 from regrove.transport.events import Items, LinkLost, LinkStatistics, PeerSilent, Refused, Resolved, Verdict
 from regrove.transport.handshake import Identity
 from regrove.transport.link import LinkSettings
 from regrove.transport.links import LinkTable
 from regrove.transport.parts import Parts, Payload
 from regrove.transport.pieces import Held
+from regrove.transport.runs import Heading, Run
 from regrove.transport.simulated import DELIVER, RESET, Key, SimulatedNetwork
 from regrove.transport.wire import Item
 from tests.transport.conftest import draw_of
@@ -67,6 +68,8 @@ class Member:
         self.silent = 0
         self.pieces = 0  # user items that came whole out of pieces
         self.parts = 0  # those of them that came in parts
+        self.runs = 0  # frames that came as a run
+        self.headings: dict[Peer, Heading] = {}
 
     def hear(self, history: History) -> None:
         for event in self.table.receive(history.now):
@@ -96,11 +99,17 @@ class Member:
             assert self.tokens[peer, token] in before, f"{token}: {what} after {self.tokens[peer, token]!r}"
             self.tokens[peer, token] = what
 
-    def take(
-        self, history: History, peer: Peer, session: int, first: int, items: tuple[tuple[object, ...], ...]
-    ) -> None:
+    def take(self, history: History, peer: Peer, session: int, first: int, items: Iterable[tuple[object, ...]]) -> None:
+        self.runs += isinstance(items, Run)
         for at, item in enumerate(items):
-            if item[0] == 1:
+            if item[0] == 2:
+                assert isinstance(item[-1], bytes)
+                number = int(item[-1].rstrip(b"p"))
+                self.handled.setdefault(peer, []).append(number)
+                if history.random.random() < 0.1:
+                    self.table.refuse(peer, session, first + at, b"%d" % number)
+                    self.refusals[peer] = self.refusals.get(peer, 0) + 1
+            elif item[0] == 1:
                 assert isinstance(item[1], int)
                 assert isinstance(item[-1], bytes | Parts)
                 assert bytes(item[-1]) == b"p" * len(item[-1])
@@ -196,11 +205,39 @@ class History:
                 detail = b"s" * self.random.choice([0, 0, 3_000]) if self.settings is BIG else b""
                 member.table.signal(other.peer, (17, number, detail))
                 continue
+            if self.settings is SETTINGS and self.random.random() < 0.2:
+                self.run_of(member, other)
+                continue
             payload = self.payload()
             verdict = member.table.post(other.peer, (1, number, payload), number)
             if verdict is Verdict.OK:
                 member.sent[other.peer] = number + 1
                 member.tokens[other.peer, number] = ""
+
+    def run_of(self, member: Member, other: Member) -> None:
+        """Several messages that begin alike, along the way a core's route takes."""
+        table, peer = member.table, other.peer
+        link = table.link(peer)
+        heading = member.headings.setdefault(peer, table.heading((2, 0)))
+        for _ in range(self.random.choice([1, 3, 8, 30])):
+            number = member.sent.get(peer, 0)
+            payload = b"%d" % number + b"p" * self.random.choice([0, 300])
+            out = None if link is None else link.out
+            if out is not None and out.run is heading and out.left >= len(payload) + OVERHEAD_BYTES:
+                out.left -= len(payload) + OVERHEAD_BYTES
+                out.tokens.append((out.next + len(out.waiting), number))
+                out.waiting.append(payload)
+                if len(out.waiting) >= out.cut_at:
+                    assert link is not None
+                    table.filled(link, out)
+            elif out is not None and out.begin(heading, payload):
+                assert link is not None
+                out.tokens.append((out.next, number))
+                table.begun(link, out)
+            elif table.post(peer, (2, 0, payload), number) is not Verdict.OK:
+                return
+            member.sent[peer] = number + 1
+            member.tokens[peer, number] = ""
 
     def payload(self) -> Payload:
         """Of one kind of byte, half of those that travel in pieces in parts."""
@@ -350,7 +387,7 @@ def test_the_histories_of_big_messages_reach_what_they_are_about() -> None:
 def test_the_histories_reach_what_they_are_about() -> None:
     """Losses, refusals, unknowns that arrived, silent peers: each often enough to mean something."""
     seen = {"refused": 0, "lost": 0, "never left": 0, "unknown": 0}
-    silent = sent = lives = 0
+    silent = sent = lives = runs = 0
     for seed in range(60):
         history = History(seed)
         history.run()
@@ -358,11 +395,13 @@ def test_the_histories_reach_what_they_are_about() -> None:
         for member in history.members:
             silent += member.silent
             sent += sum(member.sent.values())
+            runs += member.runs
             for told in member.tokens.values():
                 if told:
                     seen[told] += 1
     assert all(count > 50 for count in seen.values()), seen
     assert sent > 5_000
+    assert runs > 200
     assert silent > 10
     assert lives > 10
 

@@ -30,6 +30,7 @@ from regrove.transport.handshake import (
     reason_body,
     welcome_body,
 )
+from regrove.transport.runs import RUN_ITEMS_MAX, Run
 from regrove.transport.wire import Decoder, Encoder, Frame, WireError, WireLimits
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -63,6 +64,7 @@ GRANT = [64, 4160, 8_392_704, [(63, b"full"), (64, b"")]]
 ORDERED = [(0, 0, BATCH[0]), (5, 10 * MIB, (1, 3, 0, b"")), (5, 0, (17, 3)), (6, 99_999, (16, 4, b""))]
 ORDERED_PARTS = [(5, (7, 65_536, 3, 10 * MIB), (1, 3, 0, b"")), (6, (9, 99_999, 1), (16, 4, b""))]
 PIECE = [65_536, 99_999, b"part"]
+RUN = [(1, "name", 5, b"\x07"), (1, "name", 5, b"\xa3abc"), (1, "name", 5, b"\x90"), (1, "name", 5, b"\xc0")]
 
 FRAMES: dict[str, tuple[int, int, Any]] = {
     "hello": (wire.HELLO, 0, hello_body(HELLO)),
@@ -80,17 +82,25 @@ FRAMES: dict[str, tuple[int, int, Any]] = {
     "bulk": (wire.BULK, 0, {"peer": list(ME.peer)}),
     "piece": (wire.PIECE, 1_000_002, PIECE),
     "taken": (wire.TAKEN, 0, [17 * MIB]),
+    "run": (wire.RUN, 1_000_003, RUN),
 }
 
 
 def written(name: str) -> bytes:
     type_, first, body = FRAMES[name]
+    if type_ == wire.RUN:
+        return run(body, first)
     return bytes(Encoder().frame(type_, NONCE, first, body))
 
 
 def batch(items: list[tuple[Any, ...]], first: int = 1) -> bytes:
     encoder = Encoder()
     return bytes(encoder.batch(NONCE, first, [encoder.item(item) for item in items]))
+
+
+def run(items: list[tuple[Any, ...]], first: int = 1) -> bytes:
+    encoder = Encoder()
+    return bytes(encoder.run(NONCE, first, encoder.heading(items[0][:-1]), [item[-1] for item in items]))
 
 
 def decode(data: bytes) -> Frame:
@@ -142,6 +152,10 @@ def test_golden_files_of_every_version_are_still_understood(path: Path) -> None:
             assert frame.body == {"peer": ME.peer}
         case "taken":
             assert frame.body == (17 * MIB,)
+        case "run":
+            assert (frame.first, list(frame.body), len(frame.body)) == (1_000_003, RUN, 4)
+            assert frame.body.size == sum(len(item[-1]) for item in RUN)
+            assert msgpack.unpackb(frame.body.values) == [7, "abc", [], None]
         case _:
             raise AssertionError(f"what does {path.name} say?")
 
@@ -185,6 +199,26 @@ def test_a_head_and_a_payload_are_the_item(length: int) -> None:
     encoder = Encoder()
     payload = bytes(length)
     assert wire.joined(encoder.head((1, 70_000, 3)), payload) == encoder.item((1, 70_000, 3, payload))
+
+
+@given(st.lists(st.binary(max_size=300), min_size=1, max_size=RUN_ITEMS_MAX), st.integers(1, 2**62))
+def test_a_run_gives_back_its_items(payloads: list[bytes], first: int) -> None:
+    items = [(1, ("shop@north", 17), 5, payload) for payload in payloads]
+    frame = decode(run(items, first))
+    assert (frame.type, frame.first, list(frame.body)) == (wire.RUN, first, items)
+
+
+def test_a_run_holds_no_payload_over_the_limit_and_no_more_items_than_a_run_may() -> None:
+    assert len(decode(run([(1, b"x" * LIMITS.message_max)] * 2)).body) == 2
+    with pytest.raises(WireError, match=f"numbers up to {LIMITS.message_max}"):
+        decode(run([(1, b""), (1, b"x" * (LIMITS.message_max + 1))]))
+    assert len(decode(run([(1, b"")] * RUN_ITEMS_MAX)).body) == RUN_ITEMS_MAX
+    with pytest.raises(WireError, match=f"1 to {RUN_ITEMS_MAX} items"):
+        decode(run([(1, b"")] * (RUN_ITEMS_MAX + 1)))
+
+
+def shared(shared: bytes, values: bytes = b"\xdd\x00\x00\x00\x01\x07") -> bytes:
+    return raw(wire.RUN, b"\x93\xce" + len(shared).to_bytes(4, "big") + shared + values)
 
 
 @given(st.binary(max_size=200))
@@ -242,6 +276,10 @@ def understand(data: bytes) -> bool:
                 read_reason("BYE", frame.body)
             case wire.BATCH:
                 wire.payloads(frame.body)
+            case wire.RUN:
+                assert isinstance(frame.body, Run)
+                assert sum(map(len, frame.body.payloads)) == frame.body.size
+                assert len(frame.body.values) == frame.body.size + 5
     except WireError as error:
         return bool(str(error))
     return False
@@ -286,6 +324,23 @@ def nested(times: int) -> bytes:
         (raw(wire.BATCH, b"\x91\x91\xc3"), "an int"),
         (raw(wire.BATCH, b"\x91\x92\x01\xa1x"), "payload as bytes"),
         (raw(wire.BATCH, b"\x91\x91\x01"), "payload as bytes"),
+        (raw(wire.RUN, b"\x93\xcd\x00\x00"), "an array of a size in 32 bits"),
+        (raw(wire.RUN, b"\x93\xce\x00"), "an array of a size in 32 bits"),
+        (raw(wire.RUN, b"\x93\xce\xff\xff\xff\xff\x92\x91\x01\x91\x01"), "bytes, of 1 said|in 32 bits"),
+        (shared(b"\x91\x91\x01"), "first fields and the lengths"),
+        (shared(b"\x92\x01\x91\x01"), "first fields and the lengths"),
+        (shared(b"\x92\x90\x91\x01"), "kind of a user item"),
+        (shared(b"\x92\x91\xa1x\x91\x01"), "kind of a user item"),
+        (shared(b"\x92\x91\x10\x91\x01"), "kind of a user item"),
+        (shared(b"\x92\x92\x01" + b"\x91" * 8 + b"\x01\x91\x01"), "more than 8 deep"),
+        (shared(b"\x92\x91\x01\x90"), "1 to 256 items"),
+        (shared(b"\x92\x91\x01\x80"), "1 to 256 items"),
+        (shared(b"\x92\x91\x01\x91\xff"), "lengths of the payloads"),
+        (shared(b"\x92\x91\x01\x91\xc3"), "lengths of the payloads"),
+        (shared(b"\x92\x91\x01\x92\x01\x00"), "an array of 2"),
+        (shared(b"\x92\x91\x01\x91\x01", b"\x91\x07"), "an array of 1"),
+        (shared(b"\x92\x91\x01\x91\x02"), "have 1 bytes, of 2"),
+        (shared(b"\x92\x91\x01\x91\x00"), "have 1 bytes, of 0"),
         (raw(wire.GRANT, b"\x93\x01\x02\x03"), "a GRANT is"),
         (raw(wire.GRANT, b"\x94\x01\x02\xff\x90"), "three sequence numbers"),
         (raw(wire.GRANT, b"\x94\x01\x02\xc3\x90"), "three sequence numbers"),
