@@ -105,6 +105,12 @@ class Counters:
         self.callbacks = 0
         self.passes = 0
 
+    def add(self, sent: int, handled: int, callbacks: int) -> None:
+        """What a pass's turns came to, beside what was counted on the way."""
+        self.sent += sent
+        self.handled += handled
+        self.callbacks += callbacks
+
     def snapshot(self) -> dict[str, int]:
         """All counts by name."""
         return {name: getattr(self, name) for name in COUNTS}

@@ -97,17 +97,18 @@ def run_ready(core: Core, budget: int) -> None:
                 more += longer(core, cell, core.turn_budget) - 1
             if more >= GRAIN or supervising.ahead:
                 break
-        unused = length_hint(turns)
-        read = core.grain - unused
-        letters += read
-        core.left += read
-        core.grain = unused  # they are none of `pool_messages` either
-        spare -= grain - unused + more
+        else:
+            letters += core.grain
+            core.left += core.grain
+            core.grain = 0
+            spare -= grain + more
+            core.words[TURN] = budget - spare
+            continue
+        spare -= grain - length_hint(turns) + more
+        letters += core.settle_turns()
         core.words[TURN] = budget - spare
     core.current = None
-    core.counters.handled += letters
-    core.counters.sent += core.entered - core.puts - entered
-    core.counters.callbacks += budget - spare
+    core.counters.add(core.entered - core.puts - entered, letters, budget - spare)
 
 
 def raised(core: Core, cell: Cell, error: BaseException) -> None:
