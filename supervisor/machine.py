@@ -177,17 +177,18 @@ class Machine(Showing):
         if self.state != "idle" or not self._apart:
             return None
         slot = self._slots.get(key)
-        if slot is None or slot.state != "running" or slot.pace is not None or slot.retry is not None:
+        if slot is None or slot.state != "running":
             return None
         spec = slot.spec
         if verdict(spec.restart, reason) != "restart" or start_timeout_of(spec) is not None:
             return None
-        if not self._window.has_room(now_ns):
+        past = slot.own_past()
+        if past.pace is not None or past.retry is not None or not self._window.has_room(now_ns):
             return None
         self._restarts += 1
         self._window.add(now_ns)
-        slot.restarts += 1
-        self._last_reason = slot.last_reason = reason
+        past.restarts += 1
+        self._last_reason = past.last_reason = reason
         self._crew.now_ns = now_ns
         self._crew.begin_alone(slot)
         self.state = "busy"
@@ -223,14 +224,14 @@ class Machine(Showing):
         Its `start` is its own first turn, and a failure there is a `ChildEnded`. Refused with the reason of `refusal`.
         """
         refused = self.refusal(spec)
-        return self.admit(spec, address) if refused is None else refused
+        return self.admit(spec, address).key if refused is None else refused
 
-    def admit(self, spec: AnySpec, address: object) -> int:
+    def admit(self, spec: AnySpec, address: object) -> Slot:
         """Do what `adopt` does for a driver that asked `refusal` before, in the same step."""
         slot = self._slots.add(spec)
         slot.state = "running"
         self._slots.place(slot, address)
-        return slot.key
+        return slot
 
     def arguments(self, spec: AnySpec) -> tuple[Any, ...]:
         """Give the positional arguments a child of this spec is built with; () for a supervisor."""

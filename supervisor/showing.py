@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from regrove.supervisor.crew import Crew
 from regrove.supervisor.intensity import Intensity
@@ -31,6 +31,14 @@ class Showing:
     def children(self) -> tuple[Row, ...]:
         """Show all children in start order."""
         return tuple(slot.row() for slot in self._slots)
+
+    def slot(self, key: int) -> Slot | None:
+        """Give a driver the place where it keeps the child's `life`."""
+        return self._slots.get(key)
+
+    def lives(self) -> list[Any]:
+        """List what the driver keeps of the lives there are, in start order of the children."""
+        return [slot.life for slot in self._slots if slot.life is not None]
 
     def child(self, key: int) -> Row | None:
         """Show one child."""

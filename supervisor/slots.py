@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from regrove.supervisor.intensity import Intensity
 from regrove.supervisor.spec import OWN_PERIOD, AnySpec
@@ -49,25 +49,76 @@ class Pace:
         self.began_ns = 0  # when the present life had started
 
 
-class Slot:
-    """One child in all its lives. `address` is of the present life, or of the last one; most need no `pace`."""
+class Past:
+    """What a child has once a life of it is over, or that was paced from the beginning."""
 
-    __slots__ = ("address", "key", "last_reason", "pace", "restarts", "retry", "spec", "state")
+    __slots__ = ("last_reason", "pace", "restarts", "retry")
+
+    def __init__(self, pace: Pace | None) -> None:
+        self.pace = pace
+        self.retry: Pending | None = None
+        self.restarts = 0
+        self.last_reason: object | None = None
+
+
+class Slot:
+    """One child in all its lives. `address` is of the present life, or of the last one; most have no `past`.
+
+    `life` is the driver's: what it knows of the present life. Nothing here looks at it.
+    """
+
+    __slots__ = ("address", "key", "life", "past", "spec", "state")
 
     def __init__(self, key: int, spec: AnySpec) -> None:
         self.key = key
         self.spec = spec
         self.state: SlotState = "stopped"
         self.address: object | None = None
-        self.retry: Pending | None = None
-        self.restarts = 0
-        self.last_reason: object | None = None
+        self.life: Any = None
+        self.past: Past | None = None
         own = spec.own_intensity
-        self.pace: Pace | None = None
         if own is not None:
-            self.pace = Pace(Intensity(own, OWN_PERIOD if spec.own_period is None else spec.own_period))
+            self.past = Past(Pace(Intensity(own, OWN_PERIOD if spec.own_period is None else spec.own_period)))
         elif spec.backoff is not None:
-            self.pace = Pace(None)
+            self.past = Past(Pace(None))
+
+    def own_past(self) -> Past:
+        """The record of what was, made now if need be."""
+        if self.past is None:
+            self.past = Past(None)
+        return self.past
+
+    @property
+    def pace(self) -> Pace | None:
+        """What it is judged by, with a backoff or an intensity of its own."""
+        return None if self.past is None else self.past.pace
+
+    @property
+    def retry(self) -> Pending | None:
+        """The retry that is on its way."""
+        return None if self.past is None else self.past.retry
+
+    @retry.setter
+    def retry(self, value: Pending | None) -> None:
+        self.own_past().retry = value
+
+    @property
+    def restarts(self) -> int:
+        """How often it was restarted."""
+        return 0 if self.past is None else self.past.restarts
+
+    @restarts.setter
+    def restarts(self, value: int) -> None:
+        self.own_past().restarts = value
+
+    @property
+    def last_reason(self) -> object | None:
+        """Why its last life ended."""
+        return None if self.past is None else self.past.last_reason
+
+    @last_reason.setter
+    def last_reason(self, value: object | None) -> None:
+        self.own_past().last_reason = value
 
     @property
     def alive(self) -> bool:
@@ -77,13 +128,15 @@ class Slot:
     @property
     def window(self) -> Intensity | None:
         """The intensity of its own."""
-        return None if self.pace is None else self.pace.window
+        pace = self.pace
+        return None if pace is None else pace.window
 
     def lives(self, now_ns: int) -> None:
         """A life of it has started."""
         self.state = "running"
-        if self.pace is not None:
-            self.pace.began_ns = now_ns
+        past = self.past
+        if past is not None and past.pace is not None:
+            past.pace.began_ns = now_ns
 
     @property
     def temporary(self) -> bool:

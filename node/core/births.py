@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from regrove.node.core.isolate import ENDED, Cell
 from regrove.node.core.reasons import Busy
@@ -10,6 +10,7 @@ from regrove.node.core.supervisor_node import Lives, SupervisorNode
 from regrove.node.core.timers import START, TimerRecord
 from regrove.supervisor.reasons import NoProcess, Reason
 from regrove.supervisor.requests import AlreadyStarted, InvalidSpec
+from regrove.supervisor.slots import Slot
 from regrove.supervisor.spec import AnySpec, Child
 
 if TYPE_CHECKING:
@@ -37,32 +38,33 @@ class Births:
         core.counters.bounds_reached += 1
         return Busy()
 
-    def adopt(self, node: SupervisorNode, spec: Child, arguments: tuple[Any, ...]) -> Cell | Reason:
+    def adopt(self, node: SupervisorNode, spec: Child) -> Cell | Reason:
         """Run a child the machine learns of now (`ctx.spawn`): whatever its start does, its end is a ChildEnded."""
         if node.killed or node.cell.state == ENDED:
             return NoProcess()
-        cell = self._child_cell(node, spec, arguments)
-        if isinstance(cell, Reason):
-            return cell
-        cell.key = key = node.machine.admit(spec, cell.address)
-        cell.adopted = True
-        node.children[key] = cell
-        self.core.lifecycle.launch(cell)
+        made = self._child(node, spec)
+        if isinstance(made, Reason):
+            return made
+        self._begin(node, node.machine.admit(spec, made.address), made)
         if spec.start_timeout is not None:
-            limit = TimerRecord(START, int(spec.start_timeout * NANO), start_limit(cell), cell, node)
+            limit = TimerRecord(START, int(spec.start_timeout * NANO), start_limit(made), made, node)
             node.limits[limit.token] = self.core.timers.ask(limit)
-        return cell
+        return made
 
-    def launch(self, node: SupervisorNode, key: int, spec: Child, arguments: tuple[Any, ...]) -> Cell | Reason:
-        """Make the cell of a child; its `start` is its first turn."""
-        cell = self._child_cell(node, spec, arguments)
-        if isinstance(cell, Cell):
-            cell.key = key
-            node.children[key] = cell
-            self.core.lifecycle.launch(cell)
-        return cell
+    def launch(self, node: SupervisorNode, slot: Slot, spec: Child) -> Reason | None:
+        """Begin a life of a child; its `start` is its first turn. Answers why it cannot."""
+        made = self._child(node, spec)
+        if isinstance(made, Reason):
+            return made
+        self._begin(node, slot, made)
+        return None
 
-    def _child_cell(self, node: SupervisorNode, spec: Child, arguments: tuple[Any, ...]) -> Cell | Reason:
+    def _begin(self, node: SupervisorNode, slot: Slot, cell: Cell) -> None:
+        node.born(slot, cell)
+        cell.slot = slot
+        self.core.lifecycle.launch(cell)
+
+    def _child(self, node: SupervisorNode, spec: Child) -> Cell | Reason:
         core = self.core
         if (spec.core is not None or spec.node is not None) and core.remote_children.place_of(spec) is not None:
             where = f"core={spec.core!r} node={spec.node!r}"
@@ -70,25 +72,24 @@ class Births:
         refused = self.refusal(spec)
         if refused is not None:
             return refused
-        incarnation = node.lives.born(spec.id, core.counters.spawned)
-        return self._make(spec, node, incarnation, arguments)
+        return self._cell(spec, node, node.lives.born(spec.id, core.counters.spawned))
 
     def launch_guest(self, spec: Child, path: str) -> Cell | Reason:
         """Make the cell of a child whose supervisor lives on another core."""
         refused = self.refusal(spec)
         if refused is not None:
             return refused
-        cell = self._make(spec, None, self._guests.born(path, self.core.counters.spawned), spec.args)
-        cell.own().path = path
+        cell = self._cell(spec, None, self._guests.born(path, self.core.counters.spawned))
+        own = cell.own()
+        own.path, own.spec = path, spec
         self.core.lifecycle.launch(cell)
         return cell
 
-    def _make(self, spec: Child, parent: SupervisorNode | None, incarnation: int, arguments: tuple[Any, ...]) -> Cell:
+    def _cell(self, spec: Child, parent: SupervisorNode | None, incarnation: int) -> Cell:
         capacity = getattr(spec.factory, "mailbox_capacity", 0)
         if type(capacity) is not int or capacity < 1:
             capacity = 256  # until the constructor ran: a function makes it, or its class is wrong and will be told so
-        cell = self.core.lifecycle.new_cell(spec.id, parent, incarnation, capacity)
-        cell.factory = (spec.factory, arguments, spec.kwargs)
+        cell = self.core.lifecycle.new_cell(parent, incarnation, capacity)
         if spec.name is not None:
             self.core.registry.register(cell, spec.name)
         return cell

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from regrove.node.core.supervisor_node import SupervisorNode
     from regrove.node.core.timers import TimerRecord
     from regrove.node.core.waiters import Waiter
+    from regrove.supervisor.slots import Slot
+    from regrove.supervisor.spec import Child
 
 
 __all__ = [
@@ -103,6 +105,7 @@ class Rare:
         "path",
         "random",
         "refused",
+        "spec",
         "stop_reason",
         "timers",
         "watchers",
@@ -123,6 +126,7 @@ class Rare:
         self.handles: dict[int, None] | None = None
         self.random: Any = None
         self.refused = 0
+        self.spec: Child | None = None  # until it is built, of a child whose supervisor lives on another core
         self.path = ""  # of a child whose supervisor lives on another core
 
 
@@ -138,21 +142,17 @@ class Cell:
 
     __slots__ = (
         "address",
-        "adopted",
         "bound",
         "capacity",
         "cause",
         "charge",
         "context",
         "core",
-        "factory",
         "flags",
         "handle",
         "handled",
-        "id",
         "incarnation",
         "isolate",
-        "key",
         "letter",
         "mailbox",
         "outcome",
@@ -161,6 +161,7 @@ class Cell:
         "parked",
         "rare",
         "request",
+        "slot",
         "state",
         "supervising",
         "wait",
@@ -169,25 +170,23 @@ class Cell:
     )
 
     def __init__(
-        self, core: Core, address: Address, parent: SupervisorNode | None, id: str, incarnation: int, capacity: int
+        self, core: Core, address: Address, parent: SupervisorNode | None, incarnation: int, capacity: int
     ) -> None:
         self.core = core
         self.address = address
         self.parent = parent
-        self.id = id
+        self.slot: Slot | None = None  # its place among the children of `parent`
         self.incarnation = incarnation
         self.capacity = capacity
         self.parked: Core | Parked = BLOCKED
         self.state = STARTING
-        self.flags = self.cause = self.handled = self.charge = self.key = self.wait_token = self.bound = 0
+        self.flags = self.cause = self.handled = self.charge = self.wait_token = self.bound = 0
         self.owed = 0  # how many entries of the mailbox are the runtime's: outside capacity and pool
-        self.adopted = False  # made by ctx.spawn: its supervisor counts it as running from the first turn
         self.letter: Any = None
         self.mailbox: deque[Entry] | None = None
         self.isolate: Any = None
         self.handle: Callable[[Any, Any], Any] | None = None
         self.context: Any = None
-        self.factory: tuple[Callable[..., Any], tuple[Any, ...], Mapping[str, Any]] | None = None  # until it is built
         self.supervising: SupervisorNode | None = None  # set when this cell is a supervisor's address
         self.wait: Wait | None = None
         self.outcome: Any = None
@@ -196,13 +195,30 @@ class Cell:
         self.rare: Rare | None = None
 
     @property
+    def key(self) -> int:
+        """Its number among the children of its supervisor; 0 without one on this core."""
+        return 0 if self.slot is None else self.slot.key
+
+    @property
+    def adopted(self) -> bool:
+        """While it starts: whether ctx.spawn made it, and its supervisor counts it as running from the first turn."""
+        return self.slot is not None and self.slot.address is self.address
+
+    @property
+    def id(self) -> str:
+        """What its spec calls it."""
+        if self.supervising is not None:
+            return self.supervising.spec.id
+        return self.path.rpartition("/")[2] if self.slot is None else self.slot.spec.id
+
+    @property
     def path(self) -> str:
         """Where it is in the supervision tree; put together when somebody looks."""
         if self.supervising is not None:
             return self.supervising.path
         if self.parent is not None:
             return f"{self.parent.path}/{self.id}"
-        return self.id if self.rare is None or not self.rare.path else self.rare.path
+        return "" if self.rare is None else self.rare.path
 
     @property
     def queued(self) -> int:

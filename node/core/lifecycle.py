@@ -7,7 +7,7 @@ supervisor's event (supervision.md 6a).
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import FunctionType, TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,6 +17,7 @@ from regrove.node.core.errors import Misuse, UnsendableValue
 from regrove.node.core.isolate import ACTIVE, BLOCKED, ENDED, RUNNING, START, STARTING, Cell, Isolate
 from regrove.node.core.messages import is_message
 from regrove.supervisor.reasons import Crashed, Ignored, Normal, Reason
+from regrove.supervisor.spec import Child
 
 if TYPE_CHECKING:
     from regrove.node.core.core import Core
@@ -45,7 +46,7 @@ class Lifecycle:
         """Tell whether `Bounds.isolates` allows one more isolate, or one more supervisor: each kind has that many."""
         return (self.isolates if isolate else self.supervisors) < self.core.bounds.isolates
 
-    def new_cell(self, id: str, parent: SupervisorNode | None, incarnation: int, capacity: int) -> Cell:
+    def new_cell(self, parent: SupervisorNode | None, incarnation: int, capacity: int) -> Cell:
         """Take a slot, where `has_room` said so. `capacity` 0: a supervisor."""
         core = self.core
         if self._free:
@@ -56,7 +57,7 @@ class Lifecycle:
             core.cells.append(None)
             self._generations.append(1)
         address = Address(core.home, slot, self._generations[slot])
-        cell = Cell(core, address, parent, id, incarnation, capacity)
+        cell = Cell(core, address, parent, incarnation, capacity)
         address.cell = cell
         core.cells[slot] = cell
         core.counters.spawned += 1
@@ -77,12 +78,10 @@ class Lifecycle:
 
     def construct(self, cell: Cell) -> Any:
         """Build the user's isolate, afresh; answers its `start`."""
-        assert cell.factory is not None
         fault = self.core.settings.start_fault
         if fault is not None:
             fault(cell.path)
-        factory, args, kwargs = cell.factory
-        cell.factory = None
+        factory, args, kwargs = self._plan(cell)
         if args or kwargs:
             fresh = {key: self._fresh(value) for key, value in kwargs.items()}
             isolate = factory(*[self._fresh(value) for value in args], **fresh)
@@ -98,6 +97,17 @@ class Lifecycle:
         cell.isolate = isolate
         cell.handle = isolate.handle
         return isolate.start
+
+    def _plan(self, cell: Cell) -> tuple[Callable[..., Any], tuple[Any, ...], Mapping[str, Any]]:
+        node, slot = cell.parent, cell.slot
+        if node is not None and slot is not None:
+            spec = slot.spec
+            assert isinstance(spec, Child)
+            return spec.factory, node.machine.arguments(spec), spec.kwargs
+        rare = cell.own()
+        assert rare.spec is not None
+        spec, rare.spec = rare.spec, None
+        return spec.factory, spec.args, spec.kwargs
 
     def _fresh(self, value: Any) -> Any:
         """An argument as every life gets it: what a life before changed is not in it."""
@@ -205,7 +215,7 @@ class Lifecycle:
             self.isolates -= 1
         else:
             self.supervisors -= 1
-        cell.isolate = cell.handle = cell.factory = cell.outcome = cell.wait = None
+        cell.isolate = cell.handle = cell.outcome = cell.wait = None
         cell.context = None  # they hold each other, and nobody is called any more
         if cell.rare is not None:
             cell.continued = None

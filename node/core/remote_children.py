@@ -25,6 +25,7 @@ from regrove.supervisor.spec import Child
 if TYPE_CHECKING:
     from regrove.node.core.core import Core
     from regrove.node.core.supervisor_node import SupervisorNode
+    from regrove.supervisor.slots import Slot
 
 WAITING: Final = 0  # for its core, at the first start of its supervisor
 HOSTED: Final = 1  # its core was told
@@ -39,12 +40,12 @@ class RemoteChild:
     __slots__ = (
         "address",
         "home",
-        "key",
         "killed",
         "life",
         "node",
         "payload",
         "place",
+        "slot",
         "state",
         "stop_reason",
         "timer",
@@ -53,10 +54,10 @@ class RemoteChild:
     supervising = None  # only workers live on other cores
     flags = 0
 
-    def __init__(self, life: int, node: SupervisorNode, key: int, place: tuple[str, int], payload: bytes) -> None:
+    def __init__(self, life: int, node: SupervisorNode, slot: Slot, place: tuple[str, int], payload: bytes) -> None:
         self.life = life
         self.node = node
-        self.key = key
+        self.slot = slot
         self.place = place
         self.payload = payload
         self.home: Home | None = None
@@ -66,6 +67,11 @@ class RemoteChild:
         self.killed = False
         self.told = False  # the present session has, or will, tell its core all there is to tell
         self.timer: TimerRecord | None = None
+
+    @property
+    def key(self) -> int:
+        """Its number among the children of its supervisor."""
+        return self.slot.key
 
 
 class Host:
@@ -107,7 +113,7 @@ class RemoteChildren:
     # --- what its supervisor decides -------------------------------------------------------------------------------
 
     def start(
-        self, node: SupervisorNode, key: int, spec: Child, arguments: tuple[Any, ...], place: tuple[str, int]
+        self, node: SupervisorNode, slot: Slot, spec: Child, arguments: tuple[Any, ...], place: tuple[str, int]
     ) -> None:
         """Begin a life of a child at `place`; what comes of it enters its supervisor's inbox."""
         bounds = self.core.bounds
@@ -116,18 +122,18 @@ class RemoteChildren:
             if not isinstance(payload, Reason):
                 self.core.counters.bounds_reached += 1
             self.core.supervising.post(
-                node, ev.ChildStartFailed(key, payload if isinstance(payload, Reason) else Busy())
+                node, ev.ChildStartFailed(slot.key, payload if isinstance(payload, Reason) else Busy())
             )
             return
         self._life += 1
-        child = RemoteChild(self._life, node, key, place, payload)
-        node.children[key] = child
+        child = RemoteChild(self._life, node, slot, place, payload)
+        node.born(slot, child)
         self.count += 1
         home = self.core.registry.home_of(*place)
         if home is not None and home not in self._silent:
             self._host(child, home)
         elif node.up or home is not None:
-            self._end(child, ev.ChildStartFailed(key, NoConnection(), unplaced=True))
+            self._end(child, ev.ChildStartFailed(slot.key, NoConnection(), unplaced=True))
         else:  # the first start of a tree: its cores and nodes may be as young as itself
             record = TimerRecord(HOSTING, self.lease, 0, None, partial(self._gave_up, child))
             child.timer = self.core.timers.ask(record)
@@ -304,7 +310,7 @@ class RemoteChildren:
             host.children.pop(child.life, None)
             if not host.children:
                 self._drop(host)
-        self.core.supervising.remote_ended(child.node, child.key, event)
+        self.core.supervising.remote_ended(child, event)
 
     def _drop(self, host: Host) -> None:
         del self._hosts[host.home]

@@ -56,7 +56,7 @@ def spawn(core: Core, cell: Cell, child: Child, under: Target | None) -> Address
         if not core.io.may_pass(cell, stream):
             raise Misuse(f"{stream!r} is not this isolate's to pass on, or a Read or Write is under way on it")
     child = _own(core, cell, child)
-    made = core.supervising.births.adopt(node, child, node.machine.arguments(child))
+    made = core.supervising.births.adopt(node, child)
     if isinstance(made, Reason):
         return SpawnRefused(made)
     for stream in streams:

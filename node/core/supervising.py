@@ -25,7 +25,8 @@ from regrove.supervisor import actions as a
 from regrove.supervisor import events as ev
 from regrove.supervisor.reasons import Ignored, Killed, Normal, Reason, StartTimedOut
 from regrove.supervisor.requests import AlreadyStarted, CalledInStart
-from regrove.supervisor.spec import AnySpec, Child, DynamicSupervisor, Supervisor
+from regrove.supervisor.slots import Slot
+from regrove.supervisor.spec import Child, DynamicSupervisor, Supervisor
 
 if TYPE_CHECKING:
     from regrove.node.core.core import Core
@@ -46,7 +47,7 @@ class Supervising:
 
     def boot(self, spec: Supervisor) -> None:
         """Begin the core's tree."""
-        self.root = self._create(spec, None, 0, Lives())
+        self.root = self._create(spec, None, None, Lives())
 
     def stop(self, reason: Reason, budget: float | None) -> None:
         """Stop the whole tree in order, within `budget` seconds (None: each child's own limit)."""
@@ -59,17 +60,17 @@ class Supervising:
         self.post(root, ev.StopAsked(reason, budget))
 
     def _create(
-        self, spec: Supervisor | DynamicSupervisor, parent: SupervisorNode | None, key: int, lives: Lives
+        self, spec: Supervisor | DynamicSupervisor, parent: SupervisorNode | None, slot: Slot | None, lives: Lives
     ) -> SupervisorNode:
         core = self.core
         path = spec.id if parent is None else f"{parent.path}/{spec.id}"
         incarnation = 1 if parent is None else parent.lives.born(spec.id, core.counters.spawned)
-        cell = core.lifecycle.new_cell(spec.id, parent, incarnation, 0)
+        cell = core.lifecycle.new_cell(parent, incarnation, 0)
         node = SupervisorNode(spec, cell, path, lives, partial(_draw, core, cell))
         cell.supervising = node
-        cell.key = key
-        if parent is not None:
-            parent.children[key] = cell
+        cell.slot = slot
+        if parent is not None and slot is not None:
+            parent.born(slot, cell)
         core.trace("start", cell, None)
         if spec.name is not None and not core.registry.register(cell, spec.name):
             self._end(node, AlreadyStarted(core.registry.holder(spec.name)))
@@ -147,7 +148,7 @@ class Supervising:
                 return
             if core.tracing or core.heard("warning"):
                 core.reported(node.cell, node.machine.restart_report(slot))
-            self._start_child(node, key, slot.spec, node.machine.arguments(slot.spec))
+            self._start_child(node, slot)
 
     def _expired(self, node: SupervisorNode, request: object) -> bool:
         assert isinstance(request, Request)
@@ -164,8 +165,10 @@ class Supervising:
 
     def _carry_out(self, node: SupervisorNode, action: a.Action) -> None:
         match action:
-            case a.StartChild(key, spec, arguments):
-                self._start_child(node, key, spec, arguments)
+            case a.StartChild(key):
+                slot = node.machine.slot(key)
+                assert slot is not None
+                self._start_child(node, slot)
             case a.AskStop(key, reason, budget):
                 self._ask_stop(node, key, reason, budget)
             case a.KillChild(key):
@@ -206,24 +209,24 @@ class Supervising:
         except UnsendableValue as error:  # a spec whose factory is no class does not leave its core
             self.core.requests.refuse(request.caller, Undecodable(str(error)[:1_000]))
 
-    def _start_child(self, node: SupervisorNode, key: int, spec: AnySpec, arguments: tuple[Any, ...]) -> None:
+    def _start_child(self, node: SupervisorNode, slot: Slot) -> None:
+        spec = slot.spec
+        refused: Reason | None
         if isinstance(spec, Child):
             elsewhere = spec.core is not None or spec.node is not None
             if elsewhere and (place := self.core.remote_children.place_of(spec)) is not None:
-                self.core.remote_children.start(node, key, spec, arguments, place)
+                self.core.remote_children.start(node, slot, spec, node.machine.arguments(spec), place)
                 return
-            cell = self.births.launch(node, key, spec, arguments)
-            if isinstance(cell, Reason):
-                self.post(node, ev.ChildStartFailed(key, cell))
+            refused = self.births.launch(node, slot, spec)
         else:
             refused = self.births.refusal(spec)
-            if refused is not None:
-                self.post(node, ev.ChildStartFailed(key, refused))
-            else:
-                self._create(spec, node, key, node.lives.of(spec.id))
+            if refused is None:
+                self._create(spec, node, slot, node.lives.of(spec.id))
+        if refused is not None:
+            self.post(node, ev.ChildStartFailed(slot.key, refused))
 
     def _ask_stop(self, node: SupervisorNode, key: int, reason: Reason, budget: float | None) -> None:
-        cell = node.children.get(key)
+        cell = node.life(key)
         if cell is None:
             node.inbox.bring_forward(key)
         elif isinstance(cell, RemoteChild):
@@ -236,7 +239,7 @@ class Supervising:
             wake(self.core, cell)
 
     def _kill_child(self, node: SupervisorNode, key: int) -> None:
-        cell = node.children.get(key)
+        cell = node.life(key)
         if cell is None:
             node.inbox.bring_forward(key)
         elif isinstance(cell, RemoteChild):
@@ -267,14 +270,14 @@ class Supervising:
                 continue
             node.killed = True
             node.inbox.clear()
-            for cell in list(node.children.values()):
+            for cell in node.living():
                 if isinstance(cell, RemoteChild):
                     self.core.remote_children.kill(cell)
                 elif cell.supervising is not None:
                     waiting.append(cell.supervising)
                 else:
                     self.core.signals.kill(cell, Killed())
-            if not node.children:
+            if not node.alive:
                 bare.append(node)
         for node in bare:
             self._end(node, Killed())
@@ -301,8 +304,7 @@ class Supervising:
         self.ahead += 1
         if core.tracing:
             core.trace("supervise", node.cell, ev.ChildStarted.__name__)
-        spec = slot.spec
-        self._start_child(node, slot.key, spec, node.machine.arguments(spec))
+        self._start_child(node, slot)
         return True
 
     def child_ended(self, cell: Cell, reason: Reason, started: bool) -> None:
@@ -311,11 +313,11 @@ class Supervising:
         if node is None:
             self.core.guests.ended(cell, reason, started)
             return
-        node.children.pop(cell.key, None)
+        node.over(cell.slot, cell)
         if cell.adopted and not started:
             self._disarm_start(node, cell)
         if node.killed:
-            if not node.children:
+            if not node.alive:
                 self._end(node, Killed())
             return
         if started or cell.adopted:
@@ -327,12 +329,13 @@ class Supervising:
         else:
             self.post(node, ev.ChildStartFailed(cell.key, reason))
 
-    def remote_ended(self, node: SupervisorNode, key: int, event: ev.Event) -> None:
+    def remote_ended(self, child: RemoteChild, event: ev.Event) -> None:
         """A life of a child on another core is over: killed there, or as `event` says."""
-        node.children.pop(key, None)
+        node = child.node
+        node.over(child.slot, child)
         if not node.killed:
             self.post(node, event)
-        elif not node.children:
+        elif not node.alive:
             self._end(node, Killed())
 
     def _disarm_start(self, node: SupervisorNode, cell: Cell) -> None:
@@ -365,9 +368,9 @@ class Supervising:
         if parent is None:
             core.guests.close(Stopped(reason, asked=node.asked_to_stop))
             return None
-        parent.children.pop(cell.key, None)
+        parent.over(cell.slot, cell)
         if parent.killed:
-            return None if parent.children else parent
+            return None if parent.alive else parent
         if node.up:
             self.post(parent, ev.ChildEnded(cell.key, reason))
         else:
@@ -419,7 +422,7 @@ class Supervising:
                 self.core.signals.kill(cell, StartTimedOut(record.delay / NANO))
         elif node.limits.pop(record.token, None) is None:
             return
-        elif record.delay == 0 and any(cell.flags & STOP for cell in node.children.values()):
+        elif record.delay == 0 and any(cell.flags & STOP for cell in node.living()):
             # A limit of 0 leaves `stop` its one turn, and a full pass has not come to it yet.
             node.limits[record.token] = self.core.timers.ask(TimerRecord(LIMIT, 0, record.token, None, node))
         else:

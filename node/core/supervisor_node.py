@@ -9,6 +9,7 @@ from regrove.node.core.inbox import Inbox
 from regrove.node.core.isolate import Cell, Request
 from regrove.node.core.timers import TimerRecord
 from regrove.supervisor.machine import Machine
+from regrove.supervisor.slots import Slot
 from regrove.supervisor.spec import DynamicSupervisor, Supervisor
 
 if TYPE_CHECKING:
@@ -51,12 +52,12 @@ class Lives:
 
 
 class SupervisorNode:
-    """One life of one supervisor: its machine, its inbox, and the cells of its children by key."""
+    """One life of one supervisor: its machine, whose slots hold the cells of its children too, and its inbox."""
 
     __slots__ = (
+        "alive",
         "asked_to_stop",
         "cell",
-        "children",
         "inbox",
         "killed",
         "limits",
@@ -84,7 +85,7 @@ class SupervisorNode:
         self.lives = lives
         self.machine = Machine(spec, draw)
         self.inbox = Inbox(self.machine)
-        self.children: dict[int, Cell | RemoteChild] = {}
+        self.alive = 0  # children that have a life
         self.places: dict[int, tuple[str, int]] = {}  # which core a retry waits for, by token
         self.limits: dict[int, TimerRecord] = {}
         self.requests: dict[Request, None] = {}  # waiting or in hand: each fails with the reason if this life ends
@@ -92,3 +93,23 @@ class SupervisorNode:
         self.up = False
         self.killed = False
         self.asked_to_stop = False
+
+    def born(self, slot: Slot, life: Cell | RemoteChild) -> None:
+        """A life of a child begins."""
+        slot.life = life
+        self.alive += 1
+
+    def over(self, slot: Slot | None, life: Cell | RemoteChild) -> None:
+        """That life is over."""
+        if slot is not None and slot.life is life:
+            slot.life = None
+            self.alive -= 1
+
+    def life(self, key: int) -> Cell | RemoteChild | None:
+        """The present life of a child."""
+        slot = self.machine.slot(key)
+        return None if slot is None else slot.life
+
+    def living(self) -> list[Cell | RemoteChild]:
+        """The present lives of its children, in start order."""
+        return self.machine.lives()

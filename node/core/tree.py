@@ -33,7 +33,7 @@ def rows(core: Core) -> tuple[dict[str, Any], ...]:
 def _children(core: Core, node: SupervisorNode) -> list[tuple[SupervisorNode | None, dict[str, Any]]]:
     children: list[tuple[SupervisorNode | None, dict[str, Any]]] = []
     for child in node.machine.children():
-        cell = node.children.get(child.key)
+        cell = node.life(child.key)
         if cell is not None and cell.supervising is not None:
             row = _supervisor_row(core, cell.supervising)
             children.append((cell.supervising, row))

@@ -18,6 +18,8 @@ from typing import Any, Final, NamedTuple
 from regrove.node.core.core import Core
 from regrove.node.core.isolate import Cell, Rare
 from regrove.node.core.supervisor_node import SupervisorNode
+from regrove.supervisor.slots import Slot
+from regrove.supervisor.spec import Child
 
 Read = Callable[[int, int], bytes]  # (address, count) -> so many bytes; raises OSError
 
@@ -29,10 +31,12 @@ PROBE: Final = "a path of nobody"
 
 
 class Chart(NamedTuple):
-    """Where things are: the address of `Core.current`, that of None, then offsets in Cell, SupervisorNode and Rare."""
+    """Where things are: the address of `Core.current`, that of None, then offsets in Cell and in what it leads to."""
 
     current: int = 0
     none: int = 0
+    slot: int = 0
+    spec: int = 0
     id: int = 0
     parent: int = 0
     supervising: int = 0
@@ -89,7 +93,9 @@ def running_path(read: Read, chart: Chart) -> str:
     supervisor = pointer(cell + chart.supervising)
     if supervisor:
         return _text(read, pointer(supervisor + chart.supervisor_path))
-    own = _text(read, pointer(cell + chart.id))
+    slot = pointer(cell + chart.slot)
+    spec = pointer(slot + chart.spec) if slot else 0
+    own = _text(read, pointer(spec + chart.id)) if spec else ""
     parent = pointer(cell + chart.parent)
     if parent:
         above = _text(read, pointer(parent + chart.supervisor_path))
@@ -115,18 +121,22 @@ def _charted(core: Core, read: Read) -> Chart:
     rare = Rare()
     rare.path = PROBE
     cell: Any = Cell.__new__(Cell)
-    cell.id = PROBE
+    spec = Child.__new__(Child)
+    object.__setattr__(spec, "id", PROBE)
+    cell.slot = slot = Slot.__new__(Slot)
+    slot.spec = spec
     cell.parent = supervisor
     cell.supervising = None
     cell.rare = rare
     before, core.current = core.current, cell
     try:
         current = id(core) + _offset(read, core, cell)
-        parent, own = _offset(read, cell, supervisor), _offset(read, cell, PROBE)
+        own = _offset(read, cell, slot), _offset(read, slot, spec), _offset(read, spec, PROBE)
+        parent = _offset(read, cell, supervisor)
         rare_at, rare_path = _offset(read, cell, rare), _offset(read, rare, PROBE)
         path = _offset(read, supervisor, PROBE)
         cell.supervising, cell.parent = supervisor, None
-        chart = Chart(current, id(None), own, parent, _offset(read, cell, supervisor), rare_at, path, rare_path)
+        chart = Chart(current, id(None), *own, parent, _offset(read, cell, supervisor), rare_at, path, rare_path)
         _try(read, chart, cell, supervisor)
     finally:
         core.current = before
@@ -138,7 +148,8 @@ def _try(read: Read, chart: Chart, cell: Any, supervisor: Any) -> None:
     found = [running_path(read, chart)]
     cell.supervising = None
     found.append(running_path(read, chart))
-    cell.parent, cell.id = supervisor, "child"
+    cell.parent = supervisor
+    object.__setattr__(cell.slot.spec, "id", "child")
     found.append(running_path(read, chart))
     if found != [PROBE, PROBE, f"{PROBE}/child"]:
         raise LookupError(found)

@@ -292,7 +292,7 @@ class Stage:
         return None
 
     def kill(self, target: SupervisorNode, suspended: SupervisorNode | None) -> None:
-        self.counts["7 the children of a killed supervisor go with it"] += bool(target.children)
+        self.counts["7 the children of a killed supervisor go with it"] += bool(target.alive)
         self.recorder.lines.append("(")
         self.supervising.kill(target)
         self.rest(suspended)

@@ -71,4 +71,4 @@ def test_a_pass_with_one_ready_isolate_costs_the_same_beside_ten_and_beside_five
 def test_an_idle_isolate_holds_no_mailbox_and_nothing_that_is_rare() -> None:
     bench = Bench(Child("a", Idle), Child("b", Idle))
     cell = bench.cell("root/a")
-    assert (cell.mailbox, cell.rare, cell.factory) == (None, None, None)
+    assert (cell.mailbox, cell.rare) == (None, None)
