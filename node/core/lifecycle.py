@@ -6,6 +6,7 @@ supervisor's event (supervision.md 6a).
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Callable, Mapping
 from types import FunctionType, TracebackType
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from regrove.node.core.core import Core
     from regrove.node.core.supervisor_node import SupervisorNode
 
+_ADDRESS: Final = re.compile(r" at 0x[0-9a-fA-F]+")
 CRASH_FINGERPRINTS: Final = 1_000  # distinct crashes whose whole traceback was logged; past it only one line each
 
 
@@ -143,7 +145,7 @@ class Lifecycle:
             self._log_crash(cell, error, site, text)
         kind = type(error).__name__
         if core.tracing:
-            site = self._told(site)
+            site, text = self._told(site), self._said(text)
         reason = self._newest
         if reason is None or reason.site != site or reason.text != text or reason.type != kind:
             reason = self._newest = Crashed(kind, text, site)
@@ -153,11 +155,15 @@ class Lifecycle:
         """The isolate failed without an exception: `Crash(reason)`, or no effect was returned."""
         self.core.counters.crashes += 1
         self.core.logger.error("crashed", path=cell.path, incarnation=cell.incarnation, reason=text, site=site)
-        self.end(cell, Crashed("Crash", text, self._told(site), detail))
+        self.end(cell, Crashed("Crash", self._said(text), self._told(site), detail))
 
     def _told(self, site: str) -> str:
         """The site as others hear of it: a simulated run must not depend on the folder that its checkout lies in."""
         return site.rpartition("/")[2] if self.core.tracing else site
+
+    def _said(self, text: str) -> str:
+        """The text as others hear of it: in a simulated run it holds no address, which differs between processes."""
+        return without_addresses(text) if self.core.tracing else text
 
     def _log_crash(self, cell: Cell, error: BaseException, site: str, text: str) -> None:
         fingerprint = (type(error).__name__, site)
@@ -249,3 +255,8 @@ def text_of(value: object, show: Callable[[object], str] = repr) -> str:
     except BaseException:
         method = "__repr__" if show is repr else "__str__"
         return f"a {type(value).__qualname__} (its text cannot be had: {method} raised)"
+
+
+def without_addresses(text: str) -> str:
+    """The text with ` at 0x..` for what a default `__repr__` tells of where an object lies."""
+    return _ADDRESS.sub(" at 0x..", text) if " at 0x" in text else text

@@ -8,6 +8,7 @@ from typing import Final, Protocol
 
 from regrove.node.core.bounds import Bounds
 from regrove.node.core.effects import Offload
+from regrove.node.core.lifecycle import without_addresses
 from regrove.node.core.reasons import Busy, Raised
 from regrove.node.io.offload import importable_name, raised
 from regrove.node.simulation.clock import MICROSECOND, MILLISECOND, Clock
@@ -90,7 +91,8 @@ class Offloads:
         except BaseException as error:
             if isinstance(error, KeyboardInterrupt):
                 raise
-            result = raised(error)
+            told = raised(error)
+            result = Raised(told.type, without_addresses(told.text))
         delay = OFFLOAD_TIME.pick(self._draws.draw("offload", self._who, wait.function.__qualname__))
         if ailing is not None:
             delay *= ailing.offload_slowness

@@ -180,3 +180,20 @@ def test_where_the_checkout_lies_changes_nothing() -> None:
         assert down.reason.site == "crashes.py:6"
         digests.append(sim.trace.digest)
     assert digests[0] == digests[1]
+
+
+def told_of(broken: str) -> str:
+    """What a watcher hears of an isolate that raises that."""
+    names: dict[str, Any] = {"__name__": "crashes"}
+    exec(compile(CRASHES.replace('"broken"', broken), "crashes.py", "exec"), names)
+    with Simulation(names["app"], nodes=2) as sim:
+        sim.run("1s")
+        [watcher] = sim.isolates(names["Watcher"])
+    [down] = watcher.heard
+    return str(down.reason.text)
+
+
+def test_where_an_object_lies_is_not_in_what_others_hear_of_a_crash() -> None:
+    assert told_of("object()") == "<object object at 0x..>"
+    assert told_of('f"{self.handle!r} is at 0x"').endswith(" at 0x..>> is at 0x")
+    assert told_of('"broken"') == "broken"
