@@ -20,7 +20,8 @@ from regrove.node.simulation.simulation import Simulation
 AUDIT: Final = "audit"  # the same seed in two processes with two hash seeds
 STRATEGIES: Final = ("random", "swarm", "pct", "exhaustive", AUDIT, PORTFOLIO)
 AUDITED: Final = (24, 512)  # the first seed that a portfolio audits too, and after how many the next one is
-SHRINK_S: Final = 30.0
+SHRINK_RUNS: Final = 500  # not seconds: what a plan shrinks to may not depend on the machine's speed
+SHRINK_S: Final = 3_600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,10 @@ def hunt(bug: Bug, strategy: str, budget_s: float, first: int = 0, seeds: int = 
             plan, violated, wanted = failure
             if plan is None:
                 return Hunt(number + 1, spent, seed, violated)
-            shrunk = shrink(lambda given: bug.world(True, seed, given), bug.check, plan, wanted, SHRINK_S)  # noqa: B023
+            shrunk = shrink(
+                lambda given: bug.world(True, seed, given),  # noqa: B023
+                bug.check, plan, wanted, SHRINK_S, runs=SHRINK_RUNS,
+            )  # fmt: skip
             return Hunt(number + 1, spent, seed, violated, shrunk.plan, shrunk.reproduced)
         if spent > budget_s:
             return Hunt(number + 1, spent)

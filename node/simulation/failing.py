@@ -13,7 +13,7 @@ from regrove.node.simulation.attempts import ENDS, Make, Test, run_once, signatu
 from regrove.node.simulation.cases import FOLDER, Case
 from regrove.node.simulation.faults import Faults
 from regrove.node.simulation.plan import Fault
-from regrove.node.simulation.shrinking import Entries, Shrinker, Shrunk
+from regrove.node.simulation.shrinking import RUNS_MAX, Entries, Shrinker, Shrunk
 from regrove.node.simulation.simulation import Simulation
 from regrove.node.simulation.snapshots import PARTS, Snapshots, available
 from regrove.node.simulation.story import story
@@ -46,9 +46,16 @@ class Failing:
 
 
 def shrink(
-    make: Make, test: Test, plan: Entries, wanted: tuple[str, str], seconds: float, cost: float = 0.0, span: int = 0
+    make: Make,
+    test: Test,
+    plan: Entries,
+    wanted: tuple[str, str],
+    seconds: float,
+    cost: float = 0.0,
+    span: int = 0,
+    runs: int = RUNS_MAX,
 ) -> Shrunk:
-    """Find the smallest plan under which a seed fails as it did, within so many seconds of real time.
+    """Find the smallest plan under which a seed fails as it did, within so many seconds of real time and `runs`.
 
     `cost` is what one run takes in CPU seconds, `span` in virtual ns: long ones are resumed from snapshots where they
     can be.
@@ -64,7 +71,7 @@ def shrink(
 
     why_not = available()
     if cost < WORTH or why_not:
-        shrunk = Shrinker(fails, left).shrink(plan)
+        shrunk = Shrinker(fails, left, runs).shrink(plan)
         shrunk.how = f"each from its beginning: {why_not}" if cost >= WORTH else ""
         return shrunk
     resumed = 0
@@ -81,7 +88,7 @@ def shrink(
             snapshots.keep(entries)
             return ended.struck
 
-        shrunk = Shrinker(fails_again, left).shrink(plan)
+        shrunk = Shrinker(fails_again, left, runs).shrink(plan)
     shrunk.how = f"{resumed} of them from a snapshot"
     return shrunk
 

@@ -1,24 +1,31 @@
 """Shrinking: the smallest plan that still fails in the same way, within bounded time. Pure but for the runs themselves.
 
-First whole entries go (ddmin; Zeller, Hildebrandt 2002), then noise gives way to the very frames it struck, then times
-and strengths are halved. What is left is tried once more without each entry: those are marked as needed.
+First whole entries go: all of one kind, all at one place, then parts of the plan from halves down to single entries
+(ddmin; Zeller, Hildebrandt 2002). Then noise gives way to the very frames it struck. What is still long is stuck: each
+entry moves what comes after it, so without any one of them the others come at the wrong time. There a few entries that
+were moved or made longer may do what many did (`simpler.py`), and what is found that way is taken apart again. Last,
+times and strengths are halved. What is left is tried once more without each entry: those are marked as needed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Final, TypeAlias
 
 from regrove.node.simulation.clock import MILLISECOND
 from regrove.node.simulation.plan import FRAME_KINDS, Fault, Noise
+from regrove.node.simulation.simpler import by_chance, grouped, joined
 
 Entry: TypeAlias = Fault | Noise
 Entries: TypeAlias = tuple[Entry, ...]
 Struck: TypeAlias = tuple[Fault, ...]
 Fails: TypeAlias = Callable[[Entries], Struck | None]  # None: passes, or fails otherwise; else the frames noise struck
+RUNS_MAX: Final = 2_000
 HALVINGS: Final = 5
 STRUCK_MAX: Final = 400  # single frames that may stand for the noise
+FEW: Final = 3  # entries that a person reads at a glance: no more is risked for fewer
+CHANCES: Final = 150  # plans in a row that are tried by chance and do not fail, before it is given up
 
 
 @dataclass(slots=True)
@@ -36,7 +43,7 @@ class Shrunk:
 class Shrinker:
     """One shrink. `fails(plan)` runs the seed with that plan; `left()` are the seconds that remain."""
 
-    def __init__(self, fails: Fails, left: Callable[[], float], runs_max: int = 2_000) -> None:
+    def __init__(self, fails: Fails, left: Callable[[], float], runs_max: int = RUNS_MAX) -> None:
         self._fails = fails
         self._left = left
         self._runs_max = runs_max
@@ -47,8 +54,10 @@ class Shrinker:
         """Shrink a plan that is known to fail."""
         if self._try(plan) is None:
             return Shrunk(plan, runs=self.runs, reproduced=False)
+        whole = plan
         plan = self._fewer(plan)
         plan = self._singled(plan)
+        plan = self._otherwise(plan, whole)
         plan = self._weaker(plan)
         needed = [entry for entry in plan if self._passes_without(plan, entry)]
         return Shrunk(plan, needed, self.runs, finished=not self._over)
@@ -67,23 +76,33 @@ class Shrinker:
         rest = tuple(other for other in plan if other is not entry)
         return (rest in self._tried or not self._over) and self._try(rest) is None
 
+    def _first(self, candidates: Iterable[Entries]) -> Entries | None:
+        """The first of some plans that fails."""
+        for candidate in candidates:
+            if self._over:
+                return None
+            if self._try(candidate) is not None:
+                return candidate
+        return None
+
     def _fewer(self, plan: Entries) -> Entries:
-        """Take entries away, large parts first, until none can go."""
-        parts = 1
+        """Take entries away: those of a kind or a place, then large parts, then smaller ones until none can go."""
+        while (rest := self._first(grouped(plan))) is not None:
+            plan = rest
+        size = len(plan)
         while plan and not self._over:
-            size = -(-len(plan) // parts)
-            for first in range(0, len(plan), size):
-                rest = plan[:first] + plan[first + size :]
-                if self._over:
-                    return plan
+            before = plan
+            last = len(plan)
+            while last > 0 and not self._over:  # from the end: what was early there decides what comes later
+                first = max(last - size, 0)
+                rest = plan[:first] + plan[last:]
                 if self._try(rest) is not None:
                     plan = rest
-                    parts = max(parts - 1, 1)
-                    break
-            else:
-                if size == 1:
-                    return plan
-                parts = min(parts * 2, len(plan))
+                last = first
+            if size > 1:
+                size = min(-(-size // 2), max(len(plan), 1))
+            elif plan == before:
+                break
         return plan
 
     def _singled(self, plan: Entries) -> Entries:
@@ -94,6 +113,15 @@ class Shrinker:
             return plan
         instead = quiet + struck
         return self._fewer(instead) if self._try(instead) is not None else plan
+
+    def _otherwise(self, plan: Entries, whole: Entries) -> Entries:
+        """Let a few entries, others than they were, stand for many."""
+        while len(plan) > FEW and not self._over:
+            found = self._first(joined(plan)) or self._first(by_chance(plan, whole, CHANCES))
+            if found is None:
+                break
+            plan = self._fewer(found)
+        return plan
 
     def _weaker(self, plan: Entries) -> Entries:
         for number, entry in enumerate(plan):

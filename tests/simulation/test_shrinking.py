@@ -58,6 +58,63 @@ def test_noise_gives_way_to_the_one_frame_that_mattered() -> None:
     assert shrinker(fails).shrink((*CUTS, noise)).plan == (struck[17],)
 
 
+def test_all_of_one_kind_or_at_one_place_go_in_one_run() -> None:
+    others = tuple(Fault(f.PAUSE, f"n{2 + number % 3}/0", number * SECOND, SECOND) for number in range(20))
+    tried: list[Entries] = []
+
+    def fails(plan: Entries) -> tuple[Fault, ...] | None:
+        tried.append(plan)
+        return () if CUTS[3] in plan else None
+
+    mixed = tuple(sorted((*CUTS, *others), key=lambda fault: fault.at))
+    assert shrinker(fails).shrink(mixed).plan[0].what == f.CUT
+    assert tried[1] == CUTS, "first without the pauses, the largest group"
+
+
+def test_one_long_fault_stands_for_many_short_ones_that_are_needed_together() -> None:
+    def fails(plan: Entries) -> tuple[Fault, ...] | None:
+        cut = [entry for entry in plan if isinstance(entry, Fault) and entry.where in ("n0<>n1", "n0<>*")]
+        return () if sum(entry.lasts for entry in cut) >= 7 * SECOND else None
+
+    (left,) = shrinker(fails).shrink(CUTS).plan
+    assert isinstance(left, Fault)
+    assert (left.what, left.where) == (f.CUT, "n0<>n1")
+    assert 7 * SECOND <= left.lasts < 14 * SECOND
+
+
+def test_cuts_of_one_node_from_all_others_become_a_partition() -> None:
+    cuts = tuple(Fault(f.CUT, f"n0<>n{number}", SECOND + number, SECOND) for number in range(1, 5))
+
+    def fails(plan: Entries) -> tuple[Fault, ...] | None:
+        parted = [entry for entry in plan if isinstance(entry, Fault) and entry.where == "n0<>*"]
+        return () if parted or set(cuts) <= set(plan) else None
+
+    (left,) = shrinker(fails).shrink(cuts).plan
+    assert isinstance(left, Fault)
+    assert (left.what, left.where) == (f.CUT, "n0<>*")
+
+
+def test_where_each_entry_moves_the_others_a_drawn_plan_of_few_is_found() -> None:
+    """Each cut is needed for the next to meet what it has to meet; but one that lasts as long as three does it all."""
+
+    def fails(plan: Entries) -> tuple[Fault, ...] | None:
+        long = [entry for entry in plan if isinstance(entry, Fault) and entry.lasts >= 2 * SECOND and entry.at < SECOND]
+        return () if long or set(cuts) <= set(plan) else None
+
+    cuts = tuple(Fault(f.CUT, f"n{number}>n{number + 1}", number * SECOND, SECOND) for number in range(8))
+    shrunk = shrinker(fails).shrink(cuts)
+    assert len(shrunk.plan) == 1
+    assert shrunk.needed == list(shrunk.plan)
+    assert shrunk.plan == shrinker(fails).shrink(cuts).plan, "the same draws every time"
+
+
+def test_what_a_person_reads_at_a_glance_is_not_tried_any_further() -> None:
+    wanted = {CUTS[3], CUTS[7], CUTS[12]}
+    shrunk = shrinker(lambda plan: () if {_unshortened(entry) for entry in plan} >= wanted else None).shrink(CUTS)
+    assert len(shrunk.plan) == 3
+    assert shrunk.runs < 80
+
+
 def test_times_and_strengths_are_halved_while_it_still_fails() -> None:
     slow = Fault(f.SLOW, "n0/0", 0, 8 * SECOND, 40)
 

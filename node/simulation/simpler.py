@@ -1,0 +1,91 @@
+"""Simpler plans than one that fails, which may fail too: what the shrinker tries where taking away is not enough.
+
+Pure: the same plan gives the same candidates, in the same order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Final, TypeAlias
+
+from regrove.node.simulation.plan import CUT, SHAPES, Fault, Noise
+from regrove.node.simulation.seeds import Draws, Ratio, below, between, holds, key_of, slice_of
+
+Entries: TypeAlias = "tuple[Fault | Noise, ...]"
+CHANGED: Final = Ratio(1, 2)  # of the entries that stay in a plan by chance
+
+
+def grouped(plan: Entries) -> Iterator[Entries]:
+    """The plan without all entries of one kind, or all at one place; the largest group first."""
+    groups: dict[tuple[str, str], list[int]] = {}
+    for number, entry in enumerate(plan):
+        groups.setdefault(("what", entry.what), []).append(number)
+        for node in _nodes(entry):
+            groups.setdefault(("where", node), []).append(number)
+    seen: dict[tuple[int, ...], None] = {}
+    for numbers in sorted(groups.values(), key=lambda group: -len(group)):
+        if 1 < len(numbers) < len(plan) and tuple(numbers) not in seen:
+            seen[tuple(numbers)] = None
+            yield tuple(entry for number, entry in enumerate(plan) if number not in numbers)
+
+
+def _nodes(entry: Fault | Noise) -> list[str]:
+    if isinstance(entry, Noise) or "#" in entry.where:
+        return []
+    words = entry.where.partition(":")[0].replace("<>", ">").split(">")
+    return list(dict.fromkeys(word.partition("/")[0] for word in words))
+
+
+def joined(plan: Entries) -> Iterator[Entries]:
+    """The plan with one entry for several: faults of a kind at a place, from the first to the last; cuts of a node."""
+    groups: dict[tuple[str, str], list[Fault]] = {}
+    for entry in plan:
+        if isinstance(entry, Fault) and entry.lasts and "#" not in entry.where:
+            groups.setdefault((entry.what, entry.where), []).append(entry)
+            if entry.what == CUT:
+                for node in _nodes(entry) if "/" not in entry.where else ():
+                    groups.setdefault((CUT, f"{node}<>*"), []).append(entry)
+    for (_, where), group in sorted(groups.items(), key=lambda item: -len(item[1])):
+        if len(group) > 1:
+            yield _with_one(plan, group, where)
+
+
+def _with_one(plan: Entries, group: list[Fault], where: str) -> Entries:
+    begin = min(fault.at for fault in group)
+    end = max(fault.at + fault.lasts for fault in group)
+    strongest = max(group, key=lambda fault: abs(fault.strength)).strength
+    first, *rest = group
+    one = replace(first, where=where, at=begin, lasts=end - begin, strength=strongest)
+    kept = (one if entry is first else entry for entry in plan if not any(entry is other for other in rest))
+    return tuple(sorted(kept, key=_when))
+
+
+def by_chance(plan: Entries, pool: Entries, count: int) -> Iterator[Entries]:
+    """So many drawn plans of fewer entries, each as it was, or longer, or at another time.
+
+    They come from `plan`, rather many of it, and each second time from `pool`, what it was shrunk from, rather few.
+    """
+    draws = Draws(key_of(*map(str, plan)))
+    for attempt in range(count):
+        source = pool if attempt % 2 else plan
+        most = len(plan) - 1
+        sizes = [1 + below(draws.at(attempt, "size", side), most) for side in ("", "again")]
+        size = min(sizes) if attempt % 2 else max(sizes)
+        ranks = [draws.at(attempt, "which", str(number)) for number in range(len(source))]
+        kept = sorted(sorted(range(len(source)), key=ranks.__getitem__)[:size])
+        end = max((entry.at + entry.lasts for entry in source if isinstance(entry, Fault)), default=0)
+        changed = [_changed(source[number], draws.at(attempt, "how", str(number)), end) for number in kept]
+        yield tuple(sorted(changed, key=_when))
+
+
+def _when(entry: Fault | Noise) -> int:
+    return -1 if isinstance(entry, Noise) else entry.at
+
+
+def _changed(entry: Fault | Noise, draw: int, end: int) -> Fault | Noise:
+    if isinstance(entry, Noise) or "#" in entry.where or not holds(draw, 0, CHANGED):
+        return entry
+    if SHAPES[entry.what].lasts and draw >> 63:
+        return replace(entry, lasts=entry.lasts * (2, 4, 8, 16)[slice_of(draw, 1) & 3])
+    return replace(entry, at=between(draw << 1 & (1 << 64) - 1, 0, end))
