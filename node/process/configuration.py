@@ -137,6 +137,7 @@ class Resolved:
     config: NodeConfig
     origins: Mapping[str, str]
     file: Path | None = None
+    again: Callable[[], Resolved] | None = None  # the same flags and variables over the file as it is then
 
     def rows(self) -> list[dict[str, Any]]:
         """For `regrove config`: key, value and origin, in the order of the fields."""
@@ -205,16 +206,13 @@ def resolve(
     config = NodeConfig(**found)
     _check_together(config, origins)
     path = file if file is not None else environ.get("REGROVE_CONFIG") or None
-    return Resolved(config, MappingProxyType(origins), None if path is None else Path(path))
-
-
-def reread_log_level(resolved: Resolved) -> str:
-    """The log level as the file has it now, unless it came from elsewhere; raises ConfigError."""
-    key = "log_level"
-    if resolved.file is None or resolved.origins.get(key, "default") not in ("default", str(resolved.file)):
-        return resolved.config.log_level
-    raw = _toml(resolved.file).get(key)
-    return "info" if raw is None else str(_read(key, _Raw(raw, str(resolved.file))))
+    kept = dict(environ)
+    return Resolved(
+        config,
+        MappingProxyType(origins),
+        None if path is None else Path(path),
+        lambda: resolve(flags, kept, file, named),
+    )
 
 
 def _gather(

@@ -6,7 +6,7 @@ import contextlib
 import os
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -158,6 +158,19 @@ class CoreCrew:
         pipe = Pipe(birth.pipe, self._poller, lambda frame: self._on_frame(core, incarnation, frame), _let_pass)
         self._pipes[core] = pipe
         pipe.send(["boot", parameters.plain()])
+
+    @property
+    def keys(self) -> KeyPair | None:
+        """The pair of the node's tcp, if it has one."""
+        return self._settings.keys
+
+    def reconfigure(self, config: NodeConfig) -> None:
+        """Start cores with this from now on.
+
+        Their bounds are held against the memory limit of the start: one that was lowered refuses no replacement.
+        """
+        config = replace(config, memory=self._settings.config.memory)
+        self._settings = replace(self._settings, config=config)
 
     def send(self, core: int, frame: list[Any]) -> None:
         """Send to a core; to one that is gone: nothing."""

@@ -43,6 +43,10 @@ class LogWriter:
         self._thread = threading.Thread(target=self._run, name="regrove-log", daemon=True)
         self._thread.start()
 
+    def style(self, style: str) -> None:
+        """Write what comes from now on in another style."""
+        self._render = renderer(style, self._stream)
+
     def put(self, line: Line) -> bool:
         """Queue a line; False when it was dropped, which is counted and told in the stream once there is room."""
         if self._queue.qsize() >= self._limit:

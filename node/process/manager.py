@@ -58,6 +58,7 @@ from regrove.node.process.manager_state import ManagerState
 from regrove.node.process.page import Pages
 from regrove.node.process.peering import Peering
 from regrove.node.process.pinning import PinMark, pinning_for
+from regrove.node.process.reloading import reload
 from regrove.node.process.signals import Insistence, Signals, has_terminal
 from regrove.node.process.status import call_info, resident_bytes
 from regrove.node.process.watching import Watchdog
@@ -86,7 +87,7 @@ class Manager:
         self.config = config
         self.incarnation = incarnation
         self._poller = poller
-        self._log = log
+        self.log = log
         self._tracebacks = Tracebacks()
         self.log_tail = LogTail()
         self.on_ready: Callable[[], None] = _nobody_waits
@@ -112,7 +113,7 @@ class Manager:
         self.pages = Pages(config.cores)
         self.pin_mark = PinMark()
         self.pinning = pinning_for(config.pin, config.cores, self.pin_mark)
-        self._watchdog = Watchdog(self.pages, poller, self.put, config.stall_limit)
+        self.watchdog = Watchdog(self.pages, poller, self.put, config.stall_limit)
         self._crew: CoreCrew | None = None
         self._peering: Peering | None = None
         self._commands = Commands(self)
@@ -158,7 +159,7 @@ class Manager:
         self._control.publish(line)
 
     def _write(self, line: Line) -> None:
-        self._log.put(line)
+        self.log.put(line)
         self.log_tail.put(line)
 
     def core_said(self, core: int, incarnation: int, frame: Any) -> None:
@@ -193,7 +194,7 @@ class Manager:
     def _watch(self, core: int) -> None:
         child = self._children.get(core)
         if child is not None:
-            self._watchdog.watch(child)
+            self.watchdog.watch(child)
 
     def _weigh(self, core: int, incarnation: int) -> None:
         """A core that beats has worked, so it may have grown."""
@@ -224,15 +225,15 @@ class Manager:
 
     def _child_ended(self, core: int, incarnation: int, how: str) -> None:
         self.crew.drain(core)  # what it said last explains its end
-        at = self._watchdog.place(core)
-        self.put(CoreEnded(core, incarnation, self._watchdog.forget(core, how), at))
+        at = self.watchdog.place(core)
+        self.put(CoreEnded(core, incarnation, self.watchdog.forget(core, how), at))
 
     def _kill(self, core: int, look: bool) -> None:
         child = self._children.get(core) if look else None
         if child is None:
             self.crew.kill(core)
             return
-        self._watchdog.look(child)
+        self.watchdog.look(child)
         life = child.incarnation
         self._poller.alarm(LOOK_NS, lambda: self._kill_looked_at(core, life))
 
@@ -248,22 +249,10 @@ class Manager:
             if self._terminal:
                 self.put(StopAsked("SIGHUP: its terminal is gone"))  # twice, often: of the kernel and of the shell
             else:
-                self.reload()
+                reload(self)
         else:
             again = self._insistence.again(time.monotonic_ns())
             self.put(StopAsked(signal.Signals(number).name, now=again))
-
-    def reload(self) -> None:
-        """SIGHUP without a terminal: the log level is read again from where it came."""
-        from regrove.node.process.configuration import ConfigError, reread_log_level
-
-        try:
-            self.log_level = reread_log_level(self.resolved)
-        except ConfigError as problem:
-            self.note(Note("error", "reload refused", {"problem": str(problem)}))
-            return
-        self.crew.send_all(["level", self.log_level])
-        self.note(Note("info", "reloaded", {"log_level": self.log_level}))
 
     # -- the loop ---------------------------------------------------------------------------------------------------
 
@@ -342,7 +331,7 @@ class Manager:
 
     def _close(self) -> None:
         self.zygote.close()
-        self._watchdog.close()
+        self.watchdog.close()
         self.pin_mark.release()
         self._children.kill_all()
         if self._peering is not None:

@@ -146,6 +146,12 @@ class Sampler:
             watched.over = True
             self._over.append(watched)  # the thread may be using its files
 
+    def limit(self, stall_kill: int | None) -> None:
+        """Judge by this limit from now on."""
+        self._stall_kill = stall_kill
+        for watched in self._watched.values():
+            watched.watch.stall_kill = stall_kill
+
     def confirmed(self, found: Found) -> bool:
         """Tell whether a core still stands where it stood when it was judged."""
         return self._pages.read(found.core) == found.reading

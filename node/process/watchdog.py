@@ -149,7 +149,7 @@ class CoreWatch:
         self.held = 0  # ns that count toward the stall
         self.halted_for = 0
         self.reading = Reading()
-        self._stall_kill = stall_kill
+        self.stall_kill = stall_kill
         self._looked_at = now
         self._stage: Stage = 0
         self._still = False  # unchanged in a pass at the last look
@@ -224,7 +224,7 @@ class CoreWatch:
         if self._stage < 2 and self.held >= STALLING_AFTER:
             self._stage = 2
             out.append(Stalling(self.held))
-        if self._stage < 3 and self._stall_kill is not None and self.held >= self._stall_kill:
+        if self._stage < 3 and self.stall_kill is not None and self.held >= self.stall_kill:
             self._stage = 3
             out.append(Stalled(self.held))
 
@@ -238,7 +238,7 @@ class CoreWatch:
             self._halted = True
             self.halted_for = 0
             out.append(Halted(facts.traced))
-        elif facts.traced or self._stall_kill is None:
+        elif facts.traced or self.stall_kill is None:
             self.halted_for = 0
         elif self.halted_for >= HALT_KILL:
             self.halted_for = 0

@@ -63,6 +63,10 @@ class Watchdog:
         place = main_stack(left(self._pages.dumps[core]), self._code).place
         return how if place is None else f"{how} at {place}"
 
+    def limit(self, stall_kill: int | None) -> None:
+        """Judge by this limit from now on."""
+        self._sampler.limit(stall_kill)
+
     def close(self) -> None:
         """End the sampler and give the pages back."""
         self._sampler.close()

@@ -38,7 +38,7 @@ ZygoteEvent: TypeAlias = ZygoteUp | ZygoteRefused | ZygoteEnded | ZygoteAnswered
 class ZygoteSlot:
     """The zygote over all its lives. `deadline` is when `tick` is due; `why` says in words what it is not up for."""
 
-    __slots__ = ("_failures", "_first", "_limit", "_refusal", "_started_at", "deadline", "lives", "state", "why")
+    __slots__ = ("_failures", "_first", "_refusal", "_started_at", "deadline", "lives", "start_limit", "state", "why")
 
     def __init__(self, wanted: bool, start_limit: int | None) -> None:
         self.state: ZygoteState = "off"
@@ -46,7 +46,7 @@ class ZygoteSlot:
         self.deadline: int | None = None
         self.lives = 0
         self._first = wanted
-        self._limit = start_limit
+        self.start_limit = start_limit
         self._started_at = 0
         self._failures = 0
         self._refusal = ""
@@ -67,7 +67,7 @@ class ZygoteSlot:
         self.state = "starting"
         self.why = "it imports the application"
         self._started_at = now
-        self.deadline = None if self._limit is None else now + self._limit
+        self.deadline = None if self.start_limit is None else now + self.start_limit
         out.append(SpawnZygote())
 
     def take(self, now: int, event: ZygoteEvent, ending: bool, out: list[Action]) -> None:

@@ -6,7 +6,6 @@ import os
 import signal
 import socket
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -88,16 +87,3 @@ def test_data_ports_come_from_the_range_and_the_same_port_serves_the_replacement
     node.wait_line("core up", core=1, incarnation=2)
     with node.control() as control:
         assert [core["remote"] for core in control.ask("call-info")["cores"]] == remotes
-
-
-def test_a_hangup_without_a_terminal_reads_the_log_level_again(start_node: StartNode, tmp_path: Path) -> None:
-    file = tmp_path / "node.toml"
-    file.write_text('log_level = "info"\n')
-    node = start_node(cores=1, config_file=str(file))
-    node.wait_line("node up")
-    file.write_text('log_level = "loud"\n')
-    node.process.send_signal(signal.SIGHUP)
-    assert "log_level = 'loud'" in node.wait_line("reload refused")["problem"]
-    file.write_text('log_level = "debug"\n')
-    node.process.send_signal(signal.SIGHUP)
-    assert node.wait_line("reloaded")["log_level"] == "debug"

@@ -11,7 +11,6 @@ from regrove.node.process.configuration import (
     NodeConfig,
     flag_name,
     is_loopback,
-    reread_log_level,
     resolve,
 )
 from regrove.node.process.framing import FrameReader, pack
@@ -148,17 +147,6 @@ def test_a_configuration_survives_the_frame_to_another_process() -> None:
     config = resolve({**flags, "cores": 2}, ENV).config
     (plain,) = FrameReader().feed(pack(config.plain()))
     assert NodeConfig.from_plain(plain) == config
-
-
-def test_the_log_level_is_read_again_only_from_where_it_came(tmp_path: Path) -> None:
-    file = write(tmp_path, 'app = "m:a"\nlog_level = "info"\n')
-    by_file, by_flag = resolve({}, ENV, file), resolve({"log_level": "error"}, ENV, file)
-    write(tmp_path, 'app = "m:a"\nlog_level = "debug"\n')
-    assert reread_log_level(by_file) == "debug"
-    assert reread_log_level(by_flag) == "error"
-    write(tmp_path, 'app = "m:a"\nlog_level = "loud"\n')
-    with pytest.raises(ConfigError, match="log_level = 'loud'"):
-        reread_log_level(by_file)
 
 
 def test_flags_are_named_as_on_the_command_line() -> None:

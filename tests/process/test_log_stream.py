@@ -67,5 +67,5 @@ def test_a_node_without_a_terminal_or_standard_streams_runs(start_node: StartNod
     node.wait_line("node up")
     assert os.getsid(node.process.pid) == node.process.pid  # a session of its own: there is no terminal
     node.process.send_signal(signal.SIGHUP)
-    node.wait_line("reloaded")
+    node.wait_line("nothing to reload")
     assert node.status()["state"] == "up"
