@@ -96,7 +96,9 @@ def simulate(
         @functools.wraps(test)
         def run(**arguments: Any) -> None:
             part: range | Case = arguments.pop(PARAMETER)
-            results[len(results)] = run_part(campaign, part, test, arguments, getattr(run, HOW, Failing()))
+            how = getattr(run, HOW, Failing())
+            run_as = campaign if how.search is None else replace(campaign, search=how.search)
+            results[len(results)] = run_part(run_as, part, test, arguments, how)
 
         first = parameters[0].replace(name=PARAMETER, kind=inspect.Parameter.KEYWORD_ONLY)
         rest = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in parameters[1:]]
@@ -141,7 +143,7 @@ def run_part(
             )
         except NotDeterministic:
             if how.audit_every and not isinstance(part, Case):
-                _audit(name, [seed], how)
+                _audit(_item(name, part), [seed], how)
             raise
         add_up(orders, {} if explored is None else explored.counts)
         for what, count in sim.plan.counts.items():
@@ -149,7 +151,7 @@ def run_part(
         for claim, condition in sim.world.held.items():
             held[claim] = held.get(claim, False) or condition
     if how.audit_every and not isinstance(part, Case):
-        _audit(name, [seed for seed in seeds if seed % how.audit_every == 0], how)
+        _audit(_item(name, part), [seed for seed in seeds if seed % how.audit_every == 0], how)
     passed = [f"case {part.seed} ({part.path})"] if isinstance(part, Case) else []
     ran = 0 if isinstance(part, Case) else len(seeds)
     return {"seeds": ran, "fired": fired, "held": held, "orders": orders, "passed": passed}
@@ -162,18 +164,34 @@ def serve_orders(orders: Path, play: Callable[[str, int], tuple[Simulation, Base
     serve(orders, play)
 
 
-def _audit(name: str, seeds: list[int], how: Failing) -> None:
-    """Audit seeds in other processes. Raises NotDeterministic with the lines to blame."""
+def _audit(item: tuple[str, str], seeds: list[int], how: Failing) -> None:
+    """Audit seeds of an item in other processes. Raises NotDeterministic with the lines to blame."""
     from regrove.node.simulation.auditing.auditor import audit
     from regrove.node.simulation.auditing.launching import launcher
 
     if not seeds:
         return
+    before, behind = item
+    name = f"{before}{name_of(range(seeds[0], seeds[0] + 1))}{behind}" if behind else before
     test = [sys.executable, "-m", "pytest", name, "--sim-seed", str(seeds[0]), *how.launched_by]
     launch = launcher(lambda orders: [*test, "--sim-orders", str(orders)], how.root)
     bad = [verdict for verdict in audit([("", seed) for seed in seeds], launch) if not verdict.clean]
     if bad:
         raise NotDeterministic("\n".join(map(str, bad)))
+
+
+def name_of(part: range | Case) -> str:
+    """How the item of some seeds, or of a case, is called in brackets."""
+    if isinstance(part, Case):
+        return f"case {part.seed}"
+    return f"seed {part[0]}" if len(part) == 1 else f"seeds {part[0]}-{part[-1]}"
+
+
+def _item(name: str, part: range) -> tuple[str, str]:
+    """The item that runs now, as what stands before its seeds and behind them: its other parameters are kept."""
+    current = os.environ.get("PYTEST_CURRENT_TEST", "").rpartition(" (")[0]
+    before, found, behind = current.rpartition(name_of(part))
+    return (before, behind) if found else (name, "")
 
 
 def _name_of(test: Callable[..., None]) -> str:

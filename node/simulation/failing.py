@@ -43,6 +43,7 @@ class Failing:
     orders: str | None = None  # a file: this process serves an audit, and judges nothing
     launched_by: tuple[str, ...] = ()  # options for the pytest that an audit starts
     root: Path | None = None  # and where it starts it
+    search: str | None = None  # how seeds are run, whatever a test says; None: as it says
 
 
 def shrink(

@@ -12,6 +12,7 @@ from typing import Any, Final, Literal
 
 from regrove.node.core.errors import Misuse
 from regrove.node.simulation.clock import written
+from regrove.node.simulation.trace import Doing, Trace
 
 OPEN: Final = "open"
 OK: Final = "ok"
@@ -24,7 +25,7 @@ State = Literal["open", "ok", "fail", "info"]
 class Operation:
     """One operation of one process. `began` and `ended` count the history's events; the times are virtual ns."""
 
-    __slots__ = ("answered", "began", "ended", "given", "invoked", "key", "name", "process", "state", "taken")
+    __slots__ = ("answered", "began", "doing", "ended", "given", "invoked", "key", "name", "process", "state", "taken")
 
     def __init__(self, process: Hashable, name: str, given: Any, key: Hashable, began: int, invoked: int) -> None:
         self.process = process
@@ -37,6 +38,7 @@ class Operation:
         self.ended: int | None = None
         self.invoked = invoked
         self.answered: int | None = None
+        self.doing: Doing | None = None  # its row in a story
 
     def __repr__(self) -> str:
         where = "" if self.key is None else f" {self.key}"
@@ -47,10 +49,14 @@ class Operation:
 
 
 class History:
-    """The operations of a run in order of their beginnings. `clock()` gives the time in ns, for people only."""
+    """The operations of a run in order of their beginnings. `clock()` gives the time in ns, for people only.
 
-    def __init__(self, clock: Callable[[], int]) -> None:
+    With a `trace` each is a row of the story of a failing run.
+    """
+
+    def __init__(self, clock: Callable[[], int], trace: Trace | None = None) -> None:
         self._clock = clock
+        self._trace = trace
         self._events = 0
         self.operations: list[Operation] = []
 
@@ -58,6 +64,9 @@ class History:
         """A process begins an operation; what was not ended at the end counts as `info`."""
         self._events += 1
         operation = Operation(process, name, given, key, self._events, self._clock())
+        if self._trace is not None:
+            said = [part for part in (key, given) if part is not None]
+            operation.doing = self._trace.doing(operation.invoked, f"{process}: {name}", *said)
         self.operations.append(operation)
         return operation
 
@@ -80,7 +89,12 @@ class History:
         self._events += 1
         operation.state = state
         operation.ended = self._events
-        operation.answered = self._clock()
+        operation.answered = now = self._clock()
+        if operation.doing is not None:
+            if operation.taken is None:
+                operation.doing.end_as(now, state)
+            else:
+                operation.doing.end(now, operation.taken)
 
     def by_key(self) -> dict[Hashable, list[Operation]]:
         """The operations of each key, for a system whose keys do not touch one another."""

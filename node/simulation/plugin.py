@@ -26,6 +26,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("regrove", "deterministic simulation")
     group.addoption("--sim-seed", type=int, default=None, metavar="N", help="run this seed only")
     group.addoption("--sim-replay", default=None, metavar="FILE", help="run this failing case only")
+    group.addoption("--sim-search", default=None, metavar="STRATEGY", help="run each test under it, not under its own")
     group.addoption(
         "--sim-audit", action="store_true", help="run each seed twice, and audit some: they must be the same each time"
     )
@@ -44,6 +45,14 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "simulated: a test over the seeds of @simulate")
     if not hasattr(config, "workerinput"):
         config.pluginmanager.register(Judge(), "regrove-judge")
+    if config.getoption("--sim-search") is not None:
+        from regrove.node.core.errors import Misuse
+        from regrove.node.simulation.searching import checked
+
+        try:
+            checked(config.getoption("--sim-search"))
+        except Misuse as problem:
+            raise pytest.UsageError(f"--sim-search: {problem}") from None
     if config.getoption("--sim-replay") is not None:
         from regrove.node.core.errors import Misuse
         from regrove.node.simulation.cases import read_case
@@ -59,7 +68,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     campaign = getattr(metafunc.function, ATTRIBUTE, None)
     if campaign is None:
         return
-    from regrove.node.simulation.campaign import HOW, PARAMETER
+    from regrove.node.simulation.campaign import HOW, PARAMETER, name_of
     from regrove.node.simulation.cases import cases_in, read_case
     from regrove.node.simulation.failing import Failing
 
@@ -73,6 +82,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         orders=config.getoption("--sim-orders"),
         launched_by=launched_by(config),
         root=config.rootpath,
+        search=config.getoption("--sim-search"),
     )
     setattr(metafunc.function, HOW, how)
     seed, file = config.getoption("--sim-seed"), config.getoption("--sim-replay")
@@ -83,8 +93,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     else:
         cases = [case for _, case in cases_in(folder) if seed is None and case.belongs_to(test)]
     ranges = campaign.ranges(seed) if file is None else []
-    names = [f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {seeds[0]}-{seeds[-1]}" for seeds in ranges]
-    metafunc.parametrize(PARAMETER, [*cases, *ranges], ids=[*(f"case {case.seed}" for case in cases), *names])
+    parts = [*cases, *ranges]
+    metafunc.parametrize(PARAMETER, parts, ids=[name_of(part) for part in parts])
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -108,6 +118,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def launched_by(config: pytest.Config) -> tuple[str, ...]:
     """The options under which an audit starts pytest anew: the same files and settings, one process."""
     options = ["-q", "--rootdir", str(config.rootpath), "-p", "no:cacheprovider"]
+    if config.getoption("--sim-search") is not None:
+        options += ["--sim-search", config.getoption("--sim-search")]
     if config.inipath is not None:
         options += ["-c", str(config.inipath)]
     if config.pluginmanager.hasplugin("xdist"):

@@ -343,7 +343,7 @@ class Simulation:
 
     def history(self) -> History:
         """An empty record of what clients ask and are told, on this world's clock (`linearizable`, `at_most_once`)."""
-        return History(lambda: self.now)
+        return History(lambda: self.now, self.trace)
 
     def deadlocks(self) -> list[Deadlock]:
         """The circles of isolates that wait for one another now, by their paths and the lines they wait at."""

@@ -2,7 +2,7 @@
 
 First what the test did last and what came of it, then fired faults and the times a checker names with what happened
 around them, then the causes of the last event, what was out of the ordinary, and the end. What repeats at one interval
-(a tick) is one row.
+(a tick) is one row; so is, where not all fits, what came again and again at none, but for the last few of it.
 """
 
 from __future__ import annotations
@@ -25,10 +25,12 @@ RARE: Final = 16
 DOINGS: Final = 6
 FAULTS: Final = 10
 REGULAR: Final = 4  # so many at one interval are one row
+LAST: Final = 3  # of what comes again and again, so many are rows of their own
 ORDINARY: Final = ("handle", "outcome", "continue")
 DULL: Final = ("frame", "supervise")
 STRUCK: Final = ("fault-", "heal-", "test-")
 
+Kin = tuple[str, str, str, str]  # what is alike: node, path, kind and text
 Place = tuple[int, int, int]  # in a story: after which event, before (0) or behind (1) it, and the order among these
 
 
@@ -85,7 +87,7 @@ class Rows:
             self._events_of(reversed(self._trace.causes(self._events[-1].sequence, CAUSES)))
         rare = [event for event in self._events if event.kind not in ORDINARY]
         self._events_of(reversed(rare[-RARE:]))
-        self._events_of(reversed(self._events))
+        self._fill()
         if not self._events:
             return [*map(str, list(self._trace)[-self._most :])]
         return [_in_words(self._told[place]) for place in sorted(self._chosen)]
@@ -104,9 +106,38 @@ class Rows:
                 self._told[place] = event
             self._add(place)
 
+    def _fill(self) -> None:
+        """The end of the run; of what is alike in it the last few, and one row for all before."""
+        left = [event for event in self._events if self._of[event.sequence] not in self._chosen]
+        if len({self._of[event.sequence]: None for event in left}) <= self._most - len(self._chosen):
+            self._events_of(left)
+            return
+        seen: dict[Kin, int] = {}
+        before: dict[Kin, list[Event]] = {}
+        for event in self._events:
+            if self._of[event.sequence] in self._chosen:
+                seen[_kin(event)] = seen.get(_kin(event), 0) + 1
+        for event in reversed(left):
+            key, place = _kin(event), self._of[event.sequence]
+            if isinstance(self._told[place], list) or seen.get(key, 0) < LAST:  # a tick is one row already
+                seen[key] = seen.get(key, 0) + 1
+                self._add(place)
+            elif key in before:
+                before[key].append(event)
+            elif len(self._chosen) < self._most:
+                before[key] = [event]
+                self._add(place)
+        for group in before.values():
+            if len(group) > 1:
+                self._told[self._of[group[0].sequence]] = group[::-1]
+
     def _around(self, index: int, before: int, behind: int) -> None:
         for place in self._singles[max(index - before, 0) : index + behind + 1]:
             self._add(place)
+
+
+def _kin(event: Event) -> Kin:
+    return event.node, event.path, event.kind, event.text
 
 
 def _folded(events: Iterable[Event]) -> dict[int, list[Event]]:
@@ -134,7 +165,8 @@ def _in_words(row: Event | Doing | list[Event]) -> str:
 
 def _together(group: Sequence[Event]) -> str:
     interval = f"{_interval(group) / SECOND:.3f}".rstrip("0").rstrip(".")
-    return f"{group[-1]} x{len(group)}, each {interval}s since {written(group[0].time)}"
+    often = f"each {interval}s" if interval != "0" else "now and then"
+    return f"{group[-1]} x{len(group)}, {often} since {written(group[0].time)}"
 
 
 def told_rows(trace: Trace, network: Network, error: BaseException) -> list[str]:

@@ -21,7 +21,7 @@ import msgpack
 from regrove.node.simulation.clock import written
 
 KEPT: Final = 200_000  # events kept for stories; the hash covers all
-DOINGS: Final = 400  # of the test itself, kept for stories
+DOINGS: Final = 2_000  # of the test itself, kept for stories
 SHORT: Final = 40
 LARGE: Final = 1_000
 BATCH: Final = 1_024  # rows hashed at once
@@ -64,8 +64,12 @@ class Doing:
 
     def end(self, time: int, gave: object) -> None:
         """It came back at `time`."""
+        self.end_as(time, shortly(_small(gave)))
+
+    def end_as(self, time: int, word: str) -> None:
+        """It came back at `time`, and all there is to say of it is a word."""
         self.ended = time
-        self.gave = shortly(_small(gave))
+        self.gave = word
 
     def __str__(self) -> str:
         given = " ".join(map(shortly, self.arguments))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import weakref
@@ -9,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from regrove.node.simulation.auditing import auditor
 from regrove.node.simulation.auditing.lines import Row, parting
 from regrove.node.simulation.auditing.values import told
+from regrove.node.simulation.auditing.variants import answer_of, read_orders
 from regrove.testing import first_difference
 from tests.simulation.leaks.planting import Seen, Thing
 
@@ -70,8 +73,42 @@ def test_rolling(sim):
 """
 
 
-def audited(folder: Path, *options: str) -> str:
-    (folder / "test_audited.py").write_text(AUDITED)
+PARAMETRISED = (
+    AUDITED.partition("@simulate")[0]
+    + """
+import pytest
+
+
+class ByKind(Isolate):
+    def start(self, ctx):
+        self.kind = ctx.place.settings.get("kind")
+        ctx.send_every(0.01, Tick())
+        return RECEIVE
+
+    def handle(self, ctx, message):
+        if message == "roll":
+            return self.roll(ctx)
+        return RECEIVE
+
+    def roll(self, ctx):
+        ctx.send("sink", Seen(str(random.random())))
+        return RECEIVE
+
+
+@pytest.mark.parametrize("often", [1, 2])
+@simulate(app=Application("app", tree=lambda place: Supervisor("root", [
+    Child("sink", Sink, name="sink"), Child("a", ByKind, name="a")])), seeds=1)
+@pytest.mark.parametrize("what", ["roll", "rest"])
+def test_by_parameter(sim, what, often):
+    for _ in range(often):
+        sim.send("a", what)
+    sim.run("50ms")
+"""
+)
+
+
+def audited(folder: Path, *options: str, program: str = AUDITED) -> str:
+    (folder / "test_audited.py").write_text(program)
     done = subprocess.run(
         [
             sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", "/dev/null",
@@ -96,6 +133,31 @@ def test_pytest_names_the_lines_of_seeds_it_audits_and_passes_what_is_clean(tmp_
     assert f"{place} is not the same under another hash seed" in output
     place = f"test_audited.py:{line_of('        return random.random()')}: random.random reads chance"
     assert place in output
+
+
+def test_each_item_of_a_parametrised_test_is_audited_with_its_own_parameters(tmp_path: Path) -> None:
+    output = audited(tmp_path, "--sim-audit", "--sim-audit-every", "1", "--sim-shrink", "0", program=PARAMETRISED)
+    failed = [line.partition("[")[2].partition("]")[0] for line in output.splitlines() if line.startswith("FAILED")]
+    assert "2 failed, 2 passed" in output, output
+    assert all("roll" in item for item in failed)
+    assert "random.random reads chance" in output
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_a_verdict_without_a_line_says_so_where_the_runtime_is_compiled(
+    compiled: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def launch(hash_seed: str, orders: Path) -> None:
+        """As a run of which nothing is seen does: no line, and another digest under another hash seed."""
+        for order in read_orders(orders):
+            answer = {"digest": hash_seed, "error": "", "findings": [], "rows": []}
+            answer_of(order, orders.parent).write_text(json.dumps(answer))
+            answer_of(order, orders.parent).with_suffix(".trace").write_text("{}\n")
+
+    monkeypatch.setattr(auditor, "is_compiled", lambda: compiled)
+    (verdict,) = auditor.audit([("", 3)], launch)
+    assert "it is not the same under another hash seed" in str(verdict)
+    assert ("no line can be named: the runtime is compiled here" in str(verdict)) is compiled
 
 
 def test_without_the_option_nothing_is_audited(tmp_path: Path) -> None:

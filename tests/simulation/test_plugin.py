@@ -141,6 +141,14 @@ def test_one_seed_is_run_again_by_its_number(tmp_path: Path) -> None:
     assert "1 passed" in done.stdout
 
 
+def test_all_tests_are_run_under_a_strategy_that_is_asked_for(tmp_path: Path) -> None:
+    done = run(tmp_path / "one", "--sim-search", "exhaustive", "-k", "never_fires", "-n", "0")
+    assert "schedules" in done.stdout, done.stdout
+    done = run(tmp_path / "other", "--sim-search", "guessing")
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR
+    assert "--sim-search: search='guessing': the strategies are random, swarm" in done.stderr
+
+
 @pytest.mark.parametrize("workers", ["1", "2", "4"])
 def test_any_number_of_workers_gives_the_same(workers: str, tmp_path: Path, alone: tuple[Path, str]) -> None:
     done = run(tmp_path, "-n", workers)

@@ -54,6 +54,21 @@ def test_what_comes_at_no_interval_is_not_folded() -> None:
     assert len(Rows(trace).choose(())) == 6
 
 
+def test_where_not_all_fits_what_comes_again_and_again_is_its_last_few_and_one_row() -> None:
+    trace = Trace()
+    for number in range(1, 200):
+        trace.emit(number * number * SECOND, 0, "n0", "root", 1, "handle", 0, "Work")
+        if number % 20 == 0:
+            trace.emit(number * number * SECOND + 5, 0, "n0", "root", 1, "handle", 0, f"Rare{number}")
+    told = Rows(trace).choose(())
+    work = [row for row in told if "Work" in row]
+    assert [row.partition("Work")[2] for row in work] == [" x196, now and then since 1.000000s", "", "", ""]
+    assert [row.rpartition(" ")[2] for row in told if "Rare" in row] == [
+        f"Rare{number}" for number in range(20, 200, 20)
+    ]
+    assert told == sorted(told, key=lambda row: float(row.partition("s ")[0]))
+
+
 def test_a_fault_long_ago_and_the_rows_around_it_are_shown_among_at_most_forty() -> None:
     trace = Trace()
     times = [number * number * SECOND for number in range(1, 400)]
@@ -131,6 +146,30 @@ def test_a_checkers_operation_is_where_the_story_looks() -> None:
     with pytest.raises(AssertionError) as failed:
         linearizable(history, Register())
     assert times_of(failed.value) == [10, 12]
+
+
+def test_the_operations_of_a_history_are_rows_of_the_story() -> None:
+    def fails(sim: Simulation) -> None:
+        with sim:
+            history = sim.history()
+            write = history.invoke("client 1", "write", 5, key="x")
+            sim.run("100ms")
+            history.ok(write)
+            read = history.invoke("client 2", "read", key="x")
+            sim.run("100ms")
+            history.ok(read, 3)
+            history.info(history.invoke("client 1", "write", 6, key="x"))
+            history.invoke("client 2", "read")
+            linearizable(history, Register())
+
+    with pytest.raises(AssertionError) as failed:
+        fails(Simulation(app))
+    rows = [
+        row.partition(" test ")[2] for row in "\n".join(failed.value.__notes__).splitlines() if " test client" in row
+    ]
+    assert [re.sub(r" at [0-9.]+s$", "", row) for row in rows] == [
+        "client 1: write 'x' 5 -> ok", "client 2: read 'x' -> 3", "client 1: write 'x' 6 -> info", "client 2: read ",
+    ]  # fmt: skip
 
 
 def test_a_slow_link_that_stands_at_the_end_has_affected_what_it_slowed() -> None:

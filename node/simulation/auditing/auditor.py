@@ -10,6 +10,8 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -29,6 +31,10 @@ from regrove.node.simulation.trace import first_difference, read
 
 FIRST: Final = "1"  # hash seeds
 SECOND: Final = "2"
+HIDDEN: Final = (
+    "no line can be named: the runtime is compiled here (REGROVE_COMPILE=1), which hides who called the application; "
+    "audit the seed where regrove is interpreted"
+)
 
 Launch: TypeAlias = Callable[[str, Path], None]  # starts a process under a hash seed that serves a file of orders
 
@@ -68,7 +74,20 @@ def audit(subjects: Sequence[tuple[str, int]], launch: Launch) -> list[Verdict]:
         explained = _explain([subjects[number] for number in unexplained], launch, Path(folder))
         for number, verdict in zip(unexplained, explained, strict=True):
             verdicts[number] = verdict
-    return verdicts
+    return [_hidden(verdict) if is_compiled() else verdict for verdict in verdicts]
+
+
+def is_compiled() -> bool:
+    """Whether what calls an application is compiled: its frames cannot be seen then."""
+    found = find_spec("regrove.node.core.scheduler")
+    return found is not None and not str(found.origin).endswith(".py")
+
+
+def _hidden(verdict: Verdict) -> Verdict:
+    """Say of a verdict without a line why it has none."""
+    if verdict.clean or verdict.findings:
+        return verdict
+    return replace(verdict, parting=f"{verdict.parting}\n{HIDDEN}")
 
 
 def _differ(one: dict[str, Any], other: dict[str, Any]) -> bool:
