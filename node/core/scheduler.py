@@ -57,15 +57,20 @@ def run_ready(core: Core, budget: int) -> None:
             budget -= supervising.ahead
             supervising.ahead = 0
             core.words[SERVED] = budget
-        if spare <= 0 or not (ready or inboxes):
+        if spare <= 0:
+            break
+        if not ready:
+            if inboxes:
+                continue
             break
         # Turns by the grain: how many were begun is asked of the iterator, so that the commonest turn counts nothing.
-        grain = GRAIN if spare > GRAIN else spare
+        # While an inbox waits, a turn comes between each two events served.
+        grain = 1 if inboxes else GRAIN if spare > GRAIN else spare
         core.turns = turns = repeat(None, grain)
         core.grain = grain
         more = 0  # callbacks above one a turn
         for _ in turns:
-            if inboxes or not ready:
+            if not ready or (inboxes and grain > 1):
                 core.grain -= 1
                 more -= 1
                 break
@@ -319,7 +324,10 @@ def _start(core: Core, cell: Cell) -> None:
     except BaseException as error:
         core.lifecycle.crash(cell, error)
         return
-    become(core, cell, effect, cell.isolate.start, "its start")
+    if effect is RECEIVE:
+        core.lifecycle.started(cell, at_rest=True)
+    else:
+        become(core, cell, effect, cell.isolate.start, "its start")
 
 
 def _resume(core: Core, cell: Cell) -> None:

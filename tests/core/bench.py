@@ -47,6 +47,22 @@ class Log:
     debug = info = warning = error = _line
 
 
+class Events:
+    """A tracer that keeps all it is told."""
+
+    def __init__(self) -> None:
+        self.lines: list[tuple[Any, ...]] = []
+
+    def _keep(self, now: int, cell: Any, *rest: Any) -> int:
+        self.lines.append((now, cell.path, cell.incarnation, *map(str, rest)))
+        return len(self.lines)
+
+    event = handle = callback = start = _keep
+
+    def frame(self, now: int, peer: Any, items: Any) -> int:
+        raise AssertionError("there are no links")
+
+
 class Bench:
     """A core with `children` under a root supervisor, or with the given tree, started and idle."""
 

@@ -20,7 +20,7 @@ from regrove.supervisor.machine import Machine
 from regrove.supervisor.reasons import Reason
 from regrove.supervisor.requests import RestartChild, StartChild, TerminateChild
 from regrove.supervisor.slots import Slot
-from tests.core.bench import Bench, Log, NoLinks
+from tests.core.bench import Bench, Events, Log, NoLinks
 
 WORDS = ("crash", "other crash", "bad start", "ignore", "early", "twice", "done", "shutdown", "kill", "terminate")
 MORE = ("restart", "spawn", "add", "kill above", "last words")
@@ -38,22 +38,6 @@ class TheLongWay(Machine):
 
     def restarted(self, address: object) -> bool:
         return False
-
-
-class Events:
-    """A tracer that keeps all it is told."""
-
-    def __init__(self) -> None:
-        self.lines: list[tuple[Any, ...]] = []
-
-    def _keep(self, now: int, cell: Any, *rest: Any) -> int:
-        self.lines.append((now, cell.path, cell.incarnation, *map(str, rest)))
-        return len(self.lines)
-
-    event = handle = callback = start = _keep
-
-    def frame(self, now: int, peer: Any, items: Any) -> int:
-        raise AssertionError("there are no links")
 
 
 class Doing(Isolate):

@@ -37,7 +37,7 @@ from regrove import (
 )
 from regrove.node.core.bounds import Bounds
 from regrove.node.core.ports import Started, Stopped
-from tests.core.bench import Bench, script
+from tests.core.bench import Bench, Events, script
 
 
 def fail(self: Any, ctx: Any, _: Any) -> Any:
@@ -441,3 +441,17 @@ def test_too_many_requests_waiting_at_a_supervisor_fail_busy() -> None:
     bench.tell("root/a", "go")
     assert [entry.reason for entry in log if isinstance(entry, Failed)] == [Busy()] * 2
     assert [entry.value for entry in log if isinstance(entry, Replied)] == [Counts(0, 0, 0, 0)] * 2
+
+
+def test_between_two_events_of_one_inbox_an_isolate_has_its_turn() -> None:
+    def go(self: Any, ctx: Any, message: Any) -> None:
+        for name in "bcd":
+            ctx.send(name, "turn")
+            ctx.request("root", TerminateChild(f"no {name}"))
+
+    children = [Child("a", script(go=go)), *[Child(name, script(), name=name) for name in "bcd"]]
+    events = Events()
+    bench = Bench(tree=Supervisor("root", children, name="root"), tracer=events)
+    bench.tell("root/a", "go")
+    order = [line for line in events.lines if "supervise" in line or "turn" in line][-6:]
+    assert [line[1] for line in order] == ["root", "root/b", "root", "root/c", "root", "root/d"]
