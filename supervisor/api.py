@@ -97,9 +97,10 @@ def decide(owner: Supervisor | DynamicSupervisor, slots: Slots, request: object)
 
 def start_refusal(owner: Supervisor | DynamicSupervisor, slots: Slots, spec: object) -> Reason | None:
     """Tell why `spec` cannot be added, or None."""
-    problem = _problem(owner, spec)
-    if problem is not None:
-        return InvalidSpec(problem)
+    if type(spec) is not Child or spec.significant:
+        problem = _problem(owner, spec)
+        if problem is not None:
+            return InvalidSpec(problem)
     if isinstance(owner, DynamicSupervisor):
         return MaxChildren(owner.max_children) if len(slots) >= owner.max_children else None
     present = slots.find(getattr(spec, "id", None))

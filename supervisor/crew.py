@@ -24,6 +24,7 @@ class Crew:
         "actions",
         "budget",
         "dynamic",
+        "extra",
         "job",
         "now_ns",
         "slots",
@@ -36,6 +37,7 @@ class Crew:
     def __init__(self, spec: Supervisor | DynamicSupervisor) -> None:
         self.spec = spec
         self.dynamic = isinstance(spec, DynamicSupervisor)
+        self.extra = spec.extra_arguments if isinstance(spec, DynamicSupervisor) else ()
         self.together = self.dynamic or (isinstance(spec, Supervisor) and spec.stop_together)
         self.slots = Slots(self.dynamic)
         self.start = Start(self.token)
@@ -71,7 +73,7 @@ class Crew:
         """Give the positional arguments a child is built with; () for a supervisor."""
         if not isinstance(spec, Child):
             return ()
-        return (*self.spec.extra_arguments, *spec.args) if isinstance(self.spec, DynamicSupervisor) else spec.args
+        return (*self.extra, *spec.args) if self.extra else spec.args
 
     def advance(self) -> Job | None:
         """Go on with the job until it has to wait; a job that is through is returned and no longer at hand."""

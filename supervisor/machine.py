@@ -54,7 +54,7 @@ from regrove.supervisor.requests import Stopping
 from regrove.supervisor.showing import Showing
 from regrove.supervisor.shutdown import is_expected, root_cause, start_failed
 from regrove.supervisor.slots import Pending, Slot
-from regrove.supervisor.spec import AnySpec, DynamicSupervisor, Supervisor, start_timeout_of
+from regrove.supervisor.spec import AnySpec, Child, DynamicSupervisor, Supervisor, start_timeout_of
 from regrove.supervisor.strategy import restart_plan, shuts_down, verdict
 
 
@@ -214,7 +214,7 @@ class Machine(Showing):
 
     def refusal(self, spec: object) -> Reason | None:
         """Tell why `spec` cannot be added now, or None. For `adopt`, which may also come while busy."""
-        if self.state in ("new", "finished") or self._crew.ending:
+        if self.state != "idle" and (self.state != "busy" or self._crew.ending):
             return Stopping()
         return api.start_refusal(self.spec, self._slots, spec)
 
@@ -228,14 +228,11 @@ class Machine(Showing):
 
     def admit(self, spec: AnySpec, address: object) -> Slot:
         """Do what `adopt` does for a driver that asked `refusal` before, in the same step."""
-        slot = self._slots.add(spec)
-        slot.state = "running"
-        self._slots.place(slot, address)
-        return slot
+        return self._slots.add_running(spec, address)
 
     def arguments(self, spec: AnySpec) -> tuple[Any, ...]:
         """Give the positional arguments a child of this spec is built with; () for a supervisor."""
-        return self._crew.arguments(spec)
+        return self._crew.arguments(spec) if self._crew.extra or not isinstance(spec, Child) else spec.args
 
     # Own start: Up when all have started, else Finish(Shutdown(StartFailed)) once those that had are stopped.
 

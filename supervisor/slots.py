@@ -171,11 +171,20 @@ class Slots:
 
     def add(self, spec: AnySpec) -> Slot:
         """Append a child; its key is never given again."""
-        slot = Slot(self._next, spec)
-        self._next += 1
-        self._by_key[slot.key] = slot
+        key = self._next
+        self._next = key + 1
+        self._by_key[key] = slot = Slot(key, spec)
         if not self._dynamic:
             self._by_id[spec.id] = slot
+        return slot
+
+    def add_running(self, spec: AnySpec, address: object) -> Slot:
+        """Append a child that runs already."""
+        slot = self.add(spec)
+        slot.state = "running"
+        slot.address = address
+        if self._by_address is not None:
+            self._by_address[address] = slot
         return slot
 
     def remove(self, slot: Slot) -> None:
@@ -188,7 +197,8 @@ class Slots:
 
     def place(self, slot: Slot, address: object) -> None:
         """Note where the child's new life is."""
-        self.unplace(slot)
+        if slot.address is not None:
+            self.unplace(slot)
         slot.address = address
         if self._by_address is not None:
             self._by_address[address] = slot

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from regrove.node.core.isolate import ENDED, Cell
+from regrove.node.core.context import Context
+from regrove.node.core.isolate import ACTIVE, ENDED, Cell
+from regrove.node.core.isolate import START as START_FLAG
 from regrove.node.core.reasons import Busy
 from regrove.node.core.supervisor_node import Lives, SupervisorNode
 from regrove.node.core.timers import START, TimerRecord
@@ -42,37 +44,16 @@ class Births:
         """Run a child the machine learns of now (`ctx.spawn`): whatever its start does, its end is a ChildEnded."""
         if node.killed or node.cell.state == ENDED:
             return NoProcess()
-        made = self._child(node, spec)
-        if isinstance(made, Reason):
-            return made
-        self._begin(node, node.machine.admit(spec, made.address), made)
-        if spec.start_timeout is not None:
+        made = self._begin(node, spec, None)
+        if spec.start_timeout is not None and isinstance(made, Cell):
             limit = TimerRecord(START, int(spec.start_timeout * NANO), start_limit(made), made, node)
             node.limits[limit.token] = self.core.timers.ask(limit)
         return made
 
     def launch(self, node: SupervisorNode, slot: Slot, spec: Child) -> Reason | None:
         """Begin a life of a child; its `start` is its first turn. Answers why it cannot."""
-        made = self._child(node, spec)
-        if isinstance(made, Reason):
-            return made
-        self._begin(node, slot, made)
-        return None
-
-    def _begin(self, node: SupervisorNode, slot: Slot, cell: Cell) -> None:
-        node.born(slot, cell)
-        cell.slot = slot
-        self.core.lifecycle.launch(cell)
-
-    def _child(self, node: SupervisorNode, spec: Child) -> Cell | Reason:
-        core = self.core
-        if (spec.core is not None or spec.node is not None) and core.remote_children.place_of(spec) is not None:
-            where = f"core={spec.core!r} node={spec.node!r}"
-            return InvalidSpec(f"child {spec.id!r} names {where}, and spawn starts on {core.home}: call StartChild")
-        refused = self.refusal(spec)
-        if refused is not None:
-            return refused
-        return self._cell(spec, node, node.lives.born(spec.id, core.counters.spawned))
+        made = self._begin(node, spec, slot)
+        return made if isinstance(made, Reason) else None
 
     def launch_guest(self, spec: Child, path: str) -> Cell | Reason:
         """Make the cell of a child whose supervisor lives on another core."""
@@ -82,16 +63,37 @@ class Births:
         cell = self._cell(spec, None, self._guests.born(path, self.core.counters.spawned))
         own = cell.own()
         own.path, own.spec = path, spec
-        self.core.lifecycle.launch(cell)
+        return cell
+
+    def _begin(self, node: SupervisorNode, spec: Child, slot: Slot | None) -> Cell | Reason:
+        """Begin a life of a child: a new one without `slot`."""
+        core = self.core
+        if (spec.core is not None or spec.node is not None) and core.remote_children.place_of(spec) is not None:
+            where = f"core={spec.core!r} node={spec.node!r}"
+            return InvalidSpec(f"child {spec.id!r} names {where}, and spawn starts on {core.home}: call StartChild")
+        if spec.name is not None or core.lifecycle.isolates >= core.bounds.isolates:
+            refused = self.refusal(spec)
+            if refused is not None:
+                return refused
+        cell = self._cell(spec, node, node.lives.born(spec.id, core.counters.spawned))
+        cell.slot = place = node.machine.admit(spec, cell.address) if slot is None else slot
+        place.life = cell
+        node.alive += 1
         return cell
 
     def _cell(self, spec: Child, parent: SupervisorNode | None, incarnation: int) -> Cell:
         capacity = getattr(spec.factory, "mailbox_capacity", 0)
         if type(capacity) is not int or capacity < 1:
             capacity = 256  # until the constructor ran: a function makes it, or its class is wrong and will be told so
-        cell = self.core.lifecycle.new_cell(parent, incarnation, capacity)
+        core = self.core
+        cell = core.lifecycle.new_cell(parent, incarnation, capacity)
         if spec.name is not None:
-            self.core.registry.register(cell, spec.name)
+            core.registry.register(cell, spec.name)
+        cell.context = Context(cell)
+        cell.flags = START_FLAG  # the constructor and `start` are its first turn
+        cell.cause = core.event
+        cell.parked = ACTIVE
+        core.ready.append(cell)
         return cell
 
 

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from types import FunctionType, TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
 from regrove.node.core.address import Address
-from regrove.node.core.context import Context
 from regrove.node.core.errors import Misuse, UnsendableValue
-from regrove.node.core.isolate import ACTIVE, BLOCKED, ENDED, RUNNING, START, STARTING, Cell, Isolate
+from regrove.node.core.isolate import BLOCKED, ENDED, RUNNING, STARTING, Cell, Isolate
 from regrove.node.core.messages import is_message
 from regrove.supervisor.reasons import Crashed, Ignored, Normal, Reason
 from regrove.supervisor.spec import Child
@@ -69,21 +68,22 @@ class Lifecycle:
             self.supervisors += 1
         return cell
 
-    def launch(self, cell: Cell) -> None:
-        """Have the cell's constructor and `start` run as its first turn."""
-        core = self.core
-        cell.context = Context(cell)
-        cell.flags |= START
-        cell.cause = core.event
-        cell.parked = ACTIVE
-        core.ready.append(cell)
-
     def construct(self, cell: Cell) -> Any:
         """Build the user's isolate, afresh; answers its `start`."""
         fault = self.core.settings.start_fault
         if fault is not None:
             fault(cell.path)
-        factory, args, kwargs = self._plan(cell)
+        node, slot = cell.parent, cell.slot
+        if node is not None and slot is not None:
+            spec = slot.spec
+            assert isinstance(spec, Child)
+            args = node.machine.arguments(spec)
+        else:
+            rare = cell.own()
+            assert rare.spec is not None
+            spec, rare.spec = rare.spec, None
+            args = spec.args
+        factory, kwargs = spec.factory, spec.kwargs
         if args or kwargs:
             fresh = {key: self._fresh(value) for key, value in kwargs.items()}
             isolate = factory(*[self._fresh(value) for value in args], **fresh)
@@ -99,17 +99,6 @@ class Lifecycle:
         cell.isolate = isolate
         cell.handle = isolate.handle
         return isolate.start
-
-    def _plan(self, cell: Cell) -> tuple[Callable[..., Any], tuple[Any, ...], Mapping[str, Any]]:
-        node, slot = cell.parent, cell.slot
-        if node is not None and slot is not None:
-            spec = slot.spec
-            assert isinstance(spec, Child)
-            return spec.factory, node.machine.arguments(spec), spec.kwargs
-        rare = cell.own()
-        assert rare.spec is not None
-        spec, rare.spec = rare.spec, None
-        return spec.factory, spec.args, spec.kwargs
 
     def _fresh(self, value: Any) -> Any:
         """An argument as every life gets it: what a life before changed is not in it."""

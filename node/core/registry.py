@@ -51,7 +51,8 @@ class Registry:
                 return cell
             return self._resolve_address(to)
         if isinstance(to, str):
-            return self._resolve_name(Name(to))
+            here = self._names.get(to)
+            return self._resolve_name(Name(to)) if here is None else here
         if type(to) is Name:
             _check_name(to)
             return self._resolve_name(to)

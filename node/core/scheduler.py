@@ -57,15 +57,12 @@ def run_ready(core: Core, budget: int) -> None:
             budget -= supervising.ahead
             supervising.ahead = 0
             core.words[SERVED] = budget
-        if spare <= 0:
+        if spare <= 0 or not (ready or inboxes):
             break
         if not ready:
-            if inboxes:
-                continue
-            break
+            continue
         # Turns by the grain: how many were begun is asked of the iterator, so that the commonest turn counts nothing.
-        # While an inbox waits, a turn comes between each two events served.
-        grain = 1 if inboxes else GRAIN if spare > GRAIN else spare
+        grain = 1 if inboxes else GRAIN if spare > GRAIN else spare  # between two events of an inbox comes a turn
         core.turns = turns = repeat(None, grain)
         core.grain = grain
         more = 0  # callbacks above one a turn
@@ -75,9 +72,7 @@ def run_ready(core: Core, budget: int) -> None:
                 more -= 1
                 break
             core.current = cell = popleft()
-            charge = cell.charge
-            if charge and not cell.flags:
-                # The commonest turn: one message to an isolate that was idle.
+            if (charge := cell.charge) and not cell.flags:  # the commonest turn: one message to who was idle
                 message = cell.letter
                 cell.letter = None
                 cell.charge = 0

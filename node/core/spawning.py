@@ -41,12 +41,15 @@ def spawn(core: Core, cell: Cell, child: Child, under: Target | None) -> Address
     """Reserve the slot, hand streams over, and have the child's start be its first turn."""
     if not isinstance(child, Child):
         raise Misuse(f"spawn takes a Child(id, factory, ...), got {child!r}")
-    node = _supervisor_of(core, cell, under)
+    node = _supervisor_named(core, under) if under is not None else cell.parent or SpawnRefused(InvalidSpec(GUEST))
     if isinstance(node, SpawnRefused):
         return node
     refused = node.machine.refusal(child)
     if refused is not None:
         return SpawnRefused(refused)
+    if not child.args and not child.kwargs:
+        made = core.supervising.births.adopt(node, child)
+        return SpawnRefused(made) if isinstance(made, Reason) else made.address
     streams = [value for value in child.args if isinstance(value, Stream | Listener)]
     for stream in streams:
         if child.restart != "temporary":
@@ -64,11 +67,7 @@ def spawn(core: Core, cell: Cell, child: Child, under: Target | None) -> Address
     return made.address
 
 
-def _supervisor_of(core: Core, cell: Cell, under: Target | None) -> SupervisorNode | SpawnRefused:
-    if under is None:
-        if cell.parent is None:
-            return SpawnRefused(InvalidSpec(GUEST))
-        return cell.parent
+def _supervisor_named(core: Core, under: Target) -> SupervisorNode | SpawnRefused:
     where = core.registry.resolve(under)
     if not isinstance(where, Cell):
         return SpawnRefused(NoProcess())
@@ -79,8 +78,6 @@ def _supervisor_of(core: Core, cell: Cell, under: Target | None) -> SupervisorNo
 
 def _own(core: Core, cell: Cell, child: Child) -> Child:
     """The spec as its supervisor keeps it: no life of the child shares what the spawner may change."""
-    if not child.args and not child.kwargs:
-        return child
     args = (_argument(core, cell, value) for value in child.args)
     kwargs = {name: _argument(core, cell, value) for name, value in child.kwargs.items()}
     options = {option: getattr(child, option) for option in CHILD_OPTIONS}

@@ -284,8 +284,10 @@ class Supervising:
 
     def child_started(self, node: SupervisorNode, cell: Cell, at_rest: bool) -> None:
         """A child's start succeeded; of an adopted one the machine assumed it. `at_rest`: it does nothing more now."""
-        if cell.adopted:
-            self._disarm_start(node, cell)
+        slot = cell.slot
+        if slot is not None and slot.address is cell.address:  # adopted
+            if node.limits:
+                self._disarm_start(node, cell)
         elif not (at_rest and self._started_next(node, cell)) and not node.killed and node.cell.state != ENDED:
             node.inbox.put_begun(cell)
             self._ring(node)
