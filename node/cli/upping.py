@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import signal
@@ -16,7 +17,7 @@ import click
 
 from regrove.node.cli.failing import FAILED, complain, let_go_of_stdout
 from regrove.node.process.configuration import NodeConfig, resolve
-from regrove.node.process.launch import Launched, NodeFailed, launch
+from regrove.node.process.launch import Launched, NodeFailed, NodeUnwanted, Patience, launch
 from regrove.node.process.machine import usable_cores
 from regrove.node.process.signals import Insistence
 
@@ -34,30 +35,30 @@ class Cluster:
         self._readers: list[threading.Thread] = []
         self._asked = 0  # 1: it was asked to stop, 2: at once
         self._insistence = Insistence()
-        self._launching = False  # it waits for a node that starts: a signal ends that wait, and that node
         # A descriptor, because a signal may come to another thread than the main one (two at once, or one to a stopped
-        # process): nothing but its byte wakes the main one then; and an Event's `set` deadlocks within its own `wait`.
+        # process): nothing but its byte wakes the main one then. The handler only notes it: an exception out of it
+        # could come between the start of a node and its being written down, a lock in it deadlocks within its own wait.
         self._changed, self._changes = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
 
     def run(self) -> int:
         """Start the nodes one after the other, wait until all have ended, and answer the worst exit code."""
         signal.set_wakeup_fd(self._changes, warn_on_full_buffer=False)
         for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._on_signal)
+            if signal.getsignal(number) != signal.SIG_IGN:  # as in the background of a script
+                signal.signal(number, self._on_signal)
         join: list[str] = []
         try:
             for name in self._names:
                 if self._asked:
                     break
-                node = self._start(name, join)
-                self._nodes.append(node)
+                self._nodes.append(self._start(name, join))
                 join = [self._nodes[0].listen]
         except NodeFailed as problem:
             self._stop()
             self._wait()
             return complain(str(problem), problem.code or FAILED)
-        except KeyboardInterrupt:  # of `_on_signal`
-            pass
+        except NodeUnwanted:
+            pass  # `_wait` stops the others
         if not self._asked:
             names = ", ".join(self._names)
             self._say("up", f"{names} are up; try `regrove members --node {self._names[0]}`; Ctrl-C stops them")
@@ -70,11 +71,7 @@ class Cluster:
         reader.start()  # first, so that a node that says much before it is up never waits for us
         self._readers.append(reader)
         with os.fdopen(writing, "wb") as target:
-            self._launching = True
-            try:
-                node = launch(config, stderr=target, stdout=target)
-            finally:
-                self._launching = False
+            node = launch(config, stderr=target, stdout=target, patience=Patience(self._changed, self._wanted_no_more))
         threading.Thread(target=self._watch, args=(node,), daemon=True).start()
         return node
 
@@ -111,18 +108,20 @@ class Cluster:
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         self._asked = 2 if self._insistence.again(time.monotonic_ns()) else 1
-        if self._launching:
-            self._launching = False
-            raise KeyboardInterrupt
+
+    def _wanted_no_more(self) -> bool:
+        with contextlib.suppress(BlockingIOError):
+            os.read(self._changed, 4096)
+        return self._asked > 0
 
     def _wait(self) -> int:
         stopping = 0
         while any(node.process.poll() is None for node in self._nodes):
-            select.select([self._changed], [], [])
-            os.read(self._changed, 4096)
             if self._asked > stopping:
                 stopping = self._asked
                 self._stop(now=stopping > 1)
+            select.select([self._changed], [], [])
+            os.read(self._changed, 4096)
         for thread in self._readers:
             thread.join(1.0)
         return max((abs(node.process.wait()) for node in self._nodes), default=0)

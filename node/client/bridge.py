@@ -24,6 +24,7 @@ from regrove.node.client.errors import ClientClosed, NotConnected, UsedAfterFork
 from regrove.node.client.feed import Feed
 from regrove.node.core.mailbox import Sent
 from regrove.node.core.reasons import LinkFull
+from regrove.node.process.signals import for_the_main_thread
 from regrove.transport.base import Transport
 from regrove.transport.links import LinkTable
 from regrove.transport.parts import Payload
@@ -77,7 +78,8 @@ class Bridge:
         self._owner = os.getpid()
         self._thread = threading.Thread(target=self._run, name=f"regrove-client {name}", daemon=True)
         atexit.register(self.close)
-        self._thread.start()
+        with for_the_main_thread():  # a Ctrl-C that this thread took would not end a call
+            self._thread.start()
 
     # -- called by the program's threads ------------------------------------------------------------------------------
 

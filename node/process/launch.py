@@ -7,6 +7,7 @@ One socketpair joins the two: the parent sends the configuration, the manager an
 from __future__ import annotations
 
 import os
+import select
 import socket
 import subprocess
 import sys
@@ -31,6 +32,18 @@ class NodeFailed(RegroveError):
     def __init__(self, text: str, code: int | None) -> None:
         self.code = code
         super().__init__(text)
+
+
+class NodeUnwanted(RegroveError):
+    """Whoever started the node gave it up before it was up; it was killed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """Whoever waits for a node may give it up: when `fd` is readable, `over` takes what is there and says whether."""
+
+    fd: int
+    over: Callable[[], bool]
 
 
 @dataclass(slots=True)
@@ -66,13 +79,14 @@ def launch(
     stderr: int | IO[Any] | None = None,
     stdout: int | IO[Any] | None = None,
     meanwhile: Callable[[], object] | None = None,
+    patience: Patience | None = None,
 ) -> Launched:
     """Start a node and wait until its trees are up; `stderr` gets its log (None: ours).
 
     `meanwhile` is called while it starts: for what would keep the two from starting at the same time.
 
-    Raises NodeFailed, and NodeAlreadyRunning in a process that runs a core or a manager itself (an application whose
-    module starts a node when it is imported).
+    Raises NodeFailed, NodeUnwanted when `patience` is over, and NodeAlreadyRunning in a process that runs a core or a
+    manager itself (an application whose module starts a node when it is imported).
     """
     guard.refuse_second()
     here, there = socket.socketpair()
@@ -86,7 +100,7 @@ def launch(
                 stderr=stderr,
                 process_group=0,
             )
-        return _await_ready(config, process, here, timeout, meanwhile)
+        return _await_ready(config, process, here, timeout, meanwhile, patience)
     except BaseException:
         here.close()
         raise
@@ -103,6 +117,7 @@ def _await_ready(
     here: socket.socket,
     timeout: float,
     meanwhile: Callable[[], object] | None,
+    patience: Patience | None,
 ) -> Launched:
     deadline = time.monotonic() + timeout
     try:
@@ -111,7 +126,7 @@ def _await_ready(
         here.sendall(pack(plain))
         if meanwhile is not None:
             meanwhile()
-        answer = _answer(here, deadline)
+        answer = _answer(here, deadline, patience)
     except TimeoutError:
         _end(process)
         raise NodeFailed(
@@ -130,10 +145,20 @@ def _await_ready(
     raise NodeFailed(text, code)
 
 
-def _answer(here: socket.socket, deadline: float) -> dict[str, Any] | None:
+def _answer(here: socket.socket, deadline: float, patience: Patience | None) -> dict[str, Any] | None:
     reader = FrameReader()
+    poller = select.poll()
+    poller.register(here, select.POLLIN)
+    if patience is not None:
+        poller.register(patience.fd, select.POLLIN)
     while True:
-        here.settimeout(max(deadline - time.monotonic(), 0.001))
+        if patience is not None and patience.over():
+            raise NodeUnwanted
+        ready = poller.poll(max(deadline - time.monotonic(), 0) * 1000)
+        if not ready:
+            raise TimeoutError
+        if here.fileno() not in (fd for fd, _ in ready):
+            continue
         data = here.recv(65536)
         if not data:
             return None

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any, Final
 
 from regrove.node.io.poller import Poller
 
+FAULTS: Final = frozenset(
+    (signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGABRT, signal.SIGTRAP, signal.SIGSYS)
+)
 WATCHED: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD)
 ECHO_NS: Final = 200_000_000  # no person presses Ctrl-C twice in less
 
@@ -44,6 +48,19 @@ class Signals:
             return
         for number in data:
             self._on_signal(number)
+
+
+@contextlib.contextmanager
+def for_the_main_thread() -> Iterator[None]:
+    """Threads started within never take a signal that is for the process; faults stay with who made them.
+
+    Python answers signals in the main thread alone: one that another took would not end what that waits in.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals() - FAULTS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class Insistence:

@@ -20,7 +20,7 @@ import signal
 import socket
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NoReturn
 
 from regrove.node.process import descriptors
@@ -46,12 +46,21 @@ def main(descriptor: int) -> int:
 
 
 def fork_from_manager(
-    connection: socket.socket, application: str, import_path: Sequence[str], manager: int, dumps: int
+    connection: socket.socket,
+    application: str,
+    import_path: Sequence[str],
+    manager: int,
+    dumps: int,
+    mask: Iterable[int],
 ) -> NoReturn:
-    """Become the zygote in a process that the manager has just forked from itself; never returns."""
+    """Become the zygote in a process that the manager has just forked from itself; never returns.
+
+    `mask` are the signals that stay blocked; those of a node are as well until they are ignored.
+    """
     code = 1
     try:
         _ignore_signals()
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         null = os.open(os.devnull, os.O_RDONLY)
         os.dup2(null, 0)
         os.close(null)

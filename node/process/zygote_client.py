@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from regrove.node.io.poller import Poller
-from regrove.node.process.children import Children, exit_text, start_python
+from regrove.node.process.children import NODE_SIGNALS, Children, exit_text, start_python
 from regrove.node.process.descriptors import Hands, close_all, pair, send
 from regrove.node.process.manager_events import Event, ZygoteAnswered, ZygoteEnded, ZygoteRefused, ZygoteUp
 from regrove.node.process.stacks import Code, left, main_stack, prompt
@@ -89,9 +89,12 @@ def fork_zygote(application: str, import_path: Sequence[str], others: Sequence[s
     manager = os.getpid()
     ours, theirs = pair()
     dumps = _place_for_dumps()
+    # A Ctrl-C that came to the new process before it ignores it would unwind what only its parent may.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, NODE_SIGNALS)
     try:
         pid = os.fork()
     except OSError:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         ours.close()
         theirs.close()
         os.close(dumps)
@@ -100,7 +103,8 @@ def fork_zygote(application: str, import_path: Sequence[str], others: Sequence[s
         ours.close()
         for other in others:
             other.close()
-        fork_from_manager(theirs, application, import_path, manager, dumps)
+        fork_from_manager(theirs, application, import_path, manager, dumps, before)
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)
     theirs.close()
     return Started(pid, ours, dumps)
 

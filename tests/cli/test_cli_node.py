@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,6 +18,7 @@ import pytest
 
 import regrove
 from regrove.node.client import StartedNode
+from tests.process.handing import hand_to_another_thread
 
 pytestmark = pytest.mark.processes
 
@@ -363,13 +364,21 @@ def test_up_runs_a_cluster_whose_lines_carry_their_node_and_ends_with_one_signal
     assert re.search(r"^node1 +\| .*node stopping", out, re.MULTILINE)
 
 
-def test_up_that_waits_for_a_slow_start_ends_with_one_signal(folder: Path, tmp_path: Path) -> None:
+def to_the_process(pid: int, number: int) -> None:
+    """As a person's Ctrl-C comes: the kernel takes the main thread when it can."""
+    os.kill(pid, number)
+
+
+@pytest.mark.parametrize("hand", [to_the_process, hand_to_another_thread])
+def test_up_that_waits_for_a_slow_start_ends_with_one_signal(
+    folder: Path, tmp_path: Path, hand: Callable[[int, int], None]
+) -> None:
     importing = "import sys, time\nprint('importing', file=sys.stderr, flush=True)\ntime.sleep(600)\n"
     (folder / "cli_slow_import.py").write_text(importing)
     shell = Shell(folder, tmp_path / "run")
     with running(shell, "cli_slow_import:app", "-n", "2", "--cores", "1", command="up") as process:
         wait_for(process, "importing")
-        process.send_signal(signal.SIGINT)
+        hand(process.pid, signal.SIGINT)
         out, err = process.communicate(timeout=90)
     assert (process.returncode, out, err) == (0, "", "")
     assert shell("status")[0] == 2
@@ -398,6 +407,37 @@ def test_up_takes_two_signals_at_once_for_one_wish(folder: Path, tmp_path: Path)
         out, _ = process.communicate(timeout=90)
     assert process.returncode == 0
     assert "stopped in order" in out
+
+
+def test_up_takes_a_signal_that_another_thread_is_handed(folder: Path, tmp_path: Path) -> None:
+    shell = Shell(folder, tmp_path / "run")
+    with running(shell, "cli_counted:app", "-n", "1", "--cores", "1", command="up") as process:
+        wait_for(process, r"^up +\| ")
+        hand_to_another_thread(process.pid, signal.SIGTERM)
+        out, _ = process.communicate(timeout=90)
+    assert process.returncode == 0
+    assert "stopped in order" in out
+
+
+def test_up_that_was_started_with_its_interrupt_ignored_leaves_it_so(folder: Path, tmp_path: Path) -> None:
+    shell = Shell(folder, tmp_path / "run")
+    line = ["sh", "-c", 'trap "" INT; exec "$@"', "sh", sys.executable, "-m", "regrove", "up", "cli_counted:app"]
+    line += ["-n", "1", "--cores", "1"]
+    with subprocess.Popen(
+        line, cwd=folder, env=shell.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        wait_for(process, r"^up +\| ")
+        process.send_signal(signal.SIGINT)
+        assert shell("call", "counter", "'core'")[0] == 0
+        assert not [row for row in status_of(process.pid) if row.startswith("SigCgt") and int(row.split()[1], 16) & 2]
+        process.terminate()
+        out, _ = process.communicate(timeout=90)
+    assert process.returncode == 0
+    assert "stopped in order" in out
+
+
+def status_of(pid: int) -> list[str]:
+    return Path(f"/proc/{pid}/status").read_text().splitlines()
 
 
 def test_up_with_an_application_that_is_not_there_ends_with_one_sentence(folder: Path, tmp_path: Path) -> None:

@@ -6,12 +6,15 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import regrove
 from regrove.node.process.signals import ECHO_NS, Insistence
+from tests.process.handing import blocked, hand_to_another_thread
 
 if TYPE_CHECKING:
     from tests.process.conftest import RunningNode
@@ -55,6 +58,31 @@ def test_a_node_that_gets_two_signals_at_once_stops_in_order(start_node: StartNo
     assert node.wait() == 0
     ends = [line["reason"] for line in node.lines if line["event"] == "core ended"]
     assert ends == ["stopped in order (exited with status 0)"]
+
+
+@pytest.mark.processes
+def test_a_node_takes_a_signal_that_another_thread_is_handed(start_node: StartNode) -> None:
+    node = start_node(cores=1)
+    node.wait_line("node up")
+    hand_to_another_thread(node.process.pid, signal.SIGTERM)
+    assert node.wait() == 0
+    assert [line["why"] for line in node.lines if line["event"] == "node stopping"] == ["SIGTERM"]
+
+
+@pytest.mark.processes
+def test_the_threads_of_a_client_leave_every_signal_to_the_program(start_node: StartNode) -> None:
+    node = start_node(cores=1)
+    node.wait_line("node up")
+    before = set(threading.enumerate())
+    with regrove.connect(node.runtime / node.name / "control") as _cluster:
+        ours = [thread for thread in threading.enumerate() if thread not in before]
+        masks = [blocked(os.getpid(), thread.native_id or 0) for thread in ours]
+    assert [thread.name.partition(" ")[0] for thread in ours] == ["regrove-client"]
+    assert [bool(mask & 1 << (number - 1)) for mask in masks for number in (signal.SIGINT, signal.SIGSEGV)] == [
+        True,
+        False,
+    ]
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == set()
 
 
 @pytest.mark.processes
