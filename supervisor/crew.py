@@ -19,9 +19,9 @@ class Crew:
     """Carries a job forward as far as it goes; `actions` collects what is to be done for the event at hand."""
 
     __slots__ = (
-        "_alone",
         "_tokens",
         "actions",
+        "alone",
         "budget",
         "dynamic",
         "extra",
@@ -44,7 +44,7 @@ class Crew:
         self.stops = Stops(self.token)
         self.budget = Budget(self.token)
         self.job: Job | None = None
-        self._alone = Job(Regrow())  # the commonest: one child, started again; the same each time, as it has no lists
+        self.alone = Job(Regrow())  # the commonest: one child, started again; the same each time, as it has no lists
         self.actions: list[Action] = []
         self.now_ns = 0
         self._tokens = 0
@@ -100,23 +100,6 @@ class Crew:
         if start_timeout_of(slot.spec) is not None:
             return None
         job.starts.popleft()
-        return slot
-
-    def begin_alone(self, slot: Slot) -> None:
-        """Take up the restart of one child whose start has no limit."""
-        self.job = self._alone
-        self.start.pass_to(slot)
-
-    @property
-    def alone(self) -> bool:
-        """Whether the job at hand is the restart of one child."""
-        return self.job is self._alone
-
-    def end_alone(self) -> Slot:
-        """The start of that child succeeded, and the job is through."""
-        slot = self.start.slot
-        assert slot is not None
-        self.start.slot = self.job = None
         return slot
 
     def limit_reached(self, token: int) -> None:

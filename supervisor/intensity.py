@@ -28,10 +28,16 @@ class Intensity:
         self.total += 1
         return len(self._entries) <= self.limit
 
-    def has_room(self, now_ns: int) -> bool:
-        """Tell whether one more is allowed now."""
+    def take(self, now_ns: int) -> bool:
+        """Count a restart if it is allowed; False, and nothing is counted, if it is one too many."""
         entries = self._entries
-        return len(entries) < self.limit or self.used(now_ns) < self.limit
+        while entries and now_ns - entries[0] > self.period_ns:
+            entries.popleft()
+        if len(entries) >= self.limit:
+            return False
+        entries.append(now_ns)
+        self.total += 1
+        return True
 
     def used(self, now_ns: int) -> int:
         """Tell how many restarts the window holds."""

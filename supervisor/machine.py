@@ -180,33 +180,37 @@ class Machine(Showing):
         if slot is None or slot.state != "running":
             return None
         spec = slot.spec
-        if verdict(spec.restart, reason) != "restart" or start_timeout_of(spec) is not None:
+        if verdict(spec.restart, reason) != "restart" or (isinstance(spec, Child) and spec.start_timeout is not None):
             return None
-        past = slot.own_past()
-        if past.pace is not None or past.retry is not None or not self._window.has_room(now_ns):
+        past = slot.past or slot.own_past()
+        if past.pace is not None or past.retry is not None or not self._window.take(now_ns):
             return None
         self._restarts += 1
-        self._window.add(now_ns)
         past.restarts += 1
         self._last_reason = past.last_reason = reason
-        self._crew.now_ns = now_ns
-        self._crew.begin_alone(slot)
+        crew = self._crew
+        crew.now_ns = now_ns
+        crew.job = crew.alone
+        crew.start.slot = slot
+        slot.state = "starting"
         self.state = "busy"
         return slot
 
     @property
     def restarting_one(self) -> bool:
         """Whether the start of a child that was restarted at once is all that is under way."""
-        return self._crew.alone
+        return self._crew.job is self._crew.alone
 
     def restarted(self, address: object) -> bool:
         """Take the start that runs as a success at `address`, if it is that of a restart at once.
 
         What `decide` would do on `ChildStarted`, to no further action. False, and nothing has happened, otherwise.
         """
-        if not self._crew.alone:
+        crew = self._crew
+        slot = crew.start.slot
+        if crew.job is not crew.alone or slot is None:
             return False
-        slot = self._crew.end_alone()
+        crew.start.slot = crew.job = None
         self._slots.place(slot, address)
         slot.state = "running"  # without a pace: nobody asks when
         self.state = "idle"

@@ -160,12 +160,13 @@ class Slot:
 class Slots:
     """All children in start order; a dynamic supervisor's are not found by id."""
 
-    __slots__ = ("_by_address", "_by_id", "_by_key", "_dynamic", "_next")
+    __slots__ = ("_by_address", "_by_id", "_by_key", "_dynamic", "_next", "get")
 
     def __init__(self, dynamic: bool) -> None:
         self._dynamic = dynamic
         self._next = 1
         self._by_key: dict[int, Slot] = {}
+        self.get = self._by_key.get  # find a child by key: the dict's own method, because it is asked for each exit
         self._by_id: dict[str, Slot] = {}
         self._by_address: dict[object, Slot] | None = None  # made when somebody asks: most are never asked for so
 
@@ -197,11 +198,10 @@ class Slots:
 
     def place(self, slot: Slot, address: object) -> None:
         """Note where the child's new life is."""
-        if slot.address is not None:
-            self.unplace(slot)
-        slot.address = address
         if self._by_address is not None:
+            self.unplace(slot)
             self._by_address[address] = slot
+        slot.address = address
 
     def unplace(self, slot: Slot) -> None:
         """Forget where the child was."""
@@ -209,10 +209,6 @@ class Slots:
             if self._by_address is not None:
                 self._by_address.pop(slot.address, None)
             slot.address = None
-
-    def get(self, key: int) -> Slot | None:
-        """Find a child by key."""
-        return self._by_key.get(key)
 
     def __getitem__(self, key: int) -> Slot:
         return self._by_key[key]

@@ -44,16 +44,11 @@ class Births:
         """Run a child the machine learns of now (`ctx.spawn`): whatever its start does, its end is a ChildEnded."""
         if node.killed or node.cell.state == ENDED:
             return NoProcess()
-        made = self._begin(node, spec, None)
+        made = self.begin(node, spec, None)
         if spec.start_timeout is not None and isinstance(made, Cell):
             limit = TimerRecord(START, int(spec.start_timeout * NANO), start_limit(made), made, node)
             node.limits[limit.token] = self.core.timers.ask(limit)
         return made
-
-    def launch(self, node: SupervisorNode, slot: Slot, spec: Child) -> Reason | None:
-        """Begin a life of a child; its `start` is its first turn. Answers why it cannot."""
-        made = self._begin(node, spec, slot)
-        return made if isinstance(made, Reason) else None
 
     def launch_guest(self, spec: Child, path: str) -> Cell | Reason:
         """Make the cell of a child whose supervisor lives on another core."""
@@ -65,8 +60,8 @@ class Births:
         own.path, own.spec = path, spec
         return cell
 
-    def _begin(self, node: SupervisorNode, spec: Child, slot: Slot | None) -> Cell | Reason:
-        """Begin a life of a child: a new one without `slot`."""
+    def begin(self, node: SupervisorNode, spec: Child, slot: Slot | None) -> Cell | Reason:
+        """Begin a life of a child, of a new one without `slot`; its `start` is its first turn. Or say why it cannot."""
         core = self.core
         if (spec.core is not None or spec.node is not None) and core.remote_children.place_of(spec) is not None:
             where = f"core={spec.core!r} node={spec.node!r}"

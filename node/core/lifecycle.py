@@ -128,7 +128,8 @@ class Lifecycle:
         """A callback raised: the isolate ends `Crashed`, with the user's frame named."""
         core = self.core
         core.counters.crashes += 1
-        site = user_site(error.__traceback__)
+        trace = error.__traceback__
+        site = "" if trace is None else user_site(trace.tb_next)  # the first frame is the one that caught it: ours
         text = text_of(error, str)
         if core.heard("error"):
             self._log_crash(cell, error, site, text)

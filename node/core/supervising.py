@@ -113,8 +113,6 @@ class Supervising:
             inbox = node.inbox
             if inbox.begun is not None or inbox.ended is not None:
                 self._serve_apart(node, inbox)
-                if inbox and node.cell.state != ENDED:
-                    self._ring(node)
                 continue
             event = inbox.take()
             if event is None:
@@ -128,7 +126,10 @@ class Supervising:
                 self._ring(node)
 
     def _serve_apart(self, node: SupervisorNode, inbox: Inbox) -> None:
-        """Serve what was kept apart: usually one child that ended is started again, and its start succeeds."""
+        """Serve what was kept apart: usually one child that ended is started again, and its start succeeds.
+
+        Nothing else waited, and what comes of it rings for itself.
+        """
         core = self.core
         begun, ended = inbox.begun, inbox.ended
         if begun is not None:
@@ -137,6 +138,8 @@ class Supervising:
                 core.trace("supervise", node.cell, ev.ChildStarted.__name__)
             if not node.machine.restarted(begun.address):
                 self._decide(node, ev.ChildStarted(begun.key, begun.address))
+            if ended is not None and inbox and node.cell.state != ENDED:
+                self._ring(node)
         elif ended is not None:
             inbox.ended = None
             if core.tracing:
@@ -211,19 +214,16 @@ class Supervising:
 
     def _start_child(self, node: SupervisorNode, slot: Slot) -> None:
         spec = slot.spec
-        refused: Reason | None
         if isinstance(spec, Child):
             elsewhere = spec.core is not None or spec.node is not None
             if elsewhere and (place := self.core.remote_children.place_of(spec)) is not None:
                 self.core.remote_children.start(node, slot, spec, node.machine.arguments(spec), place)
                 return
-            refused = self.births.launch(node, slot, spec)
+            made = self.births.begin(node, spec, slot)
         else:
-            refused = self.births.refusal(spec)
-            if refused is None:
-                self._create(spec, node, slot, node.lives.of(spec.id))
-        if refused is not None:
-            self.post(node, ev.ChildStartFailed(slot.key, refused))
+            made = self.births.refusal(spec) or self._create(spec, node, slot, node.lives.of(spec.id)).cell
+        if isinstance(made, Reason):
+            self.post(node, ev.ChildStartFailed(slot.key, made))
 
     def _ask_stop(self, node: SupervisorNode, key: int, reason: Reason, budget: float | None) -> None:
         cell = node.life(key)
