@@ -126,8 +126,8 @@ def test_keys_expire_and_are_removed(kv: int) -> None:
         one.flushall()
         one.set("brief", "x", px=80)
         assert 0 < int(one.pttl("brief")) <= 80
-        wait_for(lambda: one.get("brief") is None, "a key outlives its deadline")
-        wait_for(lambda: one.dbsize() == 0, "an expired key is never removed")
+        wait_until(lambda: one.get("brief") is None, "a key outlives its deadline")
+        wait_until(lambda: one.dbsize() == 0, "an expired key is never removed")
         assert one.ttl("brief") == -2
 
 
@@ -172,9 +172,10 @@ def test_a_value_over_the_limit_is_refused_and_the_connection_closed(kv: int) ->
 
 
 class Recorder:
-    """A client that counts up its own keys and writes down what it was told."""
+    """A client that counts up its own keys, writes down what it was told, and says so to who waits on `heard`."""
 
-    def __init__(self, port: int, core: int, number: int) -> None:
+    def __init__(self, port: int, core: int, number: int, heard: threading.Condition) -> None:
+        self.heard = heard
         self.core = core
         while True:  # the kernel spreads connections over the cores; the id tells where this one is
             self.redis = client(port, protocol=2, single_connection_client=True)
@@ -189,25 +190,37 @@ class Recorder:
         self.lost = ""
 
     def work(self, stopped: threading.Event) -> None:
-        while not stopped.is_set():
+        while not stopped.is_set() and not self.lost:
             for key in self.keys:
-                try:
-                    value = self.redis.incr(key)
-                except redis.ResponseError as problem:
-                    self.told.append((time.monotonic(), key, str(problem)))
-                    self.unknown[key] += "outcome" in str(problem)
-                except (redis.ConnectionError, redis.TimeoutError) as problem:
-                    self.unknown[key] += 1
-                    self.lost = repr(problem)
-                    return
-                else:
-                    assert value > self.last[key]
-                    self.last[key] = value
-                    self.acknowledged[key] += 1
-                    self.told.append((time.monotonic(), key, "ok"))
+                self.ask(key)
+                with self.heard:
+                    self.heard.notify_all()
+                if self.lost:
+                    break
+
+    def ask(self, key: str) -> None:
+        try:
+            value = self.redis.incr(key)
+        except redis.ResponseError as problem:
+            self.told.append((time.monotonic(), key, str(problem)))
+            self.unknown[key] += "outcome" in str(problem)
+        except (redis.ConnectionError, redis.TimeoutError) as problem:
+            self.unknown[key] += 1
+            self.lost = repr(problem)
+        else:
+            assert value > self.last[key]
+            self.last[key] = value
+            self.acknowledged[key] += 1
+            self.told.append((time.monotonic(), key, "ok"))
 
 
-def wait_for(condition: Callable[[], object], what: str) -> None:
+def wait_for(heard: threading.Condition, condition: Callable[[], object], what: str) -> None:
+    """Wait until it holds, looking again whenever a client was told something."""
+    with heard:
+        assert heard.wait_for(condition, 30.0), what
+
+
+def wait_until(condition: Callable[[], object], what: str) -> None:
     until = time.monotonic() + 30.0
     while not condition():
         assert time.monotonic() < until, what
@@ -217,21 +230,27 @@ def wait_for(condition: Callable[[], object], what: str) -> None:
 @pytest.mark.parametrize("dead", [0, 1])
 def test_a_killed_core_takes_its_own_connections_and_no_acknowledged_key(tmp_path: Path, dead: int) -> None:
     with kv_node(tmp_path, sync="true") as (node, port):
-        recorders = [Recorder(port, core, number) for core in (1 - dead, dead) for number in range(2)]
+        heard = threading.Condition()
+        recorders = [Recorder(port, core, number, heard) for core in (1 - dead, dead) for number in range(2)]
         stopped = threading.Event()
         threads = [threading.Thread(target=recorder.work, args=(stopped,)) for recorder in recorders]
         for thread in threads:
             thread.start()
-        wait_for(lambda: all(sum(each.acknowledged.values()) > 40 for each in recorders), "the clients do not get on")
+        wait_for(
+            heard,
+            lambda: all(sum(each.acknowledged.values()) > 40 for each in recorders),
+            "the clients do not get on",
+        )
         killed = time.monotonic()
         node.kill_core(dead)
         survivors = recorders[:2]
-        wait_for(lambda: any(text != "ok" for each in survivors for _, _, text in each.told), "nobody noticed")
+        wait_for(heard, lambda: any(text != "ok" for each in survivors for _, _, text in each.told), "nobody noticed")
         node.wait_until(
             lambda status: status["cores"][dead]["restarts"] == 1 and status["cores"][dead]["state"] == "up"
         )
         back = time.monotonic()
         wait_for(
+            heard,
             lambda: all(
                 any(at > back and text == "ok" and key_to_core(key, 2) == dead for at, key, text in each.told)
                 for each in survivors
@@ -262,6 +281,7 @@ def test_a_killed_core_takes_its_own_connections_and_no_acknowledged_key(tmp_pat
 def test_what_was_acknowledged_in_sync_mode_survives_a_kill_of_the_whole_node(tmp_path: Path) -> None:
     with kv_node(tmp_path, sync="true") as (node, port):
         acknowledged: list[int] = []
+        enough = threading.Event()
 
         def write() -> None:
             with client(port) as one:
@@ -269,12 +289,14 @@ def test_what_was_acknowledged_in_sync_mode_survives_a_kill_of_the_whole_node(tm
                     for number in range(1_000_000):
                         one.set(f"key-{number}", number)
                         acknowledged.append(number)
+                        if len(acknowledged) > 200:
+                            enough.set()
                 except redis.ConnectionError:
                     return
 
         thread = threading.Thread(target=write)
         thread.start()
-        wait_for(lambda: len(acknowledged) > 200, "no write is acknowledged")
+        assert enough.wait(30.0), "no write is acknowledged"
         os.kill(node.manager_pid, signal.SIGKILL)
         thread.join()
     with kv_node(tmp_path, sync="true") as (_, port), client(port) as one:

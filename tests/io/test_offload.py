@@ -14,7 +14,6 @@ import subprocess
 import sys
 import textwrap
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -260,6 +259,12 @@ def hang(path):
     while True:
         time.sleep(60)
 
+def tell_and_hang(path):
+    with open(path, "w") as pipe:
+        pipe.write(str(os.getpid()))
+    while True:
+        time.sleep(60)
+
 def set_result():
     return {1, 2}
 
@@ -459,7 +464,7 @@ CORE = """
     import application_of_the_offload_tests as application
     poller = Poller()
     edge = Edge(poller, sys.argv[2])
-    edge.submit([IoRequest(1, Offload(application.hang, sys.argv[2], where="process"))])
+    edge.submit([IoRequest(1, Offload(application.tell_and_hang, sys.argv[2], where="process"))])
     while True:
         poller.wait(None)
 """
@@ -469,15 +474,14 @@ CORE = """
 def test_a_worker_does_not_outlive_a_core_that_is_killed(application: Application, tmp_path: Path) -> None:
     folder = Path(application.module.__file__ or "").parent
     path = tmp_path / "pid"
+    os.mkfifo(path)
+    told = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     command = [sys.executable, "-c", textwrap.dedent(CORE), str(folder), str(path)]
     with subprocess.Popen(command) as core:
         try:
-            end = time.monotonic() + 20
-            while not path.exists():
-                assert time.monotonic() < end
-                assert core.poll() is None
-                time.sleep(0.01)
-            worker = int(path.read_text())
+            assert select.select([told], [], [], 20)[0], "the worker never began"
+            worker = int(os.read(told, 32))
         finally:
             core.kill()
+            os.close(told)
     wait_for_end(worker)
