@@ -6,17 +6,14 @@ import sys
 
 import click
 
-from regrove.node.cli.options import UsageProblem, connect_option, json_option, node_option, print_json, timeout_option
+from regrove.node.cli.options import UsageProblem, json_option, print_json, reached, reaching
 
 
 @click.command()
 @click.argument("target", metavar="NAME[@NODE]")
 @click.argument("request_text", metavar="REQUEST")
-@node_option
-@connect_option
-@timeout_option
+@reaching
 @click.option("--core", type=click.IntRange(0), help="The core that holds the name, when not the lowest one.")
-@click.option("--cluster", metavar="NAME", help="The name of the cluster behind --connect, when not the default.")
 @json_option
 def call(
     target: str,
@@ -26,6 +23,8 @@ def call(
     timeout: float,
     core: int | None,
     cluster: str | None,
+    keys: str | None,
+    insecure: bool,
     as_json: bool,
 ) -> int:
     """Send REQUEST to the isolate registered as NAME and print its answer.
@@ -34,17 +33,14 @@ def call(
     It is parsed, never evaluated; the modules it names are imported, the working folder first.
     """
     from regrove.node.cli.values import from_json, from_text, to_json
-    from regrove.node.client.cluster import connect as connect_to
     from regrove.node.core.address import Name
 
-    if node is not None and connect is not None:
-        raise UsageProblem("--node and --connect both say where; give one of them")
     name, _, where = target.partition("@")
     if not name:
         raise UsageProblem(f"{target!r} names no isolate; write NAME or NAME@NODE, for example ledger@shop")
     request = from_json(sys.stdin.read()) if request_text == "-" else from_text(request_text)
-    with connect_to(node if connect is None else connect, timeout=timeout, cluster=cluster) as reached:
-        answer = reached.call(Name(name, where or None, core), request, timeout=timeout)
+    with reached(node, connect, timeout, cluster, keys, insecure) as there:
+        answer = there.call(Name(name, where or None, core), request, timeout=timeout)
     if as_json:
         print_json(to_json(answer))
     else:

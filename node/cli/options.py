@@ -14,6 +14,7 @@ from regrove.node.cli.failing import USAGE
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from regrove.node.client.cluster import Cluster
     from regrove.node.process.control import ControlClient
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -30,20 +31,54 @@ timeout_option = click.option(
 )
 
 
-def _door(_context: click.Context, _option: click.Parameter, given: str | None) -> str | None:
+def _address(_context: click.Context, _option: click.Parameter, given: str | None) -> str | None:
     from regrove.node.process import values
 
-    if given is None:
-        return None
     try:
-        return f"tcp://{values.address(given)}"
+        return None if given is None else values.address(given)
     except values.BadValue as problem:
         raise UsageProblem(f"--connect {given!r}: {problem.rule}; {problem.mend}") from None
 
 
-connect_option = click.option(
-    "--connect", metavar="HOST:PORT", callback=_door, help="The --listen address of a node to speak to."
-)
+def reaching(command: F) -> F:
+    """Give a command that speaks to isolates its ways to a node: --node, --connect and what that needs."""
+    for option in (
+        click.option("--insecure", is_flag=True, help="The nodes behind --connect run with --insecure."),
+        click.option("--keys", metavar="FILE", help="The key file of the nodes behind --connect beyond this machine."),
+        click.option(
+            "--cluster", metavar="NAME", help="The name of the cluster behind --connect, when not the default."
+        ),
+        timeout_option,
+        click.option(
+            "--connect", metavar="HOST:PORT", callback=_address, help="The --listen address of a node to speak to."
+        ),
+        node_option,
+    ):
+        command = option(command)
+    return command
+
+
+def reached(
+    node: str | None, connect: str | None, timeout: float, cluster: str | None, keys: str | None, insecure: bool
+) -> Cluster:
+    """The connected cluster that the options of `reaching` mean."""
+    from regrove.node.client.cluster import connect as connect_to
+    from regrove.node.process.configuration import is_loopback
+
+    if node is not None and connect is not None:
+        raise UsageProblem("--node and --connect both say where; give one of them")
+    if keys is not None and insecure:
+        raise UsageProblem("--keys and --insecure exclude each other; give the one the nodes were started with")
+    if connect is None:
+        if keys is not None or insecure or cluster is not None:
+            raise UsageProblem("--keys, --insecure and --cluster are for --connect; leave them out, or give it too")
+        return connect_to(node, timeout=timeout)
+    if keys is None and not insecure and not is_loopback(connect):
+        raise UsageProblem(
+            f"{connect} is beyond this machine, where nodes are spoken to with keys; give --keys FILE (the file its "
+            "nodes were started with), or --insecure when they run so"
+        )
+    return connect_to(f"tcp://{connect}", timeout=timeout, cluster=cluster, keys=keys, insecure=insecure)
 
 
 def _only_here(_context: click.Context, _option: click.Parameter, given: str | None) -> None:

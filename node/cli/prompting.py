@@ -7,29 +7,24 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from regrove.node.cli.options import UsageProblem, connect_option, node_option, timeout_option
+from regrove.node.cli.options import reached, reaching
 
 if TYPE_CHECKING:
     from regrove.node.client.cluster import Cluster
 
 
 @click.command()
-@node_option
-@connect_option
-@timeout_option
-@click.option("--cluster", metavar="NAME", help="The name of the cluster behind --connect, when not the default.")
-def shell(node: str | None, connect: str | None, timeout: float, cluster: str | None) -> int:
+@reaching
+def shell(
+    node: str | None, connect: str | None, timeout: float, cluster: str | None, keys: str | None, insecure: bool
+) -> int:
     """A Python prompt whose `cluster` is connected to a node of this machine, or to --connect.
 
     `from regrove import *` is done already; your own modules are imported from the working folder first. exit() or
     Ctrl-D ends it, exit(CODE) with that code.
     """
-    from regrove.node.client.cluster import connect as connect_to
-
-    if node is not None and connect is not None:
-        raise UsageProblem("--node and --connect both say where; give one of them")
-    with connect_to(node if connect is None else connect, timeout=timeout, cluster=cluster) as reached:
-        return _prompt(reached)
+    with reached(node, connect, timeout, cluster, keys, insecure) as cluster_there:
+        return _prompt(cluster_there)
 
 
 def _prompt(cluster: Cluster) -> int:

@@ -154,6 +154,17 @@ def test_call_reaches_a_node_by_its_listen_address(shell: Shell, node: StartedNo
     assert shell("call", "counter", "'core'", "--connect", node.listen) == (0, "(0, {})\n", "")
 
 
+def test_call_speaks_with_the_keys_of_the_nodes_or_without_any(folder: Path, tmp_path: Path) -> None:
+    keys, shell = str(tmp_path / "shop.key"), Shell(folder, tmp_path / "run")
+    assert shell("keygen", keys)[0] == 0
+    for given in (["--keys", keys], ["--insecure"]):
+        with running(shell, "cli_counted:app", "--cores", "1", "--listen", "127.0.0.1:0", *given) as process:
+            address = wait_for(process, "is up").partition("listening on ")[2].partition(";")[0]
+            assert shell("call", "counter", "[7]", "--connect", address, *given) == (0, "[7]\n", "")
+            process.terminate()
+            process.communicate(timeout=90)
+
+
 def test_a_failed_call_is_one_sentence_with_its_mend(shell: Shell) -> None:
     assert shell("call", "nobody", "1") == (
         1,

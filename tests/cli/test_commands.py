@@ -163,6 +163,15 @@ def test_no_command_shows_the_help_and_counts_as_usage_error(capsys: Captured) -
             "--connect 'foo': it is HOST:PORT with a port from 0 to 65535; write ",
         ),
         (["shell", "--connect", "tcp://h:99999"], "--connect 'tcp://h:99999': it is HOST:PORT with a port from 0"),
+        (
+            ["call", "x", "1", "--connect", "10.0.0.1:1"],
+            "10.0.0.1:1 is beyond this machine, where nodes are spoken to with ",
+        ),
+        (["call", "x", "1", "--keys", "f"], "--keys, --insecure and --cluster are for --connect; leave them out, or "),
+        (
+            ["call", "x", "1", "--connect", "h:1", "--keys", "f", "--insecure"],
+            "--keys and --insecure exclude each other; give the one the nodes were started with",
+        ),
         (["shell", "--node", "a", "--connect", "b:1"], "--node and --connect both say where; give one of them"),
         (["call", "x", "bank:Add("], "the text ends where a value should stand at character 10"),
         (["call", "x", "nowhere_at_all:Add()"], "there is no module 'nowhere_at_all'"),
