@@ -15,8 +15,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from regrove.node.core.address import Address
 from regrove.node.core.core import Core
-from regrove.node.core.isolate import Cell, Rare
+from regrove.node.core.isolate import Cell, Isolate, Rare
 from regrove.node.core.supervisor_node import SupervisorNode
 from regrove.supervisor.slots import Slot
 from regrove.supervisor.spec import Child
@@ -50,7 +51,7 @@ def chart_of(core: Core) -> Chart | None:
     try:
         with open("/proc/self/mem", "rb", buffering=0) as memory:
             return _charted(core, reader(memory.fileno()))
-    except (OSError, LookupError):
+    except (OSError, LookupError, TypeError):
         return None
 
 
@@ -115,18 +116,16 @@ def _text(read: Read, address: int) -> str:
 
 
 def _charted(core: Core, read: Read) -> Chart:
-    """Raises OSError, and LookupError for a Python that keeps objects elsewhere than CPython does."""
+    """Raises OSError, LookupError for a Python that keeps objects elsewhere than CPython does, TypeError for another
+    that cannot make a supervisor's record without a supervisor.
+    """
     supervisor: Any = SupervisorNode.__new__(SupervisorNode)
     supervisor.path = PROBE
     rare = Rare()
     rare.path = PROBE
-    cell: Any = Cell.__new__(Cell)
-    spec = Child.__new__(Child)
-    object.__setattr__(spec, "id", PROBE)
-    cell.slot = slot = Slot.__new__(Slot)
-    slot.spec = spec
-    cell.parent = supervisor
-    cell.supervising = None
+    spec = Child(PROBE, Isolate)
+    cell = Cell(core, Address(core.home, 0, 0), supervisor, 0, 0)
+    cell.slot = slot = Slot(1, spec)
     cell.rare = rare
     before, core.current = core.current, cell
     try:
@@ -143,13 +142,13 @@ def _charted(core: Core, read: Read) -> Chart:
     return chart
 
 
-def _try(read: Read, chart: Chart, cell: Any, supervisor: Any) -> None:
+def _try(read: Read, chart: Chart, cell: Cell, supervisor: Any) -> None:
     """A chart that does not find every kind of path is none."""
     found = [running_path(read, chart)]
     cell.supervising = None
     found.append(running_path(read, chart))
     cell.parent = supervisor
-    object.__setattr__(cell.slot.spec, "id", "child")
+    cell.slot = Slot(2, Child("child", Isolate))
     found.append(running_path(read, chart))
     if found != [PROBE, PROBE, f"{PROBE}/child"]:
         raise LookupError(found)
