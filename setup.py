@@ -15,8 +15,8 @@ COMPILED = (
     *(
         f"regrove/node/core/{name}.py"
         for name in (
-            "codec", "core", "inspection", "interpreter", "iowaits", "isolate", "mailbox", "registry", "remote",
-            "route", "scheduler", "single", "strict", "together",
+            "address", "codec", "core", "inspection", "interpreter", "iowaits", "isolate", "mailbox",
+            "registry", "remote", "route", "scheduler", "sending", "single", "strict", "together",
         )
     ),
     *(

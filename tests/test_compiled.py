@@ -19,13 +19,19 @@ SOURCES = (
     "node",
     "regrove",
     "supervisor",
+    "tests/core",
     "tests/simulation",
+    "tests/conftest.py",
     "transport",
     "setup.py",
     "pyproject.toml",
     "README.md",
     "LICENSE",
 )
+PROMISES = [
+    f"tests/core/test_{name}.py"
+    for name in ("turns", "letters_and_batches", "waits_at_the_door", "books", "names", "timers", "between_cores")
+]
 DIGESTS = """
 import sys
 from benchmarks.simulation import FAULTS, app
@@ -90,7 +96,7 @@ def test_nothing_interpreted_extends_what_is_compiled() -> None:
     ours = [
         path for folder in ("node", "supervisor", "transport") for path in (ROOT / "regrove" / folder).rglob("*.py")
     ]
-    bases = {name for path in compiled for name, _ in classes(path)}
+    bases = {name for path in compiled for name, _ in classes(path)} - {"Sends"}  # which says that it may be
     found = [(path.name, name, base) for path in ours if path not in compiled for name, base in classes(path)]
     assert len(found) > 100
     assert [(where, name, base) for where, name, base in found if base in bases] == []
@@ -123,3 +129,5 @@ def test_compiled_the_same_seed_gives_the_same_digest(tmp_path: Path) -> None:
     assert plain.stderr.strip().endswith(".py")
     assert compiled.stderr.strip().endswith(".so")
     assert compiled.stdout == plain.stdout
+    # And what isolates.md promises holds of it, the texts of refusals included.
+    run(sys.executable, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", *PROMISES, cwd=root)

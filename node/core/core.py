@@ -14,8 +14,9 @@ from typing import Any, assert_never
 from regrove.node.core import hosting_door, messages, remote
 from regrove.node.core.address import Address, Caller, Home, Name
 from regrove.node.core.calls import Calls
+from regrove.node.core.compiling import Unjudged
 from regrove.node.core.draining import Draining
-from regrove.node.core.effects import SECONDS_MAX, Target, is_delay
+from regrove.node.core.effects import SECONDS_MAX, is_delay
 from regrove.node.core.errors import BoundReached, Misuse
 from regrove.node.core.guests import Guests
 from regrove.node.core.handles import Timer
@@ -330,7 +331,7 @@ class Core:
                 messages.check(value)
         self.requests.answer(caller, value)
 
-    def send(self, cell: Cell, to: Target, message: Any, notify: object) -> Sent:
+    def send(self, cell: Cell, to: Unjudged, message: Any, notify: object) -> Sent:
         """The whole of `ctx.send`, behind its fast path."""
         where = self.registry.resolve(to)
         if isinstance(where, Cell):
@@ -353,7 +354,7 @@ class Core:
             self.counters.rejected += 1
         return sent
 
-    def publish(self, cell: Cell, group: str, message: Any) -> int:
+    def publish(self, cell: Cell, group: Unjudged, message: Any) -> int:
         """`ctx.publish`: one encoding for all other cores, one copy for each member here."""
         payload: Payload | None = None
         taken = 0
@@ -391,7 +392,7 @@ class Core:
 
     # --- timers of isolates ----------------------------------------------------------------------------------------
 
-    def set_timer(self, cell: Cell, delay: float, message: Any, to: Target | None, repeat: bool) -> Timer:
+    def set_timer(self, cell: Cell, delay: Unjudged, message: Any, to: Unjudged, repeat: bool) -> Timer:
         """`ctx.send_after` and `ctx.send_every`."""
         if not is_delay(delay) or (repeat and delay * NANO < 1):
             kind = "period is seconds above 0" if repeat else "delay is seconds from 0"

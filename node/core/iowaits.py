@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from regrove.node.core import effects as e
 from regrove.node.core import outcomes as o
 from regrove.node.core.calls import Debt
+from regrove.node.core.compiling import Unjudged
 from regrove.node.core.effects import IoWait
 from regrove.node.core.errors import Misuse
 from regrove.node.core.handles import Listener, Stream
@@ -200,7 +201,7 @@ class Io:
             target.handles = {}
         target.handles[value.handle] = None
 
-    def give(self, cell: Cell, stream: Stream, to: e.Target) -> Sent:
+    def give(self, cell: Cell, stream: Stream, to: Unjudged) -> Sent:
         """`ctx.give`: the stream passes to an isolate of this core, which gets `Given(stream)`."""
         if not self.may_pass(cell, stream):
             raise Misuse(f"give({stream!r}): this isolate does not own it, or a Read or Write is under way on it")

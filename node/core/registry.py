@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from regrove.node.core.address import Address, Home, Name
+from regrove.node.core.compiling import Unjudged
 from regrove.node.core.errors import BoundReached, Misuse
 from regrove.node.core.isolate import ENDED, Cell
 from regrove.node.core.mailbox import STALE, UNREACHABLE, Sent
@@ -16,7 +17,6 @@ from regrove.node.core.ports import NamesChanged
 
 if TYPE_CHECKING:
     from regrove.node.core.core import Core
-    from regrove.node.core.effects import Target
     from regrove.node.core.route import Route
 
 NAME_BYTES_MAX: Final = 1_024  # of a name or a group
@@ -43,7 +43,7 @@ class Registry:
 
     # --- resolving -------------------------------------------------------------------------------------------------
 
-    def resolve(self, to: Target) -> Where:
+    def resolve(self, to: Unjudged) -> Where:
         """Find where a target is now. Raises Misuse for what is no address, name or string."""
         if type(to) is Address:
             cell = to.cell
@@ -58,7 +58,7 @@ class Registry:
             return self._resolve_name(to)
         raise _no_target(to)
 
-    def check_target(self, to: Target) -> None:
+    def check_target(self, to: Unjudged) -> None:
         """Raise Misuse, as `resolve` would later, for what is no target."""
         if not isinstance(to, Address):
             _check_name(Name(to) if isinstance(to, str) else to)
@@ -120,7 +120,7 @@ class Registry:
 
     # --- names -----------------------------------------------------------------------------------------------------
 
-    def register(self, cell: Cell, name: str) -> bool:
+    def register(self, cell: Cell, name: Unjudged) -> bool:
         """Give `cell` a name; False when another isolate of this core holds it. Raises BoundReached."""
         if problem := _problem_of(name):
             raise Misuse(f"a name is {problem}, got {name!r:.200}")
@@ -150,7 +150,7 @@ class Registry:
         cell = self._names.get(name)
         return None if cell is None else cell.address
 
-    def whereis(self, name: Name) -> Address | None:
+    def whereis(self, name: Unjudged) -> Address | None:
         """The address behind a name, when its holder is on this core. Raises Misuse for what is no name."""
         _check_name(name)
         cell = self._names.get(name.name) if self._resolve_is_here(name) else None
@@ -162,7 +162,7 @@ class Registry:
 
     # --- groups ----------------------------------------------------------------------------------------------------
 
-    def join(self, cell: Cell, group: str) -> None:
+    def join(self, cell: Cell, group: Unjudged) -> None:
         """Become a member of `group`; joining twice is joining once. Raises BoundReached."""
         if problem := _problem_of(group):
             raise Misuse(f"a group is {problem}, got {group!r:.200}")
@@ -184,7 +184,7 @@ class Registry:
         cell.groups.append(group)
         self.changed = True
 
-    def leave(self, cell: Cell, group: str) -> None:
+    def leave(self, cell: Cell, group: Unjudged) -> None:
         """Stop being a member."""
         if not isinstance(group, str):
             raise Misuse(f"a group is a non-empty str, got {group!r:.200}")
@@ -199,7 +199,7 @@ class Registry:
             self._groups.pop(group, None)
         self.changed = True
 
-    def members(self, group: str) -> list[Address]:
+    def members(self, group: Unjudged) -> list[Address]:
         """Members on this core in order of joining, then on other cores in order of node and core."""
         if not isinstance(group, str):
             raise Misuse(f"a group is a non-empty str, got {group!r:.200}")
@@ -275,11 +275,12 @@ def _no_target(to: object) -> Misuse:
 
 
 def _check_name(name: object) -> None:
-    if (
-        type(name) is not Name
-        or not isinstance(name.name, str)
-        or (name.node is not None and not isinstance(name.node, str))
-        or (name.core is not None and not isinstance(name.core, int))
+    if type(name) is not Name:
+        raise _no_target(name)
+    parts: tuple[Unjudged, ...] = tuple(name)
+    word, node, core = parts
+    if not (
+        isinstance(word, str) and (node is None or isinstance(node, str)) and (core is None or isinstance(core, int))
     ):
         raise _no_target(name)
 

@@ -12,24 +12,17 @@ from regrove.node.core.core import Core, CoreSettings
 from regrove.node.core.isolate import Cell, Isolate
 from regrove.node.core.ports import ControlInput, ControlOutput, Inputs, IoCommand, IoDone, Outputs
 from regrove.node.core.trace import Tracer
+from regrove.transport.handshake import Identity
+from regrove.transport.links import LinkTable
+from regrove.transport.simulated import SimulatedNetwork, SimulatedTransport
 
 SECOND = 1_000_000_000
 
 
-class NoLinks:
+def no_links(home: Home) -> LinkTable:
     """The link table of a core that has no peers."""
-
-    def receive(self, now: int) -> list[Any]:
-        return []
-
-    def flush(self, now: int) -> None:
-        pass
-
-    def deadline(self) -> int | None:
-        return None
-
-    def signal(self, peer: Any, item: Any) -> bool:
-        return False
+    transport = SimulatedTransport(SimulatedNetwork(), "alone")
+    return LinkTable(transport, Identity("bench", home), lambda kind, ordinal: 0)
 
 
 class Log:
@@ -80,7 +73,7 @@ class Bench:
         self.io: list[IoCommand] = []
         self.control: list[ControlOutput] = []
         settings = CoreSettings(Home("n@h", 1, 0, 1), bounds=bounds or Bounds(), strict=strict)
-        links: Any = NoLinks()
+        links = no_links(settings.home)
         self.core = Core(settings, tree or Supervisor("root", children, **root), links, self.log, tracer)
         self.core.boot()
         self.settle()

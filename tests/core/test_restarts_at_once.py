@@ -20,7 +20,7 @@ from regrove.supervisor.machine import Machine
 from regrove.supervisor.reasons import Reason
 from regrove.supervisor.requests import RestartChild, StartChild, TerminateChild
 from regrove.supervisor.slots import Slot
-from tests.core.bench import Bench, Events, Log, NoLinks
+from tests.core.bench import Bench, Events, Log, no_links
 
 WORDS = ("crash", "other crash", "bad start", "ignore", "early", "twice", "done", "shutdown", "kill", "terminate")
 MORE = ("restart", "spawn", "add", "kill above", "last words")
@@ -160,10 +160,11 @@ def test_reports_and_crashes_that_nobody_hears_are_not_put_together() -> None:
 
         debug = info = warning = error = _line
 
-    links: Any = NoLinks()
     silent = CoreSettings(Home("n@h", 1, 0, 1), heard=lambda level: level not in ("warning", "error"))
     plan: dict[str, list[str]] = {"a": []}
-    core = Core(silent, Supervisor("root", [Child("a", lambda: Doing("a", plan), name="a")]), links, Silent())
+    core = Core(
+        silent, Supervisor("root", [Child("a", lambda: Doing("a", plan), name="a")]), no_links(silent.home), Silent()
+    )
     core.boot()
     core.step(1, Inputs([], [], wall=1))
     first = core.registry.holder("a")
