@@ -21,7 +21,9 @@ PCT: Final = "pct"  # as given, and receivers in a drawn order of priority
 EXHAUSTIVE: Final = "exhaustive"  # all orders of the inputs of cores (`orders.py`)
 PORTFOLIO: Final = "portfolio"
 STRATEGIES: Final = (RANDOM, SWARM, PCT, EXHAUSTIVE, PORTFOLIO)
-SHARES: Final = (SWARM, PCT, RANDOM, PCT, SWARM, PCT, SWARM, EXHAUSTIVE)  # of each so many seeds of a portfolio
+_ONCE: Final = (SWARM, PCT, RANDOM, PCT, SWARM, PCT, SWARM)
+# Of each so many seeds of a portfolio. A seed under all orders is up to SHARED_SCHEDULES runs: a third of them all.
+SHARES: Final = (*_ONCE, EXHAUSTIVE, *_ONCE, PCT, *_ONCE, PCT, *_ONCE, PCT)
 WINDOW: Final = 5 * MILLISECOND
 SCHEDULES: Final = 200
 SHARED_SCHEDULES: Final = 16  # of a seed of a portfolio

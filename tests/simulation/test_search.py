@@ -15,7 +15,7 @@ from regrove.node.simulation.clock import MILLISECOND, SECOND
 from regrove.node.simulation.failing import Failing, judge, run_once
 from regrove.node.simulation.plan import LATE, Layout, read_plan
 from regrove.node.simulation.priorities import Priorities
-from regrove.node.simulation.searching import SHARES, STRATEGIES, faults_under, strategy_of
+from regrove.node.simulation.searching import SHARES, STRATEGIES, faults_under, orders_of, strategy_of
 from regrove.node.simulation.seeds import Draws
 from regrove.testing import Simulation
 from regrove.testing import faults as f
@@ -228,6 +228,15 @@ def test_a_portfolio_gives_each_strategy_its_share_of_any_seeds_that_follow_each
         given = [strategy_of("portfolio", first + seed) for seed in range(len(SHARES))]
         assert sorted(map(str, given)) == sorted(SHARES)
     assert sorted(set(SHARES)) == sorted(set(STRATEGIES) - {"portfolio"})
+
+
+def test_no_strategy_of_a_portfolio_takes_half_of_its_runs() -> None:
+    runs = dict.fromkeys(SHARES, 0)
+    for seed in range(len(SHARES)):
+        bounds = orders_of("portfolio", seed)
+        runs[SHARES[seed]] += 1 if bounds is None else bounds.schedules
+    assert max(runs.values()) * 2 < sum(runs.values())
+    assert min(runs.values()) * 16 > sum(runs.values())
 
 
 def test_what_is_no_strategy_is_refused() -> None:
