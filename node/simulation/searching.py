@@ -23,7 +23,7 @@ PORTFOLIO: Final = "portfolio"
 STRATEGIES: Final = (RANDOM, SWARM, PCT, EXHAUSTIVE, PORTFOLIO)
 _ONCE: Final = (SWARM, PCT, RANDOM, PCT, SWARM, PCT, SWARM)
 # Of each so many seeds of a portfolio. A seed under all orders is up to SHARED_SCHEDULES runs: a third of them all.
-SHARES: Final = (*_ONCE, EXHAUSTIVE, *_ONCE, PCT, *_ONCE, PCT, *_ONCE, PCT)
+SHARES: Final = (*_ONCE, EXHAUSTIVE, *_ONCE, RANDOM, *_ONCE, RANDOM, *_ONCE, RANDOM)
 WINDOW: Final = 5 * MILLISECOND
 SCHEDULES: Final = 200
 SHARED_SCHEDULES: Final = 16  # of a seed of a portfolio
