@@ -30,6 +30,29 @@ def run_once(make: Make, test: Test, faults: Faults) -> tuple[Simulation, BaseEx
     return sim, None
 
 
+class TooLate(BaseException):
+    """A run went on past the time that was left to it: no failure of its own, and nothing that a test would catch."""
+
+
+def bounded(make: Make, limit: int) -> Make:
+    """Worlds as `make` makes them, whose runs end as TooLate soon after `limit` ns of virtual time."""
+
+    def made(faults: Faults) -> Simulation:
+        sim = make(faults)
+        world = sim.world
+        look = world.check_progress
+
+        def check_progress() -> None:
+            look()
+            if world.clock.now > limit:
+                raise TooLate
+
+        world.check_progress = check_progress  # type: ignore[method-assign]  # of this world alone
+        return sim
+
+    return made
+
+
 def signature(error: BaseException) -> tuple[str, str]:
     """Say which failure this is, so that a shrink does not end in another one: its class, and its property or place."""
     if isinstance(error, PropertyViolated):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from regrove.node.core.errors import Misuse
-from regrove.node.simulation.attempts import ENDS, Make, Test, run_once, signature
+from regrove.node.simulation.attempts import ENDS, Make, Test, bounded, run_once, signature
 from regrove.node.simulation.cases import FOLDER, Case
 from regrove.node.simulation.faults import Faults
 from regrove.node.simulation.plan import Fault
@@ -24,6 +24,7 @@ FIRED = "__regrove_fired__"  # on a failure: what its seed's faults did, before 
 __all__ = [
     "ENDS", "FIRED", "Failing", "Make", "NotDeterministic", "Test", "judge", "run_once", "shrink", "signature",
 ]  # fmt: skip
+PATIENCE: Final = 2  # times what the seed took to fail: so long a plan of a shrink may take
 WORTH: Final = 0.3  # CPU seconds of a run from which on its shrink goes by snapshots
 
 
@@ -58,25 +59,33 @@ def shrink(
 ) -> Shrunk:
     """Find the smallest plan under which a seed fails as it did, within so many seconds of real time and `runs`.
 
-    `cost` is what one run takes in CPU seconds, `span` in virtual ns: long ones are resumed from snapshots where they
-    can be.
+    `cost` is what one run takes in CPU seconds: long ones are resumed from snapshots where they can be. `span` is the
+    virtual time in ns at which the seed failed (0: not known): a plan that has not failed after twice that is given up.
     """
     end = time.monotonic() + seconds
 
-    def fails(entries: Entries) -> tuple[Fault, ...] | None:
-        sim, error = run_once(make, test, entries)
+    def ends(made: Make, entries: Entries) -> tuple[Fault, ...] | None:
+        sim, error = run_once(made, test, entries)
         return tuple(sim.plan.struck) if error is not None and signature(error) == wanted else None
+
+    def wholly(entries: Entries) -> bool:
+        return ends(make, entries) is not None
+
+    def fails(entries: Entries) -> tuple[Fault, ...] | None:
+        return ends(short, entries)
 
     def left() -> float:
         return end - time.monotonic()
 
+    short = bounded(make, span * PATIENCE) if span else make
+
     why_not = available()
     if cost < WORTH or why_not:
-        shrunk = Shrinker(fails, left, runs).shrink(plan)
+        shrunk = Shrinker(fails, left, runs, wholly).shrink(plan)
         shrunk.how = f"each from its beginning: {why_not}" if cost >= WORTH else ""
         return shrunk
     resumed = 0
-    with Snapshots(make, test, max(span // PARTS, 1)) as snapshots:
+    with Snapshots(short, test, max(span // PARTS, 1)) as snapshots:
 
         def fails_again(entries: Entries) -> tuple[Fault, ...] | None:
             nonlocal resumed
@@ -89,7 +98,7 @@ def shrink(
             snapshots.keep(entries)
             return ended.struck
 
-        shrunk = Shrinker(fails_again, left, runs).shrink(plan)
+        shrunk = Shrinker(fails_again, left, runs, wholly).shrink(plan)
     shrunk.how = f"{resumed} of them from a snapshot"
     return shrunk
 

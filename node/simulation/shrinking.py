@@ -41,12 +41,22 @@ class Shrunk:
 
 
 class Shrinker:
-    """One shrink. `fails(plan)` runs the seed with that plan; `left()` are the seconds that remain."""
+    """One shrink. `fails(plan)` runs the seed with that plan; `left()` are the seconds that remain.
 
-    def __init__(self, fails: Fails, left: Callable[[], float], runs_max: int = RUNS_MAX) -> None:
+    `fails` may give up early what does not fail soon; `wholly(plan)` does not, and decides what is needed.
+    """
+
+    def __init__(
+        self,
+        fails: Fails,
+        left: Callable[[], float],
+        runs_max: int = RUNS_MAX,
+        wholly: Callable[[Entries], bool] | None = None,
+    ) -> None:
         self._fails = fails
         self._left = left
         self._runs_max = runs_max
+        self._wholly = wholly
         self._tried: dict[Entries, Struck | None] = {}
         self.runs = 0
 
@@ -59,7 +69,7 @@ class Shrinker:
         plan = self._singled(plan)
         plan = self._otherwise(plan, whole)
         plan = self._weaker(plan)
-        needed = [entry for entry in plan if self._passes_without(plan, entry)]
+        plan, needed = self._marked(plan)
         return Shrunk(plan, needed, self.runs, finished=not self._over)
 
     @property
@@ -72,9 +82,21 @@ class Shrinker:
             self._tried[plan] = self._fails(plan)
         return self._tried[plan]
 
-    def _passes_without(self, plan: Entries, entry: Entry) -> bool:
-        rest = tuple(other for other in plan if other is not entry)
-        return (rest in self._tried or not self._over) and self._try(rest) is None
+    def _marked(self, plan: Entries) -> tuple[Entries, list[Entry]]:
+        """Which entries are needed; without one that was needed only for it to fail soon."""
+        needed: list[Entry] = []
+        for entry in plan:
+            rest = tuple(other for other in plan if other is not entry)
+            if (rest not in self._tried and self._over) or self._try(rest) is not None:
+                continue
+            if self._wholly is not None:
+                if self._over:
+                    continue
+                self.runs += 1
+                if self._wholly(rest):
+                    return self._marked(rest)
+            needed.append(entry)
+        return plan, needed
 
     def _first(self, candidates: Iterable[Entries]) -> Entries | None:
         """The first of some plans that fails."""

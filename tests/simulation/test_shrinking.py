@@ -199,6 +199,39 @@ def test_a_failing_seed_ends_as_a_case_and_a_story(tmp_path: Path) -> None:
     assert sim.trace.digest == case.digest
 
 
+def test_a_plan_that_has_not_failed_after_twice_the_time_is_given_up() -> None:
+    ran: list[int] = []
+
+    def goes_on(sim: Simulation) -> None:
+        try:
+            asks_across(sim)
+            sim.run("100s")
+        finally:
+            ran.append(sim.now // SECOND)
+
+    plan = (*(f.once("slow", "n0/0", at=n, lasts="100ms", strength=3) for n in range(1, 4)),
+            f.once("cut", "n0>n1", at="2s", lasts="20s"))  # fmt: skip
+    _, error = run_once(world, goes_on, plan)
+    assert error is not None
+    shrunk = shrink(world, goes_on, plan, signature(error), 60, span=3 * SECOND)
+    assert [entry.what for entry in shrunk.plan] == [f.CUT]
+    assert shrunk.needed == list(shrunk.plan)
+    assert ran.count(103) == 1, "what is said to be needed was tried to the end"
+    assert all(seconds <= 6 for seconds in ran if seconds != 103)
+    assert 6 in ran
+
+
+def test_an_entry_without_which_it_fails_later_is_not_needed_and_goes_last() -> None:
+    def fails_late(sim: Simulation) -> None:
+        sim.run("1s")
+        if sim.plan.counts.get(f.CUT) is None:
+            sim.run("50s")
+        raise ValueError("sooner or later")
+
+    shrunk = shrink(world, fails_late, CUTS[:2], ("ValueError", f"{__name__}:fails_late"), 60, span=SECOND)
+    assert (shrunk.plan, shrunk.needed) == ((), [])
+
+
 def test_another_failure_is_no_success_of_the_shrink() -> None:
     def either(sim: Simulation) -> None:
         sim.run("3s")
