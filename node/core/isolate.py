@@ -185,7 +185,7 @@ class Cell:
         self.letter: Any = None
         self.mailbox: deque[Entry] | None = None
         self.isolate: Any = None
-        self.handle: Callable[[Any, Any], Any] | None = None
+        self.handle: Callable[[Any, Any, Any], Any] | None = None  # of its class: a method for each takes 64 bytes
         self.context: Any = None
         self.supervising: SupervisorNode | None = None  # set when this cell is a supervisor's address
         self.wait: Wait | None = None

@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Callable
-from types import FunctionType, TracebackType
+from functools import wraps
+from types import FunctionType, MethodType, TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
 from regrove.node.core.address import Address
@@ -97,7 +98,9 @@ class Lifecycle:
         cell.capacity = capacity
         cell.bound = 0  # of mail that came before the constructor said how much may come
         cell.isolate = isolate
-        cell.handle = isolate.handle
+        handle: Any = isolate.handle
+        of_class = type(handle) is MethodType and handle.__self__ is isolate
+        cell.handle = handle.__func__ if of_class else _of_none(handle)
         return isolate.start
 
     def _fresh(self, value: Any) -> Any:
@@ -217,6 +220,16 @@ class Lifecycle:
             cell.continued = None
 
 
+def _of_none(handle: Callable[[Any, Any], Any]) -> Callable[[Any, Any, Any], Any]:
+    """Call a `handle` that is no method of its isolate as if it were one."""
+
+    @wraps(handle)
+    def call(_isolate: Any, ctx: Any, message: Any) -> Any:
+        return handle(ctx, message)
+
+    return call
+
+
 def user_site(trace: TracebackType | None) -> str:
     """`file:line` of the innermost frame that is not ours."""
     found: TracebackType | None = None
@@ -231,6 +244,7 @@ def user_site(trace: TracebackType | None) -> str:
 def site_of(function: Any) -> str:
     """`file:line` where a callback is defined."""
     function = getattr(function, "__func__", function)
+    function = getattr(function, "__wrapped__", function)
     if not isinstance(function, FunctionType):
         return ""
     return f"{function.__code__.co_filename}:{function.__code__.co_firstlineno}"

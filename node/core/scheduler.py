@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from itertools import repeat
 from operator import length_hint
+from types import MethodType
 from typing import TYPE_CHECKING, Any, Final
 
 from regrove.node.core.effects import RECEIVE, Effect
@@ -80,7 +81,7 @@ def run_ready(core: Core, budget: int) -> None:
                 cell.handled += 1
                 handle = cell.handle  # not called as a method: CPython 3.11 would not specialise the call
                 try:
-                    effect = handle(cell.context, message)  # type: ignore[misc]  # who was idle has started
+                    effect = handle(cell.isolate, cell.context, message)  # type: ignore[misc]  # who was idle has started
                 except BaseException as error:
                     raised(core, cell, error)
                     continue
@@ -197,6 +198,7 @@ def drain_batch(core: Core, cell: Cell, mailbox: deque[Entry], limit: int) -> in
     core.batch_rest = entries = iter(batch)
     core.batch_done = 0
     handle = cell.handle
+    isolate = cell.isolate
     context = cell.context
     assert handle is not None
     try:
@@ -204,7 +206,7 @@ def drain_batch(core: Core, cell: Cell, mailbox: deque[Entry], limit: int) -> in
             if tag is not None:
                 settle(core, unread=1)
                 return core.batch_done
-            effect = handle(context, message)
+            effect = handle(isolate, context, message)
             if effect is not RECEIVE:
                 break
         else:
@@ -225,6 +227,7 @@ def drain_singly(core: Core, cell: Cell, limit: int) -> int:
     """Handle mail of every kind, each with its own entry in the books."""
     mailbox = cell.mailbox
     handle = cell.handle
+    isolate = cell.isolate
     context = cell.context
     tracing = core.tracing
     used = 0
@@ -255,7 +258,7 @@ def drain_singly(core: Core, cell: Cell, limit: int) -> int:
         if tracing:
             core.event = core.tracer.handle(core.now, cell, message, cause)
         try:
-            effect = handle(context, message)
+            effect = handle(isolate, context, message)
         except KeyboardInterrupt:
             raise
         except BaseException as error:
@@ -301,8 +304,7 @@ def special(core: Core, cell: Cell) -> None:
     else:
         cell.flags &= ~CONTINUE
         message, cell.continued = cell.continued, None
-        assert cell.handle is not None
-        _callback(core, cell, "continue", cell.handle, message)
+        _callback(core, cell, "continue", MethodType(cell.handle, cell.isolate), message)  # type: ignore[arg-type]
 
 
 def _start(core: Core, cell: Cell) -> None:
@@ -330,8 +332,7 @@ def _resume(core: Core, cell: Cell) -> None:
     outcome, cell.outcome = cell.outcome, None
     wait, cell.wait = cell.wait, None
     then = None if wait is None else wait.then
-    callback = cell.handle if then is None else then
-    assert callback is not None
+    callback = MethodType(cell.handle, cell.isolate) if then is None else then  # type: ignore[arg-type]
     _callback(core, cell, "outcome", callback, outcome)
 
 

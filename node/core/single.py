@@ -53,7 +53,7 @@ def step(core: Core, now: int, wall: int, cell: Cell, message: Any, event: int) 
     handle = cell.handle
     assert handle is not None
     try:
-        effect = handle(cell.context, message)
+        effect = handle(cell.isolate, cell.context, message)
     except BaseException as error:
         raised(core, cell, error)
     else:

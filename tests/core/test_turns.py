@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -345,3 +346,38 @@ def test_replies_are_copied_as_messages_are() -> None:
     bench.tell("root/asker", "go")
     state["a"].append(2)
     assert log == [Replied({"a": [1]})]
+
+
+def test_a_handle_that_is_no_method_of_its_class_is_called_all_the_same() -> None:
+    log: list[Any] = []
+
+    class Elsewhere(Isolate):
+        def __init__(self) -> None:
+            self.handle = self.told  # type: ignore[method-assign]
+
+        def told(self, ctx: Any, message: Any) -> Any:
+            log.append((self is ctx._cell.isolate, message))
+            return RECEIVE if message != "no effect" else None
+
+    class Static(Isolate):
+        @staticmethod
+        def handle(ctx: Any, message: Any) -> Any:
+            log.append(message)
+            return Continue(2) if message == 1 else RECEIVE
+
+    class Borrowed(Isolate):
+        def __init__(self, other: list[Any]) -> None:
+            self.handle = partial(self.note, other)  # type: ignore[method-assign]
+
+        def note(self, other: list[Any], ctx: Any, message: Any) -> Any:
+            log.append((len(other), message))
+            return Sleep(0.0) if message == 3 else RECEIVE
+
+    bench = Bench(Child("a", Elsewhere), Child("b", Static), Child("c", Borrowed, [1, 2]))
+    for name, message in (("a", 0), ("b", 1), ("c", 3)):
+        bench.tell(f"root/{name}", message)
+    bench.advance(1)
+    assert log == [(True, 0), 1, 2, (2, 3), (2, Slept())]
+    bench.tell("root/a", "no effect")
+    (line,) = [fields for event, fields in bench.log.lines if event == "crashed"]
+    assert line["site"].startswith(__file__)
