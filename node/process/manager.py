@@ -25,6 +25,7 @@ from regrove.node.process.control_server import ControlServer
 from regrove.node.process.core_slot import ManagerSettings
 from regrove.node.process.crew import CoreCrew
 from regrove.node.process.folders import NodeFolder
+from regrove.node.process.lateness import Lateness
 from regrove.node.process.log_tail import LogTail
 from regrove.node.process.logs import LEVELS, Line, LogWriter, Tracebacks
 from regrove.node.process.manager_events import (
@@ -121,6 +122,7 @@ class Manager:
         self._control = ControlServer(poller, folder.control, hello, self._commands.take)
         self._terminal = has_terminal()  # asked now: when SIGHUP says that it is gone, it is gone
         self._insistence = Insistence()
+        self._lateness = Lateness()
         self._signals = Signals(poller, self._signal)
 
     @property
@@ -269,6 +271,7 @@ class Manager:
 
     def _pass(self) -> None:
         now = time.monotonic_ns()
+        self._lateness.passes(self.state, now)
         more = self._peering.receive(now) if self._peering is not None else False
         due = self.state.deadline()
         if due is not None and due <= now:
@@ -285,7 +288,7 @@ class Manager:
         self._rest(more)
 
     def _rest(self, more: bool) -> None:
-        times = [self.state.deadline()]
+        times = [self.state.deadline(), self._lateness.until(self.state, time.monotonic_ns())]
         if self._peering is not None:
             self._peering.flush(time.monotonic_ns())
             times.append(self._peering.deadline())

@@ -94,7 +94,7 @@ class ManagerState:
         self._reporter = Reporter()
         self._peers = Peers(self)
         self.drain = Drain(self)
-        self._stop_deadline: int | None = None
+        self.stop_deadline: int | None = None
         self._stop_why = ""
         self._stop_code = EXIT_OK
 
@@ -155,7 +155,7 @@ class ManagerState:
     def deadline(self) -> int | None:
         """Ns of the next `Tick`, or None."""
         times = [slot.deadline for slot in self.cores if slot.deadline is not None]
-        times.extend(at for at in (self._stop_deadline, self.zygote.deadline, self.drain.deadline) if at is not None)
+        times.extend(at for at in (self.stop_deadline, self.zygote.deadline, self.drain.deadline) if at is not None)
         return min(times, default=None)
 
     def view(self) -> NodeView:
@@ -420,7 +420,7 @@ class ManagerState:
         if event.now:
             self._stop_now(event.why, out)
             return
-        self._stop_deadline = now + limit + STOP_GRACE
+        self.stop_deadline = now + limit + STOP_GRACE
         self.drain.stopping(out)
         for slot in self.cores:
             self._stop_core(slot, event.why, limit, out)
@@ -442,7 +442,7 @@ class ManagerState:
             slot.state = "ended"
 
     def _stop_now(self, why: str, out: list[Action]) -> None:
-        self._stop_deadline = None
+        self.stop_deadline = None
         for slot in self.cores:
             slot.deadline = None
             if slot.alive and not slot.owed:
@@ -472,8 +472,8 @@ class ManagerState:
                 out.append(Kill(slot.core, look=True))
             elif slot.state == "stopping":
                 out.append(Kill(slot.core))
-        if self._stop_deadline is not None and self._stop_deadline <= now:
-            self._stop_deadline = None
+        if self.stop_deadline is not None and self.stop_deadline <= now:
+            self.stop_deadline = None
             for slot in self.cores:
                 if slot.alive:
                     slot.kill_reason = "was killed: it had not stopped within the drain limit"

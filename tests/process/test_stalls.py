@@ -39,6 +39,11 @@ class Worker(Isolate):
         if how == "slow start":
             time.sleep(3)
             ctx.log.info("was slow to start")
+        elif how == "busy start":
+            ctx.log.info("begins")
+            end = time.process_time() + 0.3
+            while time.process_time() < end:
+                pass
         elif how and ctx.place.core == 0:
             ctx.send_after(0.2, Begin(how))
         return RECEIVE
@@ -149,6 +154,16 @@ def test_a_start_beyond_its_limit_is_killed_and_counts_as_ended(stall: StartNode
     assert f"{tmp_path}/stalls.py:" in reason
     assert reason.endswith(" in start of root/pool/worker")
     assert node.wait() == 70
+
+
+def test_a_node_that_is_stopped_while_it_starts_has_its_whole_start_limit_still(stall: StartNode) -> None:
+    node = stall("busy start", cores=1, start_kill="5s")  # 0.3 s of CPU, most of it to come
+    node.wait_line("slow handler")
+    os.killpg(node.process.pid, signal.SIGSTOP)  # as ^Z does
+    lasts(6, lambda: node.process.poll() is None)
+    os.killpg(node.process.pid, signal.SIGCONT)
+    node.wait_line("node up")
+    assert [core["restarts"] for core in node.status()["cores"]] == [0]
 
 
 def test_an_import_that_hangs_is_named_by_its_line_in_the_zygote_and_in_a_core(
