@@ -37,8 +37,10 @@ def python(module: str, *arguments: object) -> Command:
     return [sys.executable, "-m", f"benchmarks.{module}", *map(str, arguments)]
 
 
-def measure(command: Command, environment: dict[str, str] | None = None) -> dict[str, float]:
-    """Run one process to its end. Raises Failed."""
+def measure(
+    command: Command, environment: dict[str, str] | None = None, folder: Path | None = None
+) -> dict[str, float]:
+    """Run one process to its end, in `folder`. Raises Failed."""
     try:
         ran = subprocess.run(
             command,
@@ -48,6 +50,7 @@ def measure(command: Command, environment: dict[str, str] | None = None) -> dict
             timeout=LIMIT_S,
             env=environment,
             stdin=subprocess.DEVNULL,
+            cwd=folder,
         )
     except subprocess.TimeoutExpired:
         raise Failed(f"no end within {LIMIT_S:.0f} s") from None
@@ -59,11 +62,16 @@ def measure(command: Command, environment: dict[str, str] | None = None) -> dict
     return figures
 
 
-def cold(command: Command, environment: dict[str, str] | None = None) -> dict[str, float]:
+def cold(command: Command, environment: dict[str, str] | None = None, folder: Path | None = None) -> dict[str, float]:
     """The time from here to the first answer it prints."""
     begin = time.monotonic()
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL, env=environment
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        stdin=subprocess.DEVNULL,
+        env=environment,
+        cwd=folder,
     ) as child:
         assert child.stdout is not None
         ready, _, _ = select.select([child.stdout], [], [], LIMIT_S)

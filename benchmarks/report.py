@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 BAR = 40
+OURS = "ours"
+BESIDE = "beside"  # ours too, from another checkout
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,26 +41,34 @@ class Row:
     def lines(self) -> list[str]:
         head = f"{self.name} ({self.unit})"
         lines = [head]
-        mine = self.median("ours")
+        mine = self.median(OURS)
         for who, values in self.figures.items():
             middle = statistics.median(values)
             spread = f"{short(min(values))} to {short(max(values))}"
             lines.append(f"    {who:<10} {short(middle):>9}   {spread:<22}{self._ratio(who, mine, middle)}")
+        lines += self._of_beside()
         lines += [f"    {who:<10} {'-':>9}   {why}" for who, why in self.problems.items() if who not in self.figures]
         return lines
 
-    def _ratio(self, who: str, mine: float | None, middle: float) -> str:
-        if who == "ours" or mine is None or not middle:
+    def _of_beside(self) -> list[str]:
+        second = self.median(BESIDE)
+        others = [(who, self.median(who)) for who in self.figures if who not in (OURS, BESIDE)]
+        ratios = [self._ratio(who, second, middle, BESIDE) for who, middle in others if second is not None and middle]
+        return [f"    {'':<44}{ratio}" for ratio in ratios]
+
+    def _ratio(self, who: str, mine: float | None, middle: float, name: str = OURS) -> str:
+        if who == OURS or mine is None or not middle:
             return ""
         ratio = mine / middle
+        name = name if name == OURS else f"{name}, of {who},"
         for target in self.targets:
             if target.other == who:
                 reached = ratio >= target.first if self.more else ratio <= target.first
                 sign = ">=" if self.more else "<="
                 return (
-                    f"ours is {ratio:.3g} x   target {sign} {target.first:g} x   {'reached' if reached else 'MISSED'}"
+                    f"{name} is {ratio:.3g} x   target {sign} {target.first:g} x   {'reached' if reached else 'MISSED'}"
                 )
-        return f"ours is {ratio:.3g} x"
+        return f"{name} is {ratio:.3g} x"
 
 
 def short(value: float) -> str:
