@@ -25,7 +25,7 @@ RUNS_MAX: Final = 2_000
 HALVINGS: Final = 5
 STRUCK_MAX: Final = 400  # single frames that may stand for the noise
 FEW: Final = 3  # entries that a person reads at a glance: no more is risked for fewer
-CHANCES: Final = 150  # plans in a row that are tried by chance and do not fail, before it is given up
+CHANCES: Final = 300  # plans in a row that are tried by chance and do not fail, before it is given up
 
 
 @dataclass(slots=True)
@@ -58,6 +58,7 @@ class Shrinker:
         self._runs_max = runs_max
         self._wholly = wholly
         self._tried: dict[Entries, Struck | None] = {}
+        self._spared = (0.0, 0)  # seconds and runs that are left for what follows
         self.runs = 0
 
     def shrink(self, plan: Entries) -> Shrunk:
@@ -74,7 +75,8 @@ class Shrinker:
 
     @property
     def _over(self) -> bool:
-        return self._left() <= 0 or self.runs >= self._runs_max
+        seconds, runs = self._spared
+        return self._left() <= seconds or self.runs >= self._runs_max - runs
 
     def _try(self, plan: Entries) -> Struck | None:
         if plan not in self._tried:
@@ -137,12 +139,16 @@ class Shrinker:
         return self._fewer(instead) if self._try(instead) is not None else plan
 
     def _otherwise(self, plan: Entries, whole: Entries) -> Entries:
-        """Let a few entries, others than they were, stand for many."""
+        """Let a few entries, others than they were, stand for many; half of the time is for what follows."""
+        self._spared = (self._left() / 2, (self._runs_max - self.runs) // 2)
         while len(plan) > FEW and not self._over:
-            found = self._first(joined(plan)) or self._first(by_chance(plan, whole, CHANCES))
+            found = self._first(joined(plan))
+            if found is None:
+                found = self._first(by_chance(plan, whole, CHANCES))
             if found is None:
                 break
             plan = self._fewer(found)
+        self._spared = (0.0, 0)
         return plan
 
     def _weaker(self, plan: Entries) -> Entries:

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final, TypeAlias
 
+from regrove.node.simulation.clock import MILLISECOND
 from regrove.node.simulation.plan import CUT, SHAPES, Fault, Noise
-from regrove.node.simulation.seeds import Draws, Ratio, below, between, holds, key_of, slice_of
+from regrove.node.simulation.seeds import SLICE_BITS, Draws, Ratio, below, holds, key_of, slice_of
 
 Entries: TypeAlias = "tuple[Fault | Noise, ...]"
 CHANGED: Final = Ratio(1, 2)  # of the entries that stay in a plan by chance
@@ -62,7 +63,7 @@ def _with_one(plan: Entries, group: list[Fault], where: str) -> Entries:
 
 
 def by_chance(plan: Entries, pool: Entries, count: int) -> Iterator[Entries]:
-    """So many drawn plans of fewer entries, each as it was, or longer, or at another time.
+    """So many drawn plans of fewer entries, each as it was, or longer, or a little earlier or later, or at any time.
 
     They come from `plan`, rather many of it, and each second time from `pool`, what it was shrunk from, rather few.
     """
@@ -86,6 +87,10 @@ def _when(entry: Fault | Noise) -> int:
 def _changed(entry: Fault | Noise, draw: int, end: int) -> Fault | Noise:
     if isinstance(entry, Noise) or "#" in entry.where or not holds(draw, 0, CHANGED):
         return entry
-    if SHAPES[entry.what].lasts and draw >> 63:
-        return replace(entry, lasts=entry.lasts * (2, 4, 8, 16)[slice_of(draw, 1) & 3])
-    return replace(entry, at=between(draw << 1 & (1 << 64) - 1, 0, end))
+    how = draw >> 62
+    if how >= 2 and SHAPES[entry.what].lasts:
+        return replace(entry, lasts=entry.lasts << 1 + (slice_of(draw, 1) & 3))
+    if how & 1:
+        return replace(entry, at=end * slice_of(draw, 2) >> SLICE_BITS)
+    near = MILLISECOND << (slice_of(draw, 1) & 7)  # up to 128 ms
+    return replace(entry, at=max(entry.at - near + (2 * near * slice_of(draw, 2) >> SLICE_BITS), 0))

@@ -108,6 +108,19 @@ def test_where_each_entry_moves_the_others_a_drawn_plan_of_few_is_found() -> Non
     assert shrunk.plan == shrinker(fails).shrink(cuts).plan, "the same draws every time"
 
 
+def test_what_is_tried_by_chance_leaves_half_of_the_runs_for_marks_and_halvings() -> None:
+    """Only all eight cuts together fail, so nothing that is drawn does."""
+    eight = CUTS[:8]
+
+    def fails(plan: Entries) -> tuple[Fault, ...] | None:
+        times = [entry.at for entry in plan if isinstance(entry, Fault) and entry.lasts <= SECOND // 2]
+        return () if times == [cut.at for cut in eight] else None
+
+    shrunk = Shrinker(fails, lambda: 60.0, 220).shrink(eight)
+    assert [entry.lasts for entry in shrunk.plan if isinstance(entry, Fault)] == [15_000_000] * 8
+    assert len(shrunk.needed) == 8
+
+
 def test_what_a_person_reads_at_a_glance_is_not_tried_any_further() -> None:
     wanted = {CUTS[3], CUTS[7], CUTS[12]}
     shrunk = shrinker(lambda plan: () if {_unshortened(entry) for entry in plan} >= wanted else None).shrink(CUTS)
