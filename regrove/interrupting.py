@@ -18,9 +18,11 @@ INTERRUPTED: Final = 130
 def is_the_command() -> bool:
     """Tell whether this process was started as `regrove ...` or `python -m regrove ...`."""
     program = sys.argv[0] if getattr(sys, "argv", None) else ""  # a Python inside another program may have none
-    if program != "-m":
-        return os.path.basename(program) == "regrove"
     given = sys.orig_argv
+    if (
+        program != "-m"
+    ):  # a worker process of multiprocessing says that it is its parent's program, and was not given it
+        return os.path.basename(program) == "regrove" and program in given
     return "-mregrove" in given or any(pair == ("-m", "regrove") for pair in pairwise(given))
 
 

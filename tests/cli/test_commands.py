@@ -89,6 +89,16 @@ def test_a_program_that_imports_regrove_gets_its_interrupt(tmp_path: Path) -> No
     assert (done.returncode, done.stdout, done.stderr) == (0, "caught\n", "")
 
 
+def test_a_worker_process_of_the_command_leaves_interrupts_as_they_are() -> None:
+    code = (
+        "import sys; sys.argv[0] = '/bin/regrove'; import regrove, signal; "  # as multiprocessing does
+        "print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)"
+    )
+    line = [sys.executable, "-c", f"{code}  # regrove"]
+    done = subprocess.run(line, check=False, capture_output=True, text=True, env=with_path(), timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "True\n", "")
+
+
 def with_path() -> dict[str, str]:
     """The environment, with modules found where this process finds them."""
     return os.environ | {"PYTHONPATH": ":".join(filter(None, sys.path))}
