@@ -62,7 +62,11 @@ def payload_of(value: object) -> Payload:
     """Give what a link carries for `value`: its bytes, in parts when there are large ones in it. Raises as `encode`."""
     cls = type(value)
     try:
-        lowered = value if cls in SMALL else lower(value, 0)
+        if cls in SMALL:
+            lowered = value
+        else:
+            handler = _lowers.get(cls)  # `lower`, once more: it is asked for each message that travels
+            lowered = lower(value, 0) if handler is None else handler(value, 0)
         try:
             data: bytes = _pack(lowered)
         except TypeError:  # so the common case asks nothing: msgpack knows no Apart

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from regrove.node.core.core import Core
 
 
-class Sent(Enum):
-    """What `send` answers at once; falsy unless OK."""
+class Sent(int, Enum):
+    """What `send` answers at once; falsy unless OK. An int for that alone, which asks no Python code: of no value."""
 
     OK = "OK"
     MAILBOX_FULL = "MAILBOX_FULL"
@@ -32,8 +32,22 @@ class Sent(Enum):
     UNREACHABLE = "UNREACHABLE"
     TOO_LARGE = "TOO_LARGE"
 
-    def __bool__(self) -> bool:
-        return self is OK
+    def __new__(cls, word: str) -> Sent:
+        """1 for OK, else 0."""
+        sent = int.__new__(cls, word == "OK")
+        sent._value_ = word
+        return sent
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    def __ne__(self, other: object) -> bool:
+        return self is not other
+
+    __hash__ = Enum.__hash__
+
+    def __repr__(self) -> str:
+        return f"<Sent.{self.name}: {self.value!r}>"
 
     @property
     def reason(self) -> Reason:

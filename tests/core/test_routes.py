@@ -6,6 +6,7 @@ from typing import Any
 
 from regrove import Child, Push, Reply, Sent
 from regrove.node.core.address import Address
+from regrove.node.core.messages import decode, encode
 from regrove.node.core.tree import rows
 from regrove.transport.events import Items
 from regrove.transport.runs import Run
@@ -237,3 +238,14 @@ def test_a_call_that_does_not_decode_is_refused_alone_among_the_others_of_its_ba
     assert handled == [1, 3]
     assert pair.b.core.links.malformed == 1
     assert pair.total("sent") == pair.total("handled") + pair.total("refused")
+
+
+def test_what_a_send_answers_is_true_for_ok_alone_and_equal_to_nothing_but_itself() -> None:
+    every: list[object] = [*Sent, 0, 1]
+    assert [sent for sent in Sent if sent] == [Sent.OK]
+    assert [(one == other, one != other) for one in every[:-2] for other in every] == [
+        (one is other, one is not other) for one in every[:-2] for other in every
+    ]
+    assert repr(Sent.OK) == "<Sent.OK: 'OK'>"
+    assert [Sent(sent.value) for sent in Sent] == list(Sent)
+    assert decode(encode([*Sent])) == [*Sent]
