@@ -10,10 +10,7 @@ names file descriptors only; the first frame of a peer carries the descriptor it
 
 from __future__ import annotations
 
-import errno
 import select
-from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -22,27 +19,12 @@ from zmq import zmq_poll
 
 from regrove.transport import endpoints
 from regrove.transport.base import Handler, TransportError
-from regrove.transport.keys import Curve, KeyPair, zap_answer
-from regrove.transport.wire import WireLimits, piece_bytes
+from regrove.transport.keys import Curve, KeyPair
+from regrove.transport.sockets import DRY, MORE, Dealer, Router, Socket, Zap
+from regrove.transport.wire import WireLimits
 
-POLL_CAP: Final = 256  # frames taken from one socket before the others have their turn
-POLL_BYTES: Final = 256 * 1024  # of pieces: other mail is bounded by credit, and refused where a mailbox is full
-GARBAGE: Final = b""  # stands for a multipart message: no frame of ours
 ZAP_DOMAIN: Final = b"regrove"
 CLOSE_LINGER_MS: Final = 100  # so that a BYE written just before the close still leaves
-
-_POLLIN: Final = int(zmq.POLLIN)
-_NOBLOCK: Final = int(zmq.NOBLOCK)
-_SNDMORE: Final = int(zmq.SNDMORE)
-_RCVMORE: Final = int(zmq.RCVMORE)
-
-_ENDED: Final = {
-    int(zmq.EVENT_CLOSED): "nobody answers",
-    int(zmq.EVENT_DISCONNECTED): "the connection is gone",
-    int(zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL): "closed during the handshake: that end may need keys, or other ones",
-    int(zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL): "that end speaks another protocol, or needs keys, or other ones",
-    int(zmq.EVENT_HANDSHAKE_FAILED_AUTH): "the other end does not know our key: add it there with regrove keys add",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,222 +43,6 @@ def make_pair() -> KeyPair:
     return KeyPair(*(key.decode() for key in zmq.curve_keypair()))
 
 
-class _Socket:
-    """A ZeroMQ socket in the epoll set; `drain` hands over what waits, True when the cap was hit."""
-
-    def __init__(self, owner: ZeromqTransport, socket: zmq.Socket[bytes]) -> None:
-        self.owner = owner
-        self.socket = socket
-        self.fd = int(socket.getsockopt(zmq.FD))
-        self.asked = [(socket, _POLLIN)]
-        owner.watch(self)
-
-    def drain(self) -> bool:
-        raise NotImplementedError
-
-    def readable(self) -> bool:
-        return bool(zmq_poll(self.asked, 0))  # reads EVENTS in two thirds of the time of getsockopt
-
-    def owes(self) -> bool:
-        """Whether `drain` has something to hand over that is no message of the socket."""
-        return False
-
-    def close(self, linger_ms: int = 0) -> None:
-        self.owner.unwatch(self)
-        self.socket.close(linger=linger_ms)
-
-    def part(self) -> bytes:
-        """The next message when it has one part; a longer one is read to its end and given as GARBAGE."""
-        socket = self.socket
-        data = socket.recv(_NOBLOCK)
-        if not socket.getsockopt(_RCVMORE):
-            return data
-        while socket.getsockopt(_RCVMORE):
-            socket.recv(_NOBLOCK)
-        return GARBAGE
-
-
-class _Monitor(_Socket):
-    """The monitor of a DEALER or ROUTER: calls `heard(event, value)`."""
-
-    def __init__(self, owner: ZeromqTransport, watched: zmq.Socket[bytes], heard: Callable[[int, int], None]) -> None:
-        pair = watched.get_monitor_socket()
-        pair.rcvhwm = 0
-        self.heard = heard
-        super().__init__(owner, pair)
-
-    def drain(self) -> bool:
-        for _ in range(POLL_CAP):
-            if self.socket.closed or not self.readable():
-                return False
-            event = self.socket.recv_multipart(_NOBLOCK)
-            self.heard(int.from_bytes(event[0][:2], "little"), int.from_bytes(event[0][2:6], "little"))
-        return True
-
-
-class _Dealer(_Socket):
-    """A session we dialled."""
-
-    def __init__(self, owner: ZeromqTransport, socket: zmq.Socket[bytes], session: int, endpoint: str) -> None:
-        super().__init__(owner, socket)
-        self.session = session
-        self.endpoint = endpoint
-        self.through = False
-        self.over = ""  # why it ended; told once what had arrived was handed over
-        self.monitor = _Monitor(owner, socket, self.heard)
-
-    def heard(self, event: int, _value: int) -> None:
-        if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
-            self.through = True
-            self.owner.handler.on_session(self.session, False, "")
-        elif event in _ENDED and not self.over:
-            self.over = f"{self.endpoint}: {_ENDED[event]}"
-            self.owner.touch(self)
-
-    def owes(self) -> bool:
-        return bool(self.over)
-
-    def drain(self) -> bool:
-        frames: list[bytes] = []
-        more, size = True, 0
-        while len(frames) < POLL_CAP and size < POLL_BYTES:
-            if not self.readable():
-                more = False
-                break
-            frames.append(self.part())
-            size += piece_bytes(frames[-1])
-        if frames:
-            self.owner.handler.on_frames(self.session, frames)
-        if not more and self.over and self.owner.gone(self.session):
-            self.end()
-            self.owner.handler.on_closed(self.session, self.over)
-        return more and not self.socket.closed
-
-    def send(self, frame: bytes) -> bool:
-        try:
-            self.socket.send(frame, _NOBLOCK)
-        except zmq.Again:
-            return False
-        return True
-
-    def end(self, linger_ms: int = 0) -> None:
-        if not self.socket.closed:
-            self.socket.disable_monitor()
-            self.monitor.close()
-            self.close(linger_ms if self.through else 0)
-
-
-class _Router(_Socket):
-    """An endpoint listened on, with the sessions that came in there."""
-
-    def __init__(self, owner: ZeromqTransport, socket: zmq.Socket[bytes]) -> None:
-        super().__init__(owner, socket)
-        self.sessions: dict[bytes, int] = {}  # routing id -> session, 0 once it was closed here
-        self.by_fd: dict[int, bytes] = {}  # the connection a routing id came through
-        self.alive: dict[int, None] = {}  # accepted and not disconnected, as far as the monitor was read
-        self.closing: deque[bytes] = deque()  # over, told once everything that had arrived was handed over
-        self.monitor = _Monitor(owner, socket, self.heard)
-
-    def heard(self, event: int, value: int) -> None:
-        if event == zmq.EVENT_ACCEPTED:
-            self.alive[value] = None
-        elif event == zmq.EVENT_DISCONNECTED:
-            self.alive.pop(value, None)
-            self._over(value)
-
-    def _over(self, fd: int) -> None:
-        route = self.by_fd.pop(fd, None)
-        if route is not None:
-            self.closing.append(route)
-            self.owner.touch(self)
-
-    def owes(self) -> bool:
-        return bool(self.closing)
-
-    def drain(self) -> bool:
-        handler = self.owner.handler
-        size = 0
-        for _ in range(POLL_CAP):
-            if self.socket.closed or size >= POLL_BYTES:
-                return not self.socket.closed
-            if not self.readable():
-                self._tell_closed()
-                return False
-            route = self.socket.recv(_NOBLOCK)
-            session = self.sessions.get(route)
-            if session is None:
-                self._first(route)
-            elif session == 0:
-                self.part()
-                self.owner.dropped += 1
-            else:
-                frame = self.part()
-                size += piece_bytes(frame)
-                handler.on_frames(session, (frame,))
-        return True
-
-    def _first(self, route: bytes) -> None:
-        """The first frame of a connection: a new session, tied to its descriptor so that its end is noticed.
-
-        The monitor is read first: an end of an older connection on the same descriptor is among what it holds.
-        """
-        frame: zmq.Frame = self.socket.recv(_NOBLOCK, copy=False)
-        single = not self.socket.getsockopt(_RCVMORE)
-        while self.socket.getsockopt(_RCVMORE):
-            self.socket.recv(_NOBLOCK)
-        self.monitor.drain()
-        session = self.owner.admit(self, route)
-        self.sessions[route] = session
-        fd = int(_property(frame, "__fd") or -1)
-        self._over(fd)
-        if fd in self.alive:
-            self.by_fd[fd] = route
-        else:
-            self.closing.append(route)
-        handler = self.owner.handler
-        handler.on_session(session, True, _property(frame, "User-Id"))
-        handler.on_frames(session, (frame.bytes if single else GARBAGE,))
-
-    def _tell_closed(self) -> None:
-        while self.closing:
-            session = self.sessions.pop(self.closing.popleft(), 0)
-            if session and self.owner.gone(session):
-                self.owner.handler.on_closed(session, "the peer is gone")
-
-    def send(self, route: bytes, frame: bytes) -> bool:
-        try:
-            self.socket.send(route, _SNDMORE | _NOBLOCK)
-            self.socket.send(frame, _NOBLOCK)
-        except zmq.Again:
-            return False
-        except zmq.ZMQError as error:
-            if error.errno != errno.EHOSTUNREACH:
-                raise
-            self.closing.append(route)
-            return False
-        return True
-
-    def end(self, linger_ms: int = 0) -> None:
-        self.socket.disable_monitor()
-        self.monitor.close()
-        self.close(linger_ms)
-
-
-class _Zap(_Socket):
-    """The allow-list, asked by libzmq for each CURVE handshake (ZAP, RFC 27), answered in `poll()`."""
-
-    def __init__(self, owner: ZeromqTransport, socket: zmq.Socket[bytes], curve: Curve) -> None:
-        super().__init__(owner, socket)
-        self.curve = curve
-
-    def drain(self) -> bool:
-        for _ in range(POLL_CAP):
-            if not self.readable():
-                return False
-            self.socket.send_multipart(zap_answer(self.socket.recv_multipart(_NOBLOCK), self.curve.allowed))
-        return True
-
-
 class ZeromqTransport:
     """`regrove.transport.base.Transport` over ipc and tcp; with `curve` None tcp is in the clear (`--insecure`)."""
 
@@ -288,12 +54,12 @@ class ZeromqTransport:
         self._context = zmq.Context()
         self._context.set(zmq.MAX_SOCKETS, self.settings.sockets_max)
         self._epoll = select.epoll()
-        self._watched: dict[int, _Socket] = {}
-        self._touched: dict[_Socket, None] = {}
-        self._routers: dict[str, _Router] = {}
-        self._zap: _Zap | None = None
-        self._inbound: dict[int, tuple[_Router, bytes]] = {}
-        self._outbound: dict[int, _Dealer] = {}
+        self._watched: dict[int, Socket] = {}
+        self._touched: dict[Socket, bool] = {}  # to be asked before a sleep; True: a message is known to wait
+        self._routers: dict[str, Router] = {}
+        self._zap: Zap | None = None
+        self._inbound: dict[int, tuple[Router, bytes]] = {}
+        self._outbound: dict[int, Dealer] = {}
         self._numbers = 0
         self._destroyed = False
 
@@ -318,7 +84,7 @@ class ZeromqTransport:
             socket.setsockopt(zmq.CURVE_SERVER, 1)
             socket.setsockopt_string(zmq.CURVE_SECRETKEY, self._curve.pair.secret)
             socket.setsockopt(zmq.ZAP_DOMAIN, ZAP_DOMAIN)
-        router = _Router(self, socket)
+        router = Router(self, socket)
         try:
             socket.bind(endpoint)
         except zmq.ZMQError as error:
@@ -336,7 +102,7 @@ class ZeromqTransport:
             if endpoint.startswith("tcp://"):
                 self._secure_dial(socket, endpoint, server_key)
             self._numbers += 1
-            dealer = _Dealer(self, socket, self._numbers, endpoint)
+            dealer = Dealer(self, socket, self._numbers, endpoint)
             self._outbound[dealer.session] = dealer
             socket.connect(endpoint)
         except zmq.ZMQError as error:
@@ -351,12 +117,12 @@ class ZeromqTransport:
         """Hand one frame to libzmq."""
         dealer = self._outbound.get(session)
         if dealer is not None:
-            self._touched[dealer] = None
+            self._touched.setdefault(dealer, False)
             return dealer.send(frame)
         inbound = self._inbound.get(session)
         if inbound is None:
             return False
-        self._touched[inbound[0]] = None
+        self._touched.setdefault(inbound[0], False)
         return inbound[0].send(inbound[1], frame)
 
     def close(self, session: int) -> None:
@@ -375,20 +141,32 @@ class ZeromqTransport:
         """Hand over what has arrived, at most 256 frames or 256 KiB of pieces a socket."""
         subjects = self._touched
         self._touched = {}
+        more = False
         for fd, _ in self._epoll.poll(0):
-            subjects[self._watched[fd]] = None
-        for subject in subjects:
-            if not subject.socket.closed and subject.drain():
-                self._touched[subject] = None
-        return bool(self._touched)
+            subjects[self._watched[fd]] = True
+        for subject, sure in subjects.items():
+            if subject.socket.closed:
+                continue
+            left = subject.drain(sure)
+            if left != DRY:
+                self._touched.setdefault(subject, False)
+                more = more or left == MORE
+        return more
 
     def pending(self) -> bool:
         """Read EVENTS of every socket touched since the last poll."""
-        asked = [ask for subject in self._touched if not subject.socket.closed for ask in subject.asked]
-        if any(subject.owes() for subject in self._touched) or (asked and zmq_poll(asked, 0)):
-            return True
-        self._touched.clear()
-        return False
+        touched = self._touched
+        if not touched:
+            return False
+        asked = [ask for subject in touched if not subject.socket.closed for ask in subject.asked]
+        ready = [socket for socket, _ in zmq_poll(asked, 0)] if asked else []
+        owing = {subject: False for subject in touched if subject.owes()}
+        self._touched = owing
+        for subject in touched:
+            if subject.socket in ready:
+                owing[subject] = True
+                subject.busy = True
+        return bool(owing)
 
     def fds(self) -> tuple[int, ...]:
         """The epoll set of all sockets: one descriptor, level-triggered."""
@@ -411,23 +189,23 @@ class ZeromqTransport:
 
     # -- what the sockets call
 
-    def watch(self, subject: _Socket) -> None:
+    def watch(self, subject: Socket) -> None:
         """Put a socket into the epoll set; it counts as touched until its EVENTS were read."""
         self._epoll.register(subject.fd, select.EPOLLIN)
         self._watched[subject.fd] = subject
-        self._touched[subject] = None
+        self._touched[subject] = False
 
-    def unwatch(self, subject: _Socket) -> None:
+    def unwatch(self, subject: Socket) -> None:
         """Take it out again."""
         self._epoll.unregister(subject.fd)
         del self._watched[subject.fd]
         self._touched.pop(subject, None)
 
-    def touch(self, subject: _Socket) -> None:
+    def touch(self, subject: Socket) -> None:
         """Remember that EVENTS must be read before a sleep."""
-        self._touched[subject] = None
+        self._touched.setdefault(subject, False)
 
-    def admit(self, router: _Router, route: bytes) -> int:
+    def admit(self, router: Router, route: bytes) -> int:
         """Number a connection that came in."""
         self._numbers += 1
         self._inbound[self._numbers] = (router, route)
@@ -481,7 +259,7 @@ class ZeromqTransport:
         if self._zap is None:
             socket: zmq.Socket[bytes] = self._context.socket(zmq.REP)
             socket.linger = 0
-            self._zap = _Zap(self, socket, curve)
+            self._zap = Zap(self, socket, curve)
             socket.bind("inproc://zeromq.zap.01")
 
     def _abandon(self, socket: zmq.Socket[bytes]) -> None:
@@ -490,10 +268,3 @@ class ZeromqTransport:
                 del self._outbound[session]
                 dealer.end()
         socket.close(linger=0)
-
-
-def _property(frame: zmq.Frame, name: str) -> str:
-    try:
-        return str(frame.get(name))
-    except zmq.ZMQError:
-        return ""  # no such property: nothing was proved on this connection
