@@ -6,7 +6,7 @@ from regrove.transport.base import Peer
 from regrove.transport.credit import OVERHEAD_BYTES, ReceiveCredit, Window
 from regrove.transport.pieces import Assembly, Order
 from regrove.transport.runs import Run
-from regrove.transport.wire import BATCH_ITEMS_MAX, ENVELOPE_BYTES_MAX, Item, WireError, payloads
+from regrove.transport.wire import BATCH_ITEMS_MAX, ENVELOPE_BYTES_MAX, SIGNAL, Item, WireError, payloads
 
 
 class Incoming(ReceiveCredit):
@@ -55,6 +55,17 @@ class Incoming(ReceiveCredit):
         self.expected = first + count
         self._owed = True
         self.took(count, run.size + count * OVERHEAD_BYTES)
+
+    def lone(self, first: int, item: Item) -> bool:
+        """Accept a frame of one item, if nothing is to be said of it at once; else False, and nothing was done."""
+        if item[0] < SIGNAL:
+            return type(item[-1]) is bytes and self.only(first, len(item[-1]) + OVERHEAD_BYTES)
+        if first != self.expected or self.assembly.halves:
+            return False
+        self.expected = first + 1
+        self.signals += 1
+        self._owed = True
+        return True
 
     def only(self, first: int, size: int) -> bool:
         """Accept a frame of one user item of `size` bytes, overhead included, that makes no grant due; else False."""

@@ -337,14 +337,18 @@ class LinkTable(BulkSessions):
         into, peer = session.into, session.peer
         if into is None or peer is None or not session.up:
             raise WireError("items came where nothing may be sent: no WELCOME was given")
+        items, first = frame.body, frame.first
+        due = False
         if frame.type == RUN:
-            into.accept_run(frame.first, frame.body)
-        else:
-            into.accept(frame.first, frame.body)
+            into.accept_run(first, items)
+            due = into.due
+        elif len(items) > 1 or not into.lone(first, items[0]):
+            into.accept(first, items)
+            due = into.due
         if not into.assembly.idle:
             into.assembly.check(into.expected)
-        self._events.append(Items(peer, session.number, frame.first, frame.body))
-        if into.due:
+        self._events.append(Items(peer, session.number, first, items))
+        if due:
             self._owe_grant(session)
         elif into.grant_at is None:
             into.grant_at = now + self.settings.quiet

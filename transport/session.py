@@ -150,6 +150,12 @@ class Outgoing:
         `lone` is the item itself, for an encoder that wants it. The owner then marks the link, as it does for every
         first post.
         """
+        if self.runs:
+            return self.open(payload, len(payload), heading, lone)
+        return self.open(joined(heading.head, payload), len(payload), None, lone)
+
+    def open(self, packed: bytes, length: int, heading: Heading | None = None, lone: Item | None = None) -> bool:
+        """Begin a batch with an item that is written already, its payload alone where a run begins."""
         bulk = self.bulk
         if self._ordered or (bulk is not None and bulk.transfers):
             return False
@@ -158,7 +164,7 @@ class Outgoing:
                 return False  # a signal is there, with room behind it
             self.cut()
         credit = self.credit
-        cost = len(payload) + OVERHEAD_BYTES
+        cost = length + OVERHEAD_BYTES
         more, room = credit.limit_messages - credit.messages, credit.limit_size - credit.size - cost
         most = self._message_max + OVERHEAD_BYTES
         if more <= 0 or room < 0 or cost > most or cost >= BATCH_BYTES_MAX:
@@ -166,12 +172,10 @@ class Outgoing:
         credit.messages += 1
         credit.size += cost
         items, size = BATCH_ITEMS_MAX, BATCH_BYTES_MAX
-        if self.runs:
+        if heading is not None:
             self.run = heading
-            self.waiting.append(payload)
             items, size = RUN_ITEMS_MAX, RUN_BYTES_MAX
-        else:
-            self.waiting.append(joined(heading.head, payload))
+        self.waiting.append(packed)
         self._lone = lone
         self._folded = 1
         self._waiting_size = cost

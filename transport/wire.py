@@ -84,6 +84,7 @@ BINS: Final = tuple(b"\xc4%c" % length for length in range(256))  # before bytes
 _make_frame: Final = tuple.__new__  # a third of the time of Frame(...), once a frame
 _TUPLE: Final = frozenset((tuple,))
 _INT: Final = frozenset((int,))
+_FLAT: Final = frozenset((int, str, bytes, type(None), bool, float))
 _BYTES: Final = frozenset((bytes,))
 _FIRST: Final = itemgetter(0)
 _LAST: Final = itemgetter(-1)
@@ -176,10 +177,11 @@ class Encoder:
 class Decoder:
     """Reads frames within `limits`."""
 
-    __slots__ = ("_limits", "_options")
+    __slots__ = ("_frame_max", "_limits", "_options")
 
     def __init__(self, limits: WireLimits) -> None:
         self._limits = limits
+        self._frame_max = limits.frame_max
         self._options: dict[str, Any] = {
             "use_list": False,
             "raw": False,
@@ -196,8 +198,8 @@ class Decoder:
         size = len(data)
         if size < HEADER_BYTES:
             raise WireError(f"a frame has a header of {HEADER_BYTES} bytes, got {size} bytes")
-        if size > self._limits.frame_max:
-            raise WireError(f"a frame has at most {self._limits.frame_max} bytes, got {size}")
+        if size > self._frame_max:
+            raise WireError(f"a frame has at most {self._frame_max} bytes, got {size}")
         magic, version, type_, nonce, first = HEADER.unpack_from(data)
         if magic != MAGIC:
             raise WireError(f"a frame begins with {MAGIC!r}, got {magic!r}")
@@ -264,12 +266,19 @@ class Decoder:
 def _check_batch(items: Any) -> None:
     if type(items) is not tuple or not 0 < len(items) <= BATCH_ITEMS_MAX:
         raise WireError(f"a BATCH is an array of 1 to {BATCH_ITEMS_MAX} items")
+    if len(items) == 1 and _is_flat(items[0]):
+        return
     # each line below runs at C speed over the whole batch: a loop in Python would cost five times as much
     if frozenset(map(type, items)) != _TUPLE:
         raise WireError("an item of a BATCH is an array that begins with its kind")
     if not all(items) or frozenset(map(type, map(_FIRST, items))) != _INT:
         raise WireError("an item of a BATCH begins with its kind, an int")
     _check_depth(items, "BATCH")
+
+
+def _is_flat(item: Any) -> bool:
+    """Whether it is an item with no container in it."""
+    return type(item) is tuple and item != () and type(item[0]) is int and _FLAT.issuperset(map(type, item))
 
 
 def joined(head: bytes, payload: bytes) -> bytes:

@@ -165,6 +165,8 @@ def decode(data: Payload) -> Any:
             wire = _read_parts(data.parts)
         else:
             wire = _unpack(data, strict_map_key=False, max_array_len=ITEMS_LIMIT + 1, max_map_len=ITEMS_LIMIT)
+        if type(wire) in SMALL:
+            return wire
         build = _builds.get(wire[0]) if type(wire) is list and wire and type(wire[0]) is str else None
         return raise_value(wire, 0) if build is None else build(wire, 0)
     except Broken as broken:

@@ -184,9 +184,6 @@ class Core:
     def end(self, now: int) -> int | None:
         """Do what `finish` does beside handing its outputs over; answers the deadline."""
         self.event = 0
-        timers = self.timers
-        if timers.asked:
-            timers.arm(now)
         if self.draining is not None:
             self.draining.look(now)
         changes = self.registry.changes() if self.registry.changed else None
@@ -194,6 +191,9 @@ class Core:
             self.control_out.append(changes)
         table = self.links.table
         table.flush(now)
+        timers = self.timers  # behind the flush: the peers wait for that
+        if timers.asked:
+            timers.arm(now)
         heap = timers.heap
         due = heap[0][0] if heap and heap[0][2].alive else timers.next()
         deadline = table.deadline()

@@ -157,10 +157,6 @@ class Links:
         """Put a signal on a link; False when there is none."""
         return self.table.signal(home, item)
 
-    def answer(self, home: Home, item: tuple[Any, ...]) -> Verdict:
-        """Put an answer of any size on a link, and say why not."""
-        return self.table.answer(home, item)
-
     def packed(self, reason: Reason) -> bytes:
         """A reason as a signal carries it; one that no signal could carry keeps its class and loses its detail."""
         payload = encode(reason)
@@ -250,7 +246,7 @@ class Links:
         core = self.core
         if core.tracing:
             core.event = core.tracer.frame(core.now, home, items)
-        if core.draining is None and together.deliver(self, home, session, first, items):
+        if len(items) > 1 and core.draining is None and together.deliver(self, home, session, first, items):
             return
         for sequence, item in enumerate(items, first):
             self.item(home, session, sequence, item)

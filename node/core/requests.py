@@ -51,7 +51,7 @@ class Requests:
         if len(payload) > core.bounds.message_bytes:
             self.refuse(caller, TooLarge())
             return
-        verdict = core.links.answer(caller.home, (remote.REPLY, caller.token, payload))
+        verdict = core.links.table.answer(caller.home, (remote.REPLY, caller.token, payload))
         if verdict is _OK:
             return
         match verdict:

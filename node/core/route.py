@@ -101,9 +101,14 @@ class Route:
         if cell.request is not None or cell.kept:
             core.forwarding(cell, message)
         item = (remote.CALL, self.slot, self.generation, token, left, payload)
-        rest = out.left - len(payload) - OVERHEAD_BYTES
+        length = len(payload)
+        rest = out.left - length - OVERHEAD_BYTES
         if rest < 0:
-            return core.links.post_now(self.home, item, token)
+            if length >= BATCH_BYTES_MAX or not out.open(self.pack(item), length):
+                return core.links.post_now(self.home, item, token)
+            out.tokens.append((out.next, token))
+            self.table.begun(self.link, out)
+            return OK
         out.left = rest
         waiting = out.waiting
         out.tokens.append((out.next + len(waiting), token))

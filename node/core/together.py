@@ -31,7 +31,7 @@ def deliver(links: Links, home: Home, session: int, first: int, items: tuple[Any
     """Deliver the items of one frame together; False: nothing was done."""
     if isinstance(items, Run):
         return _run(links.core, items)
-    return len(items) > 1 and (_sends(links.core, items) or _calls_and_replies(links, home, session, first, items))
+    return _sends(links.core, items) or _calls_and_replies(links, home, session, first, items)
 
 
 def _sends(core: Core, items: tuple[Any, ...]) -> bool:
