@@ -191,7 +191,9 @@ class LinkTable(BulkSessions):
             out = self._begin(link)
             if out is None:
                 return Verdict.UNREACHABLE
-        self._mark(link)
+        if not link.dirty:
+            link.dirty = True
+            self._dirty.append(link)
         taken = out.signal(item)
         if out.fresh:
             self._leave(link, out)

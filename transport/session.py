@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from itertools import islice
 from operator import itemgetter
 from typing import Final
 
@@ -51,7 +52,7 @@ class Outgoing:
         "_message_max",
         "_ordered",
         "_recent",
-        "_recent_order",
+        "_settled",
         "_under_way",
         "_unsent",
         "_waiting_size",
@@ -105,7 +106,7 @@ class Outgoing:
         self._unsent: deque[tuple[Written, int, int]] = deque()
         self._under_way: deque[tuple[int, int]] = deque()
         self._recent: dict[int, object] = {}
-        self._recent_order: deque[int] = deque()
+        self._settled: deque[tuple[int, object]] = deque(maxlen=RECENT_MAX)  # acknowledged, not yet in `_recent`
 
     @property
     def messages(self) -> int:
@@ -412,7 +413,7 @@ class Outgoing:
         if bulk is not None and bulk.transfers:
             for done in bulk.settle(taken, unfinished):
                 if done.notify is not None:
-                    self._remember(done.sequence, done.notify)
+                    self._settled.append((done.sequence, done.notify))
             self.acknowledged = self._acknowledged_places - bulk.open_users(taken)
         elif unfinished:
             raise WireError("a GRANT names a big message where none is under way")
@@ -427,20 +428,19 @@ class Outgoing:
         if end != taken:
             raise WireError(f"acknowledged sequence {taken}, which is no end of a frame under way")
         self.taken = taken
-        tokens = self.tokens
+        tokens, settled = self.tokens, self._settled
         while tokens and tokens[0][0] <= taken:
-            self._remember(*tokens.popleft())
-
-    def _remember(self, sequence: int, token: object) -> None:
-        self._recent[sequence] = token
-        self._recent_order.append(sequence)
-        if len(self._recent_order) > RECENT_MAX:
-            self._recent.pop(self._recent_order.popleft(), None)
+            settled.append(tokens.popleft())
 
     def refused(self, sequence: int) -> object:
         """The token of an acknowledged item that was refused, or None. Raises WireError for one never taken."""
         if not 0 < sequence <= self.taken:
             raise WireError(f"refused sequence {sequence} of {self.taken} taken")
+        if self._settled:
+            self._recent.update(self._settled)
+            self._settled.clear()
+            if len(self._recent) > 2 * RECENT_MAX:
+                self._recent = dict(islice(self._recent.items(), len(self._recent) - RECENT_MAX, None))
         return self._recent.pop(sequence, None)
 
     def end(self) -> Ended:

@@ -59,7 +59,10 @@ class Context(Sends):
             core.counters.bounds_reached += 1
             raise BoundReached("tickets", core.bounds.tickets, "handle or cancel outstanding tickets first")
         ticket = Ticket(core.next_token())
-        core.calls.begin(core.calls.open(cell, wait, ticket))
+        if type(wait) is Call:
+            core.calls.ask(cell, wait, ticket)
+        else:
+            core.calls.begin(core.calls.open(cell, wait, ticket))
         return ticket
 
     def request(self, to: Target, message: Any, timeout: float | None = 5.0) -> Ticket:

@@ -326,7 +326,8 @@ class Core:
         if caller.home == self.home:
             value = self.prepare(cell, value)[0]
         else:
-            self.forwarding(cell, value)
+            if type(value) not in SCALARS:
+                self.forwarding(cell, value)
             if self.strict:
                 messages.check(value)
         self.requests.answer(caller, value)

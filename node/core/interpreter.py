@@ -136,8 +136,9 @@ def _reply(core: Core, cell: Cell, value: Any) -> bool:
         return False
     core.answer(cell, request.caller, value)  # first: when the value does not travel, the request is still in hand
     cell.request = None
-    if cell.kept is not None:
-        cell.kept.pop(request.caller[:2], None)
+    rare = cell.rare
+    if rare is not None and rare.kept is not None:
+        rare.kept.pop(request.caller[:2], None)
     return True
 
 

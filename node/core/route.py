@@ -98,7 +98,8 @@ class Route:
         if out.run is not None:
             out.mix()
         payload = payload_of(message) if core.crossing is None else core.crossing.encoded(message)
-        if cell.request is not None or cell.kept:
+        rare = cell.rare
+        if cell.request is not None or (rare is not None and rare.kept):
             core.forwarding(cell, message)
         item = (remote.CALL, self.slot, self.generation, token, left, payload)
         length = len(payload)

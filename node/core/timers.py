@@ -79,10 +79,14 @@ class Timers:
         if not record.alive:
             return False
         record.alive = False
-        self._dead += 1
+        self.cancelled(1)
+        return True
+
+    def cancelled(self, count: int) -> None:
+        """So many records were taken back: they are not `alive` any more."""
+        self._dead += count
         if self._dead > 1_000 and self._dead * 2 > len(self.heap) + len(self.asked):
             self._sweep()
-        return True
 
     def arm(self, now: int) -> None:
         """Arm what the pass asked for: delays count from `now`, the end of the pass."""

@@ -9,8 +9,8 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
 
 from regrove.node.core import remote
-from regrove.node.core.address import Home
-from regrove.node.core.isolate import Cell
+from regrove.node.core.address import Caller, Home
+from regrove.node.core.isolate import Cell, Entry, Request
 from regrove.node.core.mailbox import put_all
 from regrove.node.core.messages import decode_all, decode_array
 from regrove.transport.runs import Run
@@ -23,8 +23,12 @@ _FOUR: Final = frozenset((4,))
 _ASKED: Final = frozenset((2, 16))  # remote.CALL and remote.REPLY
 _INTS: Final = frozenset((int,))
 _BYTES: Final = frozenset((bytes,))
+_THREE: Final = frozenset((3,))
+_SIX: Final = frozenset((6,))
 _KIND: Final = itemgetter(0)
+_TOKEN: Final = itemgetter(1)
 _PAYLOAD: Final = itemgetter(-1)
+_make_caller: Final = tuple.__new__  # a third of the time of Caller(...), once a request
 
 
 def deliver(links: Links, home: Home, session: int, first: int, items: tuple[Any, ...] | Run) -> bool:
@@ -55,9 +59,7 @@ def _sends(core: Core, items: tuple[Any, ...]) -> bool:
     values = decode_all(payloads)
     if values is None:
         return False
-    if core.crossing is not None:
-        for value, payload in zip(values, payloads, strict=True):
-            core.crossing.remember(value, payload)
+    _remember(core, values, payloads)
     put_all(core, cell, zip(values, charges, repeat(None), repeat(core.event)), count, sum(charges))
     return True
 
@@ -86,6 +88,14 @@ def _run(core: Core, run: Run) -> bool:
     return True
 
 
+def _remember(core: Core, values: Iterable[Any], payloads: Iterable[bytes]) -> None:
+    """Keep the bytes of what will be handled, where somebody wants them then."""
+    crossing = core.crossing
+    if crossing is not None:
+        for value, payload in zip(values, payloads, strict=True):
+            crossing.remember(value, payload)
+
+
 def _with_room(core: Core, slot: int | str, generation: int, count: int, charge: int) -> Cell | None:
     """The isolate there, when it takes `count` messages of `charge` bytes together without another look."""
     cell = core.registry.local(slot, generation)
@@ -110,6 +120,17 @@ def _calls_and_replies(links: Links, home: Home, session: int, first: int, items
     if values is None:
         return False
     core = links.core
+    kinds = list(map(_KIND, items))
+    if kinds.count(kinds[0]) == len(kinds):
+        if kinds[0] == remote.CALL:
+            if _calls(core, home, items, values):
+                return True
+        elif _THREE.issuperset(map(len, items)):
+            tokens = list(map(_TOKEN, items))
+            if _INTS.issuperset(map(type, tokens)):
+                _remember(core, values, payloads)
+                core.calls.replied_all(tokens, values)
+                return True
     for sequence, item, value in zip(counting(first), items, values, strict=False):
         if not _INTS.issuperset(map(type, item[1:-1])):
             links.item(home, session, sequence, item)
@@ -129,4 +150,29 @@ def _calls_and_replies(links: Links, home: Home, session: int, first: int, items
                 links.refuse(home, session, sequence, refused)
         else:
             links.item(home, session, sequence, item)
+    return True
+
+
+def _calls(core: Core, home: Home, items: tuple[Any, ...], values: list[Any]) -> bool:
+    """Put calls to one isolate that has room for all into its mailbox; False: nothing was done."""
+    if not _SIX.issuperset(map(len, items)):
+        return False
+    _, slots, generations, tokens, lefts, payloads = zip(*items, strict=True)
+    slot, generation, count = slots[0], generations[0], len(items)
+    if slots.count(slot) != count or generations.count(generation) != count or type(slot) is not int:
+        return False
+    if type(generation) is not int or not _INTS.issuperset(map(type, tokens + lefts)):
+        return False
+    charges = [64 + length for length in map(len, payloads)]
+    cell = _with_room(core, slot, generation, count, sum(charges))
+    if cell is None:
+        return False
+    _remember(core, values, payloads)
+    now, event = core.now, core.event
+    entries: list[Entry] = []
+    for value, charge, token, left in zip(values, charges, tokens, lefts, strict=True):
+        deadline = None if left < 0 else now + left
+        request = Request(_make_caller(Caller, (home, token, deadline)), deadline)
+        entries.append((value, charge, request, event))
+    put_all(core, cell, entries, count, sum(charges))
     return True
