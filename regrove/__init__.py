@@ -61,7 +61,6 @@ from regrove.node.core.handles import Stream as Stream
 from regrove.node.core.handles import Ticket as Ticket
 from regrove.node.core.handles import Timer as Timer
 from regrove.node.core.isolate import Isolate as Isolate
-from regrove.node.core.mailbox import Sent as Sent
 from regrove.node.core.messages import message as message
 from regrove.node.core.outcomes import Accepted as Accepted
 from regrove.node.core.outcomes import Closed as Closed
@@ -101,6 +100,7 @@ from regrove.node.core.reasons import TooLarge as TooLarge
 from regrove.node.core.reasons import Undecodable as Undecodable
 from regrove.node.core.reasons import Unknown as Unknown
 from regrove.node.core.reasons import Unreachable as Unreachable
+from regrove.node.core.sent import Sent as Sent
 from regrove.node.core.spawning import SpawnRefused as SpawnRefused
 from regrove.supervisor.backoff import Backoff as Backoff
 from regrove.supervisor.reasons import CoreDown as CoreDown

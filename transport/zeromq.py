@@ -20,8 +20,8 @@ from zmq import zmq_poll
 from regrove.transport import endpoints
 from regrove.transport.base import Handler, TransportError
 from regrove.transport.keys import Curve, KeyPair
-from regrove.transport.sockets import DRY, MORE, Dealer, Router, Socket, Zap
 from regrove.transport.wire import WireLimits
+from regrove.transport.zeromq_sockets import DRY, MORE, Dealer, Router, Socket, Zap
 
 ZAP_DOMAIN: Final = b"regrove"
 CLOSE_LINGER_MS: Final = 100  # so that a BYE written just before the close still leaves

@@ -11,7 +11,7 @@ from regrove.node.client.cluster import CONNECT_TIMEOUT, Cluster, Target, connec
 from regrove.node.client.supervising import SupervisorClient
 from regrove.node.core.address import Name
 from regrove.node.core.errors import Misuse
-from regrove.node.core.mailbox import Sent
+from regrove.node.core.sent import Sent
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -22,8 +22,8 @@ from typing import Any, Final
 from regrove.node.client.desk import Answer, Desk
 from regrove.node.client.errors import ClientClosed, NotConnected, UsedAfterFork
 from regrove.node.client.feed import Feed
-from regrove.node.core.mailbox import Sent
 from regrove.node.core.reasons import LinkFull
+from regrove.node.core.sent import Sent
 from regrove.node.process.signals import for_the_main_thread
 from regrove.transport.base import Transport
 from regrove.transport.links import LinkTable

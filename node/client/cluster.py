@@ -22,9 +22,9 @@ from regrove.node.client.errors import CallFailed, CallTimeout, NotConnected
 from regrove.node.client.supervising import ROOT, SupervisorClient
 from regrove.node.core.address import Address, Home, Name
 from regrove.node.core.errors import DecodeError, Misuse
-from regrove.node.core.mailbox import LINK_FULL, STALE, UNREACHABLE, Sent
 from regrove.node.core.messages import decode, payload_of
 from regrove.node.core.reasons import Undecodable, Unreachable
+from regrove.node.core.sent import LINK_FULL, STALE, UNREACHABLE, Sent
 from regrove.node.process.guard import refuse_inside_handler
 from regrove.supervisor.reasons import NoProcess
 from regrove.transport.parts import Payload

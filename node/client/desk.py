@@ -18,10 +18,10 @@ from regrove.node.client.directory import Directory, Door
 from regrove.node.core import remote
 from regrove.node.core.address import Home
 from regrove.node.core.errors import DecodeError
-from regrove.node.core.mailbox import LINK_FULL, OK, STALE, TOO_LARGE, UNREACHABLE, Sent
 from regrove.node.core.messages import decode
 from regrove.node.core.ordering import AnswersOnly
 from regrove.node.core.reasons import Undecodable, Unreachable
+from regrove.node.core.sent import LINK_FULL, OK, STALE, TOO_LARGE, UNREACHABLE, Sent
 from regrove.supervisor.reasons import NoConnection, NoProcess, Reason
 from regrove.transport.events import (
     DialRefused,

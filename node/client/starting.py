@@ -23,7 +23,7 @@ from regrove.node.client.naming import reference_of
 from regrove.node.client.scratch import Scratch
 from regrove.node.core.address import Address, Name
 from regrove.node.core.errors import Misuse, RegroveError
-from regrove.node.core.mailbox import Sent
+from regrove.node.core.sent import Sent
 from regrove.node.process.configuration import NodeConfig, resolve
 from regrove.node.process.control import ControlClient
 from regrove.node.process.guard import refuse_inside_handler

@@ -14,9 +14,10 @@ from regrove.node.core.address import Address, Caller, Home
 from regrove.node.core.effects import Await, Call, CallAll, IoWait, Push, Sleep, Wait
 from regrove.node.core.handles import Ticket
 from regrove.node.core.isolate import OUTCOME, STARTING, SYSTEM, Cell, Request
-from regrove.node.core.mailbox import OK, Sent, deliver_system, mail_of, offer, wake
+from regrove.node.core.mailbox import deliver_system, mail_of, offer, wake
 from regrove.node.core.outcomes import Failed, Gathered, Outcome, Replied, replied, set_ticket
 from regrove.node.core.reasons import Cancelled, SelfCall, Timeout
+from regrove.node.core.sent import OK, Sent
 from regrove.node.core.timers import DEADLINE, SLEPT, Timed
 from regrove.supervisor.reasons import Reason
 from regrove.supervisor.requests import CalledInStart

@@ -8,8 +8,8 @@ from regrove.node.core.address import Address, Caller, Name
 from regrove.node.core.effects import Await, Call, Offload, Target, Wait
 from regrove.node.core.errors import BoundReached, Misuse
 from regrove.node.core.handles import Listener, Stream, Ticket, Timer
-from regrove.node.core.mailbox import Sent
 from regrove.node.core.sending import Sends
+from regrove.node.core.sent import Sent
 from regrove.node.core.spawning import SpawnRefused, spawn
 from regrove.supervisor.reasons import Reason
 from regrove.supervisor.spec import Child

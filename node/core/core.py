@@ -24,7 +24,7 @@ from regrove.node.core.interpreter import AnyEffect
 from regrove.node.core.iowaits import Io
 from regrove.node.core.isolate import Cell, Entry
 from regrove.node.core.lifecycle import Lifecycle, text_of
-from regrove.node.core.mailbox import OK, Counters, Sent, deliver_system, offer, settle
+from regrove.node.core.mailbox import Counters, deliver_system, offer, settle
 from regrove.node.core.outcomes import Slept
 from regrove.node.core.ports import (
     AskTree,
@@ -44,6 +44,7 @@ from regrove.node.core.registry import Registry
 from regrove.node.core.remote_children import RemoteChildren
 from regrove.node.core.requests import Requests
 from regrove.node.core.scheduler import run_ready
+from regrove.node.core.sent import OK, Sent
 from regrove.node.core.settings import CoreSettings
 from regrove.node.core.signals import Signals
 from regrove.node.core.strict import Strict

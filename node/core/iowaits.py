@@ -17,9 +17,10 @@ from regrove.node.core.effects import IoWait
 from regrove.node.core.errors import Misuse
 from regrove.node.core.handles import Listener, Stream
 from regrove.node.core.isolate import Cell
-from regrove.node.core.mailbox import OK, STALE, Sent, deliver_system
+from regrove.node.core.mailbox import deliver_system
 from regrove.node.core.ports import IoCancel, IoCommand, IoDone, IoRelease, IoRequest
 from regrove.node.core.reasons import Busy, NotOwner, OsError
+from regrove.node.core.sent import OK, STALE, Sent
 from regrove.supervisor.reasons import Reason
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from regrove.node.core.address import Address, Home, Name
 from regrove.node.core.compiling import Unjudged
 from regrove.node.core.errors import BoundReached, Misuse
 from regrove.node.core.isolate import ENDED, Cell
-from regrove.node.core.mailbox import STALE, UNREACHABLE, Sent
 from regrove.node.core.ports import NamesChanged
+from regrove.node.core.sent import STALE, UNREACHABLE, Sent
 
 if TYPE_CHECKING:
     from regrove.node.core.core import Core

@@ -29,11 +29,12 @@ from regrove.node.core import together
 from regrove.node.core.address import Address, Caller, Home, Name
 from regrove.node.core.errors import DecodeError
 from regrove.node.core.isolate import Cell, Request
-from regrove.node.core.mailbox import LINK_FULL, OK, TOO_LARGE, UNREACHABLE, Sent, deliver_system, offer
+from regrove.node.core.mailbox import deliver_system, offer
 from regrove.node.core.messages import decode, encode
 from regrove.node.core.ordering import MailOrder
 from regrove.node.core.outcomes import Failed, Pushed, Undelivered
 from regrove.node.core.reasons import Undecodable, Unknown, Unreachable
+from regrove.node.core.sent import LINK_FULL, OK, TOO_LARGE, UNREACHABLE, Sent
 from regrove.supervisor.reasons import Crashed, NoConnection, NoProcess, Reason, Shutdown
 from regrove.transport.events import (
     DialRefused,

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from regrove.node.core import remote
 from regrove.node.core.address import Home
 from regrove.node.core.isolate import Cell
-from regrove.node.core.mailbox import OK, Sent
 from regrove.node.core.messages import payload_of
+from regrove.node.core.sent import OK, Sent
 from regrove.transport.credit import OVERHEAD_BYTES
 from regrove.transport.link import Link
 from regrove.transport.parts import Payload

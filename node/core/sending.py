@@ -13,7 +13,7 @@ from regrove.node.core.address import Address, Name
 from regrove.node.core.compiling import Unjudged, mypyc_attr
 from regrove.node.core.errors import NotInHandler
 from regrove.node.core.isolate import ACTIVE, Cell, Entry
-from regrove.node.core.mailbox import OK, Sent
+from regrove.node.core.sent import OK, Sent
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)

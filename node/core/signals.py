@@ -13,8 +13,9 @@ from regrove.node.core.address import Address, Home
 from regrove.node.core.errors import BoundReached, Misuse
 from regrove.node.core.handles import Ticket
 from regrove.node.core.isolate import ENDED, KILL, Cell
-from regrove.node.core.mailbox import STALE, deliver_system, settle, wake
+from regrove.node.core.mailbox import deliver_system, settle, wake
 from regrove.node.core.outcomes import Down, Exit
+from regrove.node.core.sent import STALE
 from regrove.supervisor.reasons import Kill, Killed, NoConnection, NoProcess, Normal, Reason
 
 if TYPE_CHECKING:

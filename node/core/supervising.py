@@ -15,10 +15,11 @@ from regrove.node.core.births import NANO, Births, start_limit
 from regrove.node.core.errors import UnsendableValue
 from regrove.node.core.inbox import Inbox
 from regrove.node.core.isolate import ENDED, RUNNING, STARTING, STOP, Cell, Request
-from regrove.node.core.mailbox import OK, Sent, wake
+from regrove.node.core.mailbox import wake
 from regrove.node.core.ports import Started, Stopped
 from regrove.node.core.reasons import Busy, Undecodable
 from regrove.node.core.remote_children import RemoteChild
+from regrove.node.core.sent import OK, Sent
 from regrove.node.core.supervisor_node import Lives, SupervisorNode
 from regrove.node.core.timers import LIMIT, RETRY, START, TimerRecord
 from regrove.supervisor import actions as a

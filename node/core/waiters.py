@@ -12,9 +12,10 @@ from regrove.node.core import remote
 from regrove.node.core.address import Home
 from regrove.node.core.effects import Push
 from regrove.node.core.isolate import Cell
-from regrove.node.core.mailbox import LINK_FULL, MAILBOX_FULL, OK, mail_of, offer, put
+from regrove.node.core.mailbox import mail_of, offer, put
 from regrove.node.core.outcomes import Pushed
 from regrove.node.core.reasons import PoolExhausted, SelfCall, Undecodable
+from regrove.node.core.sent import LINK_FULL, MAILBOX_FULL, OK
 from regrove.supervisor.reasons import Reason
 
 if TYPE_CHECKING:

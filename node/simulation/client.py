@@ -14,8 +14,8 @@ from regrove.node.client.directory import Directory
 from regrove.node.client.errors import CallFailed, CallTimeout
 from regrove.node.client.supervising import SupervisorClient
 from regrove.node.core.address import Address, Home, Name
-from regrove.node.core.mailbox import STALE, UNREACHABLE, Sent
 from regrove.node.core.messages import check, decode, payload_of
+from regrove.node.core.sent import STALE, UNREACHABLE, Sent
 from regrove.node.simulation.clock import duration
 from regrove.node.simulation.driver import CLUSTER
 from regrove.node.simulation.ends import SimulatedTransport

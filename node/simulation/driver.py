@@ -14,10 +14,10 @@ from regrove.node.core.core import Core, CoreSettings
 from regrove.node.core.effects import Target
 from regrove.node.core.errors import DecodeError
 from regrove.node.core.isolate import Cell
-from regrove.node.core.mailbox import OK, Sent
 from regrove.node.core.messages import check, decode, payload_of
 from regrove.node.core.ports import ControlInput, ControlOutput, Inputs, Started
 from regrove.node.core.remote import SEND
+from regrove.node.core.sent import OK, Sent
 from regrove.node.core.single import step, target
 from regrove.node.simulation.clock import MICROSECOND, SECOND, Skew
 from regrove.node.simulation.edge import SimulatedEdge

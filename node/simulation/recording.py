@@ -14,8 +14,8 @@ from regrove.node.core.context import Context
 from regrove.node.core.effects import Await, Call, Offload, Target, Wait, is_delay
 from regrove.node.core.errors import Misuse, NotInHandler
 from regrove.node.core.handles import Listener, Stream, Ticket, Timer
-from regrove.node.core.mailbox import OK, Sent
 from regrove.node.core.randomness import Random
+from regrove.node.core.sent import OK, Sent
 from regrove.node.core.spawning import SpawnRefused
 from regrove.supervisor.reasons import Reason
 from regrove.supervisor.spec import Child

@@ -19,7 +19,7 @@ from regrove.node.core.address import Address, Name
 from regrove.node.core.application import Application
 from regrove.node.core.errors import Misuse
 from regrove.node.core.isolate import Cell
-from regrove.node.core.mailbox import UNREACHABLE, Sent
+from regrove.node.core.sent import UNREACHABLE, Sent
 from regrove.node.process.budget import RestartBudget
 from regrove.node.simulation import faults as f
 from regrove.node.simulation import outside

@@ -10,9 +10,9 @@ from zlib import crc32
 
 from regrove.node.core.address import Home
 from regrove.node.core.isolate import Cell
-from regrove.node.core.mailbox import Sent
 from regrove.node.core.messages import decode, payload_of
 from regrove.node.core.outcomes import Outcome
+from regrove.node.core.sent import Sent
 from regrove.node.simulation.clock import Clock
 from regrove.node.simulation.ends import Way
 from regrove.node.simulation.packets import Packet, PacketDecoder, PacketEncoder

@@ -13,9 +13,9 @@ from regrove.node.client.desk import Answer, Desk
 from regrove.node.client.directory import Directory
 from regrove.node.core import remote
 from regrove.node.core.address import Home
-from regrove.node.core.mailbox import Sent
 from regrove.node.core.messages import encode
 from regrove.node.core.reasons import MailboxFull, NoReply, Undecodable, Unreachable
+from regrove.node.core.sent import Sent
 from regrove.supervisor.reasons import NoConnection, NoProcess
 from regrove.transport.events import Items, LinkEvent, LinkLost, PeerSilent, Refused, Room, Verdict
 from regrove.transport.links import LinkTable

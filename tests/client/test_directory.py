@@ -9,7 +9,7 @@ import pytest
 from regrove import Address, Misuse, Name
 from regrove.node.client.directory import Directory, Door
 from regrove.node.core.address import Home
-from regrove.node.core.mailbox import STALE, UNREACHABLE
+from regrove.node.core.sent import STALE, UNREACHABLE
 
 
 def core(index: int, incarnation: int = 1) -> dict[str, Any]:
