@@ -71,6 +71,10 @@ def test_nothing_is_marked_as_unfinished() -> None:
     assert lines_with(re.compile(rf"\b(?:{'|'.join(MARKERS)})\b")) == []
 
 
+def test_no_merge_was_left_half_done() -> None:
+    assert lines_with(re.compile("^(?:<{7}|>{7}) ")) == []
+
+
 def test_no_path_of_one_machine_is_named() -> None:
     assert lines_with(MACHINE_PATH) == []
 

@@ -2,7 +2,8 @@
 
 A strategy only chooses what goes into the plan. So a case file needs nothing else to replay what a strategy found, and
 the shrinker takes it apart like any other plan. `portfolio` gives each seed one of them in turn: the first so many
-seeds always split in the same way, and a search that goes on later goes on in step.
+seeds always split in the same way, and a search that goes on later goes on in step. A seed is the seed of its world
+under every strategy: with seeds of its own each would find no more, and a failing seed would have two numbers.
 """
 
 from __future__ import annotations
