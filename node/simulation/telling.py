@@ -85,7 +85,9 @@ class Rows:
             self._around(self._singles.index(self._of[event.sequence]), 1, 2)
         if self._events:
             self._events_of(reversed(self._trace.causes(self._events[-1].sequence, CAUSES)))
-        rare = [event for event in self._events if event.kind not in ORDINARY]
+        # How a world started is not out of the ordinary: what comes before the first fault, and what the test did.
+        begin = min([event.sequence for event in struck[:1]] + [place[0] for place in self._doings[:1]], default=0)
+        rare = [event for event in self._events if event.kind not in ORDINARY and event.sequence > begin]
         self._events_of(reversed(rare[-RARE:]))
         self._fill()
         if not self._events:

@@ -69,6 +69,20 @@ def test_where_not_all_fits_what_comes_again_and_again_is_its_last_few_and_one_r
     assert told == sorted(told, key=lambda row: float(row.partition("s ")[0]))
 
 
+def test_how_the_world_started_takes_no_row_from_what_came_after_the_first_fault() -> None:
+    trace = Trace()
+    for number in range(1, 30):
+        trace.emit(number, 0, "n0", "root", 1, "started", 0, f"{number}")
+    trace.emit(SECOND, 0, "n0>n1", "", 0, "fault-cut", 0)
+    for number in range(1, 100):
+        trace.emit(number * number * SECOND, 0, "n0", "root", 1, "handle", 0, f"Work{number}")
+    trace.emit(10_000 * SECOND, 0, "n0", "root", 1, "restarted", 0)
+    told = Rows(trace).choose(())
+    assert len(told) == LINES
+    assert sum(" started " in row for row in told) <= 1, "what came right before the fault"
+    assert any("restarted" in row for row in told)
+
+
 def test_a_fault_long_ago_and_the_rows_around_it_are_shown_among_at_most_forty() -> None:
     trace = Trace()
     times = [number * number * SECOND for number in range(1, 400)]
