@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TypeAlias
 
+from regrove.records import dataclass
 from regrove.supervisor.reasons import Reason
 from regrove.supervisor.requests import (
     AlreadyPresent,

@@ -5,8 +5,7 @@ Pure: the jitter comes from a draw that is given. Source: the usual capped expon
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from regrove.records import dataclass
 from regrove.supervisor.rules import check_at_least, check_fraction, check_seconds
 
 OWNER = "backoff"

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from regrove.records import dataclass, field
 from regrove.supervisor.reasons import Reason
 
 

@@ -5,7 +5,7 @@ Clean: `Normal`, `Shutdown(detail)`. Abnormal: everything else. A reason is a fr
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from regrove.records import dataclass
 
 
 class Reason:

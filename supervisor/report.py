@@ -7,9 +7,9 @@ the supervisor, `child_restarts` those of the offender; the budget is of the win
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
+from regrove.records import dataclass
 from regrove.supervisor.reasons import Crashed, Reason, Shutdown, StartFailed
 
 REPORT_EVENT: Final = "supervisor"  # the event of a report in logs and event streams

@@ -15,9 +15,9 @@ stand wherever a reason may. A `DynamicSupervisor` has no RestartChild and Delet
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from regrove.records import dataclass
 from regrove.supervisor.reasons import Reason
 from regrove.supervisor.spec import AnySpec
 

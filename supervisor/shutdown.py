@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
+from regrove.records import dataclass
 from regrove.supervisor.reasons import Killed, Normal, Reason, Shutdown, StartFailed
 from regrove.supervisor.spec import Restart, ShutdownLimit
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
+from regrove.records import dataclass
 from regrove.supervisor.intensity import Intensity
 from regrove.supervisor.spec import OWN_PERIOD, AnySpec
 

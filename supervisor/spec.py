@@ -8,9 +8,9 @@ child may and carries its own child options. Nothing here recurses over a tree: 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias, Union
 
+from regrove.records import dataclass, field
 from regrove.supervisor.backoff import Backoff
 from regrove.supervisor.rules import (
     SpecError,

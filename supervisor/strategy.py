@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
 
+from regrove.records import dataclass
 from regrove.supervisor.reasons import is_clean
 from regrove.supervisor.spec import AutoShutdown, Restart, Strategy
 

@@ -7,8 +7,9 @@ is sent more than it granted ends the session. Pure.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
+
+from regrove.records import dataclass
 
 OVERHEAD_BYTES: Final = 64  # what a message costs beside its payload, so that empty ones are bounded too
 

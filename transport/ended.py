@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from regrove.records import dataclass
 from regrove.transport.pieces import Left
 from regrove.transport.wire import WireError
 

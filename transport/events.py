@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, TypeAlias
 
+from regrove.records import dataclass, field
 from regrove.transport.base import Peer
 from regrove.transport.handshake import Identity
 from regrove.transport.runs import Run

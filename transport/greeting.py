@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from regrove.records import dataclass
 from regrove.transport.base import Peer, Transport
 from regrove.transport.credit import Window
 from regrove.transport.events import DialRefused, LinkUp, PeerSilent, Room

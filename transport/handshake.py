@@ -15,9 +15,9 @@ not allow the role. Application versions and schema digests never refuse: they a
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
+from regrove.records import dataclass, field
 from regrove.transport.base import Peer
 from regrove.transport.credit import OPENING, Window
 from regrove.transport.wire import INLINE_BYTES_MAX, SEQUENCE_MAX, TRANSFERS_MAX, VERSION, VERSION_MIN, WireError

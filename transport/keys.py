@@ -13,10 +13,10 @@ import os
 import re
 import stat
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from regrove.records import dataclass
 from regrove.transport.endpoints import private_folder
 from regrove.transport.greeting import Admission
 from regrove.transport.handshake import Identity

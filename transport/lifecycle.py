@@ -9,10 +9,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 from heapq import heappop, heappush
 from typing import Any, Final
 
+from regrove.records import replace
 from regrove.transport.base import Peer, Transport, TransportError
 from regrove.transport.ended import Ended
 from regrove.transport.events import LinkEvent, LinkLost, LinkUp, PeerSilent, Resolved

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
+from regrove.records import dataclass
 from regrove.transport.base import Peer
 from regrove.transport.credit import OPENING, OVERHEAD_BYTES, WINDOW, Window
 from regrove.transport.ended import Ended

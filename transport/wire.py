@@ -16,7 +16,6 @@ memory is spent on what it bounds; whatever is wrong with received bytes is a Wi
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from gc import get_referents
 from operator import itemgetter
 from struct import Struct
@@ -24,6 +23,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 import msgpack
 
+from regrove.records import dataclass
 from regrove.transport.parts import BLOB_BYTES
 from regrove.transport.runs import RUN_ITEMS_MAX, RUN_OPENS, VALUES_OPEN, Heading, Run
 

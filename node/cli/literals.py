@@ -13,10 +13,10 @@ from __future__ import annotations
 import ast
 import re
 import warnings
-from dataclasses import dataclass
 from typing import Final, TypeAlias, Union
 
 from regrove.node.core.errors import Misuse
+from regrove.records import dataclass
 
 MAX_TEXT: Final = 1024 * 1024  # characters; longer messages come as JSON on stdin
 MAX_DEPTH: Final = 64  # the codec's own limit is lower than Python's recursion limit, and so is this

@@ -92,6 +92,7 @@ def _launch(config: NodeConfig, folder: Path, timeout: float, log: IO[Any] | int
 def _load_cluster() -> Callable[[Path], Cluster]:
     """Import what a node is called with: not needed before there is one, so it is done while that starts."""
     from regrove.node.client.cluster import connect
+    from regrove.transport import zeromq  # noqa: F401  # opened by `connect`, which is asked for when the node is up
 
     return connect
 

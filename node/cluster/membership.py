@@ -7,10 +7,10 @@ and a link declares a life over only once; a node that said it leaves, or that h
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
 from regrove.node.cluster.views import CoreView, MemberView, NodeView
+from regrove.records import dataclass, replace
 
 MemberState: TypeAlias = Literal["up", "suspect", "down", "leaving", "left"]
 

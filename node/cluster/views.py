@@ -6,8 +6,9 @@ next, and by the greeting after each new link.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TypeAlias
+
+from regrove.records import dataclass
 
 Groups: TypeAlias = tuple[tuple[str, tuple[tuple[int, int], ...]], ...]
 

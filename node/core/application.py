@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from zlib import crc32
 
 from regrove.node.core.bounds import Bounds
 from regrove.node.core.errors import Misuse
+from regrove.records import dataclass, field
 from regrove.supervisor.spec import DynamicSupervisor, Supervisor, validate_tree
 
 

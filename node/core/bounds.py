@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-
 from regrove.node.core.errors import InvalidBounds
+from regrove.records import dataclass, fields
 from regrove.transport.credit import Window
 from regrove.transport.link import LinkSettings
 from regrove.transport.wire import INLINE_BYTES_MAX

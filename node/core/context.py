@@ -219,7 +219,7 @@ class Context(Sends):
 
     @property
     def log(self) -> Any:
-        """A structlog logger bound to node, core, path and incarnation."""
+        """A logger with the methods of structlog's, bound to node, core, path and incarnation."""
         if self._log is None:
             cell = self._cell
             self._log = self._cell.core.logger.bind(path=cell.path, incarnation=cell.incarnation)

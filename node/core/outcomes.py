@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 from regrove.node.core.address import Address
 from regrove.node.core.effects import Wait
 from regrove.node.core.handles import Listener, Stream, Ticket
+from regrove.records import dataclass, field
 from regrove.supervisor.reasons import Reason
 
 

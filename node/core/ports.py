@@ -7,10 +7,10 @@ and arms what was asked for, flushes the links and returns `Outputs`. The driver
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
 from regrove.node.core.effects import IoWait
+from regrove.records import dataclass, field
 from regrove.supervisor.reasons import Reason
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from regrove.records import dataclass
 from regrove.supervisor.reasons import Reason
 
 

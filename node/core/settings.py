@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
@@ -11,6 +10,7 @@ from regrove.node.core.address import Home
 from regrove.node.core.application import Place
 from regrove.node.core.bounds import Bounds
 from regrove.node.core.page import Words, own_words
+from regrove.records import dataclass, field
 from regrove.transport.parts import Payload
 
 

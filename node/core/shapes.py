@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import typing
 from collections.abc import Callable, Mapping
+from operator import attrgetter
 from typing import Any, Final
 
 from regrove.node.core.codec import lower, raise_items, raise_value
@@ -55,7 +56,8 @@ class Shape:
         self.scope = scope
         self.lenient = lenient
         self.kinds: dict[str, Kind] = {}
-        self.plain = None if self.fields else _generate_plain(self)  # where all fields are plain: whether they fit
+        # Where all fields are plain: whether they fit.
+        self.plain: Callable[[Any], bool] | None = None if self.fields else _fits_always
 
     def resolve(self) -> None:
         """Read the annotations. Raises NameError while one names what does not exist yet, Misuse for a bad one."""
@@ -96,9 +98,13 @@ class Shape:
             raise Broken(f"expected {expected}, got {describe(got)}", f".{field}{path}")
 
 
+def _fits_always(_value: object) -> bool:
+    return True
+
+
 def _generate_plain(shape: Shape) -> Callable[[Any], bool]:
     types = {f"types_{field}": _types(kind) for field, kind in shape.kinds.items()}
-    tests = " and ".join(f"type(value.{field}) in types_{field}" for field in shape.fields) or "True"
+    tests = " and ".join(f"type(value.{field}) in types_{field}" for field in shape.fields)
     fits: Callable[[Any], bool] = _run(["def fits(value):", f"    return {tests}"], dict(types), "fits")
     return fits
 
@@ -114,13 +120,19 @@ def describe(value: object) -> str:
 
 
 def install(shape: Shape) -> None:
-    """Register a class by its shape, completing it now when its annotations resolve, else at its first use."""
+    """Register a class by its shape, completing it now when its annotations resolve, else at its first use.
+
+    One of our own is always completed at its first use: most processes never send or get most of them.
+    """
     cls = shape.cls
     TABLES.claim(cls, shape.tag)
     TABLES.names[cls] = shape.name
     TABLES.fields[cls] = shape.fields
     TABLES.splits[cls] = _generate_split(shape)
     TABLES.shapes[cls] = shape
+    if shape.lenient:
+        _install_late(shape)
+        return
     try:
         complete(shape)
     except NameError:
@@ -256,9 +268,12 @@ def _exact(kind: Kind) -> str | None:
 
 
 def _generate_split(shape: Shape) -> Split:
-    fields = "".join(f"value.{field}, " for field in shape.fields)
-    split: Split = _run(["def split(value):", f"    return ({fields})"], {}, "split")
-    return split
+    if len(shape.fields) > 1:
+        return attrgetter(*shape.fields)
+    if not shape.fields:
+        return lambda _value: ()
+    field = attrgetter(*shape.fields)
+    return lambda value: (field(value),)
 
 
 def _generate_lower(shape: Shape) -> Lower:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from types import BuiltinFunctionType, FunctionType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -11,6 +10,7 @@ from regrove.node.core.errors import Misuse
 from regrove.node.core.handles import Listener, Stream
 from regrove.node.core.isolate import Cell
 from regrove.node.core.vocabulary import CHILD_OPTIONS
+from regrove.records import dataclass
 from regrove.supervisor.reasons import NoProcess, Reason
 from regrove.supervisor.requests import InvalidSpec
 from regrove.supervisor.spec import Child

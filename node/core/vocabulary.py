@@ -5,7 +5,6 @@ Importing this module registers them, once; `messages.py` does.
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 from collections.abc import Callable
 from types import ModuleType
@@ -17,6 +16,7 @@ from regrove.node.core.isolate import Isolate
 from regrove.node.core.kinds import ADDRESS_CHARGE
 from regrove.node.core.shapes import OPEN_TRAITS, Shape, add_custom, install
 from regrove.node.core.tables import Tag, Traits
+from regrove.records import MISSING, fields, is_dataclass
 from regrove.supervisor import reasons as exit_reasons
 from regrove.supervisor import requests
 from regrove.supervisor.backoff import Backoff
@@ -31,10 +31,10 @@ def register_value(cls: type, name: str, tag: object = None) -> None:
 
     Annotations that travel are checked on arrival; the others are left to the class's constructor.
     """
-    if dataclasses.is_dataclass(cls):
-        fields = [field for field in dataclasses.fields(cls) if field.init]
-        annotations: dict[str, Any] = {field.name: field.type for field in fields}
-        defaults = {field.name: field.default for field in fields if field.default is not dataclasses.MISSING}
+    if is_dataclass(cls):
+        own = [field for field in fields(cls) if field.init]
+        annotations: dict[str, Any] = {field.name: field.type for field in own}
+        defaults = {field.name: field.default for field in own if field.default is not MISSING}
     else:
         annotations = dict(cls.__annotations__)
         defaults = dict(getattr(cls, "_field_defaults", {}))
@@ -45,7 +45,7 @@ def register_value(cls: type, name: str, tag: object = None) -> None:
 def register_values(module: ModuleType) -> None:
     """Register every dataclass that `module` defines."""
     for cls in list(vars(module).values()):
-        if isinstance(cls, type) and cls.__module__ == module.__name__ and dataclasses.is_dataclass(cls):
+        if isinstance(cls, type) and cls.__module__ == module.__name__ and is_dataclass(cls):
             register_value(cls, f"regrove:{cls.__name__}")
 
 

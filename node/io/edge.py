@@ -8,7 +8,6 @@ something to collect, the next `Poller.wait` does not sleep.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Final, assert_never
 
@@ -43,6 +42,7 @@ from regrove.node.io.poller import Poller
 from regrove.node.io.process_offload import ProcessOffload
 from regrove.node.io.table import AnyStream, HandleTable
 from regrove.node.io.worker_process import FreshWorker, StartWorker
+from regrove.records import dataclass, fields
 
 CLOSE_LIMIT_S: Final = 2.0  # what a closing edge waits for a file operation that is under way
 

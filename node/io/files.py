@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final, Protocol
 
 from regrove.node.core.effects import Open
@@ -17,6 +16,7 @@ from regrove.node.core.reasons import Busy, OsError
 from regrove.node.io.board import NO_TOKEN, Board, os_error
 from regrove.node.io.crew import Crew, Job
 from regrove.node.io.folder import DataFolder
+from regrove.records import dataclass
 
 READ_BYTES: Final = 16 * 1024 * 1024  # what one Read of a file takes at most, whatever its limit
 

@@ -11,9 +11,10 @@ import os
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from regrove.records import dataclass
 
 FOLDER_MODE: Final = 0o700
 FILE_MODE: Final = 0o600

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import enum
 from collections import deque
-from dataclasses import dataclass
 from typing import Any, Final
 
 from regrove.node.core.effects import Offload
@@ -19,6 +18,7 @@ from regrove.node.io.frames import FRAME_BYTES
 from regrove.node.io.offload import MEND, NOT_IMPORTABLE, importable_name
 from regrove.node.io.poller import Poller
 from regrove.node.io.worker_process import FreshWorker, StartWorker, WorkerProcess
+from regrove.records import dataclass
 
 WORKER_DIED: Final = "WorkerDied"
 PLAIN: Final = frozenset({type(None), bool, int, float, str, bytes})

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from regrove.node.core.address import Home
 from regrove.node.process.configuration import NodeConfig
+from regrove.records import dataclass
 
 EXIT_STOPPED = 0
 EXIT_FAILED = 1  # an error of ours, or of the machine: the log has it

@@ -7,10 +7,10 @@ retried after 5 s, doubling to 5 min, each with up to half of itself more (jitte
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
 from regrove.node.core.errors import Misuse
+from regrove.records import dataclass
 
 SECOND: Final = 1_000_000_000  # ns
 RETRY_FIRST: Final = 5 * SECOND

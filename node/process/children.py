@@ -14,10 +14,10 @@ import select
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from regrove.node.io.poller import Poller
+from regrove.records import dataclass
 
 CORE_MODULE: Final = "regrove.node.process.core_process"
 NODE_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from regrove.node.core.ports import AskTree
@@ -13,6 +12,7 @@ from regrove.node.process.channel import input_frame, plain
 from regrove.node.process.control_server import Request
 from regrove.node.process.manager_events import DrainAsked, ReviveAsked, StopAsked
 from regrove.node.process.status import resident_bytes, status_shape
+from regrove.records import dataclass, field
 
 if TYPE_CHECKING:
     from regrove.node.process.manager import Manager

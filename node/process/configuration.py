@@ -18,7 +18,6 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
@@ -26,6 +25,7 @@ from typing import Any, Final
 from regrove.node.core.errors import Misuse
 from regrove.node.process import folders, machine, values
 from regrove.node.process.budget import SECOND, Policy, RestartBudget
+from regrove.records import dataclass, fields
 
 STALL_KILL: Final = 5.0  # seconds without progress until a core is replaced
 START_KILL: Final = 60.0  # seconds from spawn to up
@@ -122,7 +122,7 @@ class NodeConfig:
 
     def plain(self) -> dict[str, Any]:
         """As plain values for another process; `from_plain` reads them."""
-        return asdict(self)
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> NodeConfig:

@@ -8,7 +8,6 @@ import select
 import socket
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,6 +15,7 @@ from regrove.node.io.poller import Poller
 from regrove.node.process.control import COMMANDS, CONTROL_VERSION, bind_unix
 from regrove.node.process.framing import pack
 from regrove.node.process.pipe import Pipe
+from regrove.records import dataclass
 
 CLIENTS_MAX: Final = 256
 BACKLOG: Final = 64

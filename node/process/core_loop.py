@@ -7,7 +7,6 @@ pipe has something now.
 
 from __future__ import annotations
 
-import dataclasses
 import select
 import time
 import traceback
@@ -36,6 +35,7 @@ from regrove.node.process.framing import FramingError
 from regrove.node.process.heap import keep_heap
 from regrove.node.process.logs import LEVELS
 from regrove.node.process.pipe import Pipe
+from regrove.records import fields
 from regrove.transport.base import Transport
 from regrove.transport.events import LinkStatistics
 from regrove.transport.handshake import show
@@ -258,9 +258,9 @@ def link_rows(statistics: tuple[LinkStatistics, ...]) -> list[dict[str, Any]]:
     """The links of a core as plain rows; the last one, whose peer is empty, sums those that are over."""
     rows = []
     for row in statistics:
-        fields = {field.name: getattr(row, field.name) for field in dataclasses.fields(row)}
-        fields["peer"] = show(row.peer) if row.peer[0] else ""
-        rows.append(plain(fields))
+        shown = {field.name: getattr(row, field.name) for field in fields(row)}
+        shown["peer"] = show(row.peer) if row.peer[0] else ""
+        rows.append(plain(shown))
     return rows
 
 

@@ -13,7 +13,6 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, NoReturn
 
@@ -30,6 +29,7 @@ from regrove.node.io.poller import Poller
 from regrove.node.process import guard, stacks
 from regrove.node.process.boot import EXIT_FAILED, EXIT_ORPHANED, EXIT_REFUSED, BootParameters
 from regrove.node.process.children import NODE_SIGNALS, PR_SET_PDEATHSIG, prctl
+from regrove.node.process.core_log import CoreLog
 from regrove.node.process.core_loop import CoreLoop, LogLevel
 from regrove.node.process.descriptors import Hands, OnMessage
 from regrove.node.process.fork import reseed
@@ -37,13 +37,14 @@ from regrove.node.process.framing import pack, read_frame
 from regrove.node.process.keeping import CoreKeeper, read_offers
 from regrove.node.process.keyring import shared
 from regrove.node.process.loading import load_application
-from regrove.node.process.logs import Line, core_logger
+from regrove.node.process.logs import Line
 from regrove.node.process.machine import raise_descriptor_limit
 from regrove.node.process.page import open_page, write_chart
 from regrove.node.process.peeking import chart_of
 from regrove.node.process.pinning import pin
 from regrove.node.process.pipe import Pipe
 from regrove.node.process.worker_forks import ForkedWorkers
+from regrove.records import replace
 from regrove.supervisor.spec import Supervisor
 from regrove.transport.base import TransportError
 from regrove.transport.handshake import Identity
@@ -174,14 +175,8 @@ def _drive(
     edge = Edge(poller, config.data_dir, edge_limits(bounds), config.named_folders, keeper, workers.start)
     level = LogLevel(config.log_level)
     lines = _Lines()
-    logger = core_logger(
-        lines.send,
-        lambda: level.name,
-        time.time_ns,
-        node=config.name,
-        core=parameters.core,
-        life=parameters.incarnation,
-    )
+    own = {"node": config.name, "core": parameters.core, "life": parameters.incarnation}
+    logger = CoreLog(lines.send, lambda: level.name, time.time_ns, own)
     settings = replace(core_settings(parameters, bounds, seed, words), heard=level.hears)
     core = Core(settings, tree, links, logger)
     chart = None if unwatched else chart_of(core)

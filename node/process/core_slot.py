@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
 
 from regrove.node.process.budget import SECOND, Policy, RestartBudget
 from regrove.node.process.manager_events import CoreEnded
+from regrove.records import dataclass, field
 
 START_LIMIT: Final = 60 * SECOND  # from spawn to up: the import of the application is part of it
 

@@ -6,7 +6,6 @@ import contextlib
 import os
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from regrove.node.process.pipe import Pipe
 from regrove.node.process.status import Vitals
 from regrove.node.process.worker_forks import WorkerWards
 from regrove.node.process.zygote_client import ZygoteClient
+from regrove.records import dataclass, replace
 from regrove.transport.endpoints import ipc_endpoint
 from regrove.transport.keys import KeyPair
 

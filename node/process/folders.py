@@ -16,11 +16,11 @@ import stat
 import struct
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from regrove.node.core.errors import Misuse
+from regrove.records import dataclass
 
 SOCKET_PATH_MAX: Final = 107  # bytes in sockaddr_un.sun_path, without the closing zero (unix(7))
 HASHED_NAME: Final = 24  # characters of a name that transport/endpoints.py shortens

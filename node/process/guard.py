@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import sys
 import threading
-from dataclasses import dataclass
 from types import FrameType
 
 from regrove.node.core.errors import Misuse
+from regrove.records import dataclass
 
 
 class NodeAlreadyRunning(Misuse):

@@ -7,11 +7,11 @@ Every listener goes to the manager as a duplicate, and is taken back when its is
 from __future__ import annotations
 
 import socket
-from dataclasses import dataclass
 from typing import Any, Final
 
 from regrove.node.process import descriptors
 from regrove.node.process.descriptors import Hands
+from regrove.records import dataclass
 
 OFFER_LIMIT_S: Final = 1.0  # they were written before the boot frame, so they are there
 

@@ -13,7 +13,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -22,6 +21,7 @@ from regrove.node.process import guard
 from regrove.node.process.configuration import NodeConfig
 from regrove.node.process.folders import NodeFolder
 from regrove.node.process.framing import FrameReader, pack
+from regrove.records import dataclass
 
 MANAGER_MODULE: Final = "regrove.node.process.manager_entry"
 

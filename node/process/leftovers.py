@@ -10,9 +10,10 @@ import gc
 import os
 import sys
 import threading
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+
+from regrove.records import dataclass
 
 FOUND_MAX: Final = 20  # of each kind; one is enough to know where to look
 GRPC_CHANNELS: Final = frozenset({"Channel", "ChannelCache", "_Channel", "_InterceptedChannel"})

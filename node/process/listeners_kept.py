@@ -15,11 +15,11 @@ from __future__ import annotations
 import contextlib
 import socket
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, Final
 
 from regrove.node.io.poller import Poller
 from regrove.node.process.descriptors import Hands, close_all
+from regrove.records import dataclass
 
 KEPT_MAX: Final = 256  # sockets of one core; those beyond end with it
 CLAIM_GRACE_NS: Final = 2_000_000_000  # for an isolate that listens a little after its tree is up

@@ -6,11 +6,11 @@ Kept beside the stream and not read back from it: the stream may be a pipe, a te
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
 from typing import Final
 
 from regrove.node.process.control_server import Request
 from regrove.node.process.logs import LEVELS, Line
+from regrove.records import dataclass
 
 KEPT_LINES: Final = 1_000
 FOLLOWERS_MAX: Final = 64

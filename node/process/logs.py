@@ -24,7 +24,6 @@ LEVELS: Final[Mapping[str, int]] = {"debug": 10, "info": 20, "warning": 30, "err
 TRACEBACK_CHARS_MAX: Final = 16_384
 TEXT_CHARS_MAX: Final = 8_192  # of one field
 FINGERPRINTS_MAX: Final = 1_024  # places in the code that fail; past it tracebacks are whole each time
-_LEVEL_NAMES: Final[Mapping[str, str]] = {"warn": "warning", "exception": "error", "fatal": "critical", "msg": "info"}
 
 Line = dict[str, Any]
 
@@ -125,25 +124,8 @@ def console_text(line: Line) -> str:
     return text if not trace else text + "\n" + "\n".join(f"    {row}" for row in str(trace).splitlines())
 
 
-def core_logger(send: Callable[[Line], None], level: Callable[[], str], clock: Callable[[], int], **bound: Any) -> Any:
-    """A structlog logger of a core: `send(line)` gets plain values; `level()` is asked at each line."""
-    import structlog  # 0.1 s, which the manager need not pay; the zygote has imported it for all cores
-
-    def deliver(_logger: Any, method: str, event: MutableMapping[str, Any]) -> Any:
-        name = _LEVEL_NAMES.get(method, method)
-        if LEVELS.get(name, LEVELS["info"]) < LEVELS.get(level(), LEVELS["info"]):
-            raise structlog.DropEvent
-        line: Line = {"at": clock(), "level": name, "event": str(event.pop("event", ""))}
-        line.update(_with_traceback(event))
-        send(line)
-        raise structlog.DropEvent
-
-    # Not None, for which structlog would take standard output: the application may have closed that.
-    return structlog.wrap_logger(send, processors=[deliver], wrapper_class=structlog.BoundLogger).bind(**bound)
-
-
-def _with_traceback(event: MutableMapping[str, Any]) -> Line:
-    """Make the fields plain; `exc_info` (an exception, a triple, or True) becomes `traceback`."""
+def fields_of(event: MutableMapping[str, Any]) -> Line:
+    """Make the fields of a line plain; `exc_info` (an exception, a triple, or True) becomes `traceback`."""
     found = event.pop("exc_info", None)
     error = found[1] if isinstance(found, tuple) else sys.exc_info()[1] if found is True else found
     fields: Line = {str(key): _clipped(value) for key, value in event.items()}

@@ -6,11 +6,11 @@ Events carry the life they are about; one of an older life changes nothing. Acti
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from regrove.node.cluster.views import Groups, Shared
 from regrove.node.core.ports import DrainCore, NamesChanged, PeerCore, PeerGone, StopCore
+from regrove.records import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,6 @@ import socket
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
 
@@ -34,6 +33,7 @@ from regrove.node.process.manager_state import EXIT_FAILED, EXIT_USAGE
 from regrove.node.process.peering import Peering
 from regrove.node.process.pipe import Pipe
 from regrove.node.process.zygote_client import Started, fork_zygote
+from regrove.records import dataclass
 from regrove.transport.base import TransportError
 from regrove.transport.credit import Window
 from regrove.transport.handshake import Identity

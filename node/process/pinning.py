@@ -9,11 +9,11 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Collection
-from dataclasses import dataclass
 from typing import Final
 
 from regrove.node.process.configuration import ConfigError
 from regrove.node.process.values import cpu_numbers
+from regrove.records import dataclass
 
 MARK: Final = "\0regrove-pinned"
 

@@ -7,9 +7,7 @@ start only.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,6 +18,7 @@ from regrove.node.process.folders import FolderError
 from regrove.node.process.keyring import read_keys
 from regrove.node.process.logs import LEVELS
 from regrove.node.process.manager_events import Note
+from regrove.records import dataclass, replace
 
 if TYPE_CHECKING:
     from regrove.node.process.manager import Manager
@@ -65,7 +64,7 @@ def taken_up(running: Resolved, found: list[Change]) -> Resolved:
     """What runs from now on: `running` with the live ones of `found`."""
     live = {change.key: change.found for change in found if change.live}
     origins: Mapping[str, str] = {**running.origins, **{change.key: change.origin for change in found if change.live}}
-    return dataclasses.replace(running, config=dataclasses.replace(running.config, **live), origins=origins)
+    return replace(running, config=replace(running.config, **live), origins=origins)
 
 
 def reload(manager: Manager) -> None:
@@ -99,7 +98,7 @@ def _take_up(manager: Manager, resolved: Resolved) -> None:
     manager.resolved = resolved
     manager.config = config
     state = manager.state
-    state.settings = dataclasses.replace(
+    state.settings = replace(
         state.settings,
         budget=config.budget,
         drain_limit=int(config.drain_limit * SECOND),

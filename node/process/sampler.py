@@ -14,7 +14,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
 from regrove.node.io.poller import Poller
@@ -30,6 +29,7 @@ from regrove.node.process.watchdog import (
     Stalling,
     Verdict,
 )
+from regrove.records import dataclass
 
 QUICK: Final = 5 * MILLISECOND
 UNHURRIED: Final = 25 * MILLISECOND  # all cores rest; a handler of 50 ms that begins now is still seen in time

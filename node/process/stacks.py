@@ -12,12 +12,12 @@ import re
 import signal
 import sysconfig
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from regrove.node import core as _core_package
 from regrove.node.process.page import read_all
+from regrove.records import dataclass
 
 DUMP_SIGNAL: Final = signal.SIGRTMIN + 3
 DUMP_BYTES_MAX: Final = 64 * 1024

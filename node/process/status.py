@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from regrove.node.process.core_slot import CoreSlot
 from regrove.node.process.manager_state import ManagerState
+from regrove.records import dataclass
 
 LEFT: Final = ("requests", "streams", "queued")
 PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")

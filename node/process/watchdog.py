@@ -13,11 +13,11 @@ A core that goes on is left alone. One that is traced (a debugger) never counts.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
 from regrove.node.process.budget import SECOND
 from regrove.node.process.page import Reading
+from regrove.records import dataclass
 
 MILLISECOND: Final = 1_000_000
 SLOW_AFTER: Final = 50 * MILLISECOND

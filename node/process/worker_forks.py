@@ -16,7 +16,6 @@ import os
 import select
 import signal
 import socket
-from dataclasses import dataclass
 from typing import Any, Final
 
 from regrove.node.io.poller import Poller
@@ -24,6 +23,7 @@ from regrove.node.io.worker_process import FreshWorker, OnExit, WorkerHandle
 from regrove.node.process.children import Children
 from regrove.node.process.descriptors import Hands, close_all
 from regrove.node.process.zygote_client import ZygoteClient
+from regrove.records import dataclass
 
 WORKERS_MAX: Final = 256  # of one core; `Bounds.offload_processes` is far below
 

@@ -95,8 +95,6 @@ def _prepare(application: str, import_path: Sequence[str]) -> str | None:
     """Import all that a core needs; returns why the application cannot be used, or None."""
     import encodings.idna  # noqa: F401  # what resolves the host of the first socket a core opens
 
-    import structlog  # noqa: F401  # the loggers of the cores
-
     from regrove.node.core.errors import Misuse
     from regrove.node.process import guard
     from regrove.node.process.loading import load_application
@@ -114,7 +112,8 @@ def _prepare(application: str, import_path: Sequence[str]) -> str | None:
 def _announce(connection: socket.socket) -> None:
     from regrove.node.process.leftovers import look
 
-    gc.collect()
+    gc.collect()  # what the application left: our own modules were put aside before it was imported
+    gc.unfreeze()
     found = look()
     # What lives now lives in every core: no collection of theirs touches it, so that its pages stay shared.
     gc.freeze()

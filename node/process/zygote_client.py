@@ -14,7 +14,6 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,6 +23,7 @@ from regrove.node.process.descriptors import Hands, close_all, pair, send
 from regrove.node.process.manager_events import Event, ZygoteAnswered, ZygoteEnded, ZygoteRefused, ZygoteUp
 from regrove.node.process.stacks import Code, left, main_stack, prompt
 from regrove.node.process.zygote import fork_from_manager
+from regrove.records import dataclass
 
 ZYGOTE_MODULE: Final = "regrove.node.process.zygote"
 LOOK_NS: Final = 200_000_000  # a fork takes milliseconds, a fresh Python 0.3 s and more

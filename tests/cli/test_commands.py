@@ -63,7 +63,7 @@ raise ImportError("this is not the module that was meant")
 PROGRAM = "import sys\nfrom regrove.node.cli import main\nsys.exit(main())\n"  # what pip installs as `regrove`
 
 
-@pytest.mark.parametrize("imported", ["dataclasses", "click"])  # the first one, and the last one before a command
+@pytest.mark.parametrize("imported", ["msgpack", "click"])  # the first one, and the last one before a command
 @pytest.mark.parametrize("command", [["-m", "regrove"], ["regrove"]])
 def test_an_interrupt_while_the_command_imports_ends_it_with_130_and_no_traceback(
     imported: str, command: list[str], tmp_path: Path

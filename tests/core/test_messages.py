@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import subprocess
 import sys
 import types
 from typing import Any, ClassVar
@@ -255,3 +256,18 @@ def test_a_type_alias_stands_for_its_value() -> None:
 def test_nothing_of_a_message_module_leaks_into_sys_modules() -> None:
     assert "bank" not in sys.modules
     assert isinstance(Add.__dict__["amount"], types.MemberDescriptorType)
+
+
+def test_a_class_of_ours_is_completed_at_its_first_use() -> None:
+    """Generating the codecs of all of them at each start would take as long as a tenth of its imports."""
+    program = (
+        "import regrove\n"
+        "from regrove.node.core.messages import decode, encode, prepare\n"
+        "from regrove.node.core.tables import TABLES\n"
+        "ours = [cls for cls, shape in TABLES.shapes.items() if shape.lenient]\n"
+        "print(len(ours) > 40, [cls for cls in ours if cls in TABLES.traits])\n"
+        "value = regrove.Shutdown('over')\n"
+        "print(decode(encode(value)) == value, prepare(value) == (value, 64 + 4), regrove.Shutdown in TABLES.traits)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "True []\nTrue True True\n"

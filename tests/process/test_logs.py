@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from regrove.node.process.logs import LogWriter, Tracebacks, console_text, core_logger, json_text, renderer
+from regrove.node.process.core_log import CoreLog
+from regrove.node.process.logs import LogWriter, Tracebacks, console_text, json_text, renderer
 
 AT = 1_700_000_000_123_456_789
 
@@ -106,7 +107,7 @@ def test_a_stream_that_is_closed_costs_lines_and_nothing_else() -> None:
 
 def lines_of(level: str = "info") -> tuple[Any, list[dict[str, Any]]]:
     lines: list[dict[str, Any]] = []
-    return core_logger(lines.append, lambda: level, lambda: AT, node="a@h", core=1), lines
+    return CoreLog(lines.append, lambda: level, lambda: AT, {"node": "a@h", "core": 1}), lines
 
 
 def test_a_line_of_a_core_is_plain_and_bound_to_it() -> None:
@@ -142,6 +143,27 @@ def test_an_exception_travels_as_its_traceback() -> None:
         logger.error("crashed", exc_info=error)
     assert lines[0]["traceback"].endswith("ValueError: no good")
     assert "exc_info" not in lines[0]
+
+
+def test_a_logger_is_bound_anew_and_unbound() -> None:
+    logger, lines = lines_of()
+    logger.unbind("core").try_unbind("node", "other").info("a %s", 1)
+    logger.new(x=1).warn("b")
+    with pytest.raises(KeyError):
+        logger.unbind("other")
+    assert lines == [
+        {"at": AT, "level": "info", "event": "a %s", "positional_args": [1]},
+        {"at": AT, "level": "warning", "event": "b", "x": 1},
+    ]
+
+
+def test_the_rest_of_structlog_is_there_too() -> None:
+    logger, lines = lines_of("info")
+    logger.bind(path="root/x").notice("sold", price=3)
+    assert lines == [
+        {"at": AT, "level": "notice", "event": "sold", "node": "a@h", "core": 1, "path": "root/x", "price": 3}
+    ]
+    assert not hasattr(logger, "__html__")
 
 
 def test_a_traceback_is_whole_once_and_counted_after_that() -> None:
