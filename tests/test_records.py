@@ -259,6 +259,9 @@ def test_nothing_of_the_library_is_imported_to_make_one() -> None:
     import subprocess
     import sys
 
-    program = "import sys, regrove; print([name for name in ('dataclasses', 'inspect') if name in sys.modules])"
+    program = (
+        "import sys, regrove.node.process.manager_process\n"
+        "print([name for name in ('dataclasses', 'inspect', 'structlog') if name in sys.modules])"
+    )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

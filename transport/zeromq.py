@@ -11,12 +11,12 @@ names file descriptors only; the first frame of a peer carries the descriptor it
 from __future__ import annotations
 
 import select
-from dataclasses import dataclass
 from typing import Any, Final
 
 import zmq
 from zmq import zmq_poll
 
+from regrove.records import dataclass
 from regrove.transport import endpoints
 from regrove.transport.base import Handler, TransportError
 from regrove.transport.keys import Curve, KeyPair

@@ -11,7 +11,6 @@ reports, picks up `answers`, and flushes.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final, assert_never
 
 from regrove.node.client.directory import Directory, Door
@@ -22,6 +21,7 @@ from regrove.node.core.messages import decode
 from regrove.node.core.ordering import AnswersOnly
 from regrove.node.core.reasons import Undecodable, Unreachable
 from regrove.node.core.sent import LINK_FULL, OK, STALE, TOO_LARGE, UNREACHABLE, Sent
+from regrove.records import dataclass
 from regrove.supervisor.reasons import NoConnection, NoProcess, Reason
 from regrove.transport.events import (
     DialRefused,

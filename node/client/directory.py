@@ -7,12 +7,12 @@ of names may be stale: the core that receives a request resolves the name again.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from regrove.node.core.address import Address, Home, Name
 from regrove.node.core.errors import Misuse
 from regrove.node.core.sent import STALE, UNREACHABLE, Sent
+from regrove.records import dataclass
 
 # Where to send: the core, the slot or name there, the generation (0 for a name); or why there is nothing to send to.
 Where: TypeAlias = tuple[Home, int | str, int] | Sent
