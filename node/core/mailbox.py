@@ -98,7 +98,8 @@ def offer(core: Core, cell: Cell, message: Any, charge: int, tag: Request | None
         core.counters.bounds_reached += 1
         return POOL_EXHAUSTED
     put(core, cell, message, charge, tag, cause)
-    cell.bound = cell.capacity - 1  # whoever comes next need not look as closely
+    if cell.mailbox is not None:
+        cell.bound = cell.capacity - 1  # whoever comes next need not look as closely
     return OK
 
 
@@ -143,6 +144,12 @@ def put(core: Core, cell: Cell, message: Any, charge: int, tag: Request | None, 
     core.entered += 1
     core.puts += 1
     core.pool_bytes += charge
+    if cell.parked is core and tag is None:
+        cell.parked = ACTIVE
+        cell.letter = message
+        cell.charge = charge
+        core.ready.append(cell)
+        return
     mailbox = cell.mailbox
     if mailbox is None:
         mailbox = cell.mailbox = deque()

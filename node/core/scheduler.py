@@ -48,7 +48,7 @@ def run_ready(core: Core, budget: int) -> None:
     inboxes = supervising.ready
     entered = core.entered - core.puts
     spare = budget
-    letters = core.settle_turns()  # of a pass that Ctrl-C ended
+    letters = core.settle_turns() if core.grain else 0  # of a pass that was interrupted, or of nothing
     while True:
         if inboxes and spare > 0:
             supervising.serve()
@@ -60,13 +60,10 @@ def run_ready(core: Core, budget: int) -> None:
             core.words[SERVED] = budget
         if spare <= 0 or not (ready or inboxes):
             break
-        if not ready:
-            continue
         # Turns by the grain: how many were begun is asked of the iterator, so that the commonest turn counts nothing.
         grain = 1 if inboxes else GRAIN if spare > GRAIN else spare  # between two events of an inbox comes a turn
         core.turns = turns = repeat(None, grain)
-        core.grain = grain
-        more = 0  # callbacks above one a turn
+        core.grain, more = grain, 0  # `more`: callbacks above one a turn
         for _ in turns:
             if not ready or (inboxes and grain > 1):
                 core.grain -= 1
@@ -105,8 +102,11 @@ def run_ready(core: Core, budget: int) -> None:
             spare -= grain + more
             core.words[TURN] = budget - spare
             continue
-        spare -= grain - length_hint(turns) + more
-        letters += core.settle_turns()
+        read = core.grain - length_hint(turns)
+        letters += read
+        core.left += read
+        core.grain -= read
+        spare -= grain - core.grain + more
         core.words[TURN] = budget - spare
     core.current = None
     core.counters.add(core.entered - core.puts - entered, letters, budget - spare)
