@@ -15,14 +15,16 @@ COMPILED = (
     *(
         f"regrove/node/core/{name}.py"
         for name in (
-            "address", "codec", "core", "inspection", "interpreter", "iowaits", "isolate", "mailbox",
-            "registry", "remote", "route", "scheduler", "sending", "single", "strict", "together",
+            "address", "births", "calls", "codec", "core", "inbox", "inspection", "interpreter", "iowaits", "isolate",
+            "lifecycle", "mailbox", "registry", "remote", "requests", "route", "scheduler", "sending", "signals",
+            "single", "strict", "supervising", "supervisor_node", "timers", "together", "waiters",
         )
     ),
     *(
         f"regrove/node/simulation/{name}.py"
         for name in ("clock", "driver", "ends", "network", "packets", "seeds", "trace", "tracing")
     ),
+    *(f"regrove/supervisor/{name}.py" for name in ("intensity", "slots")),
     *(
         f"regrove/transport/{name}.py"
         for name in ("bulk", "credit", "greeting", "incoming", "lifecycle", "link", "links", "runs", "session", "wire")

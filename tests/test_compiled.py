@@ -30,7 +30,18 @@ SOURCES = (
 )
 PROMISES = [
     f"tests/core/test_{name}.py"
-    for name in ("turns", "letters_and_batches", "waits_at_the_door", "books", "names", "timers", "between_cores")
+    for name in [
+        "turns",
+        "letters_and_batches",
+        "waits_at_the_door",
+        "books",
+        "names",
+        "timers",
+        "between_cores",
+        "calls",
+        "restarts_at_once",
+        "supervisors_at_work",
+    ]
 ]
 DIGESTS = """
 import sys

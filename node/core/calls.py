@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from regrove.node.core import remote
 from regrove.node.core.address import Address, Caller, Home
+from regrove.node.core.compiling import Unjudged
 from regrove.node.core.effects import Await, Call, CallAll, IoWait, Push, Sleep, Wait
 from regrove.node.core.handles import Ticket
 from regrove.node.core.isolate import OUTCOME, STARTING, SYSTEM, Cell, Request
@@ -92,7 +93,8 @@ class Calls:
     def ask(self, cell: Cell, wait: Call, ticket: Ticket) -> None:
         """Open and begin a call with a ticket: what goes along a route takes half as many steps here."""
         debt = self.open(cell, wait, ticket)
-        to = wait.to
+        unjudged: Unjudged = wait
+        to = unjudged.to
         if type(to) is not Address or to.route is None or cell.state == STARTING:
             self.begin(debt)
             return
@@ -140,7 +142,8 @@ class Calls:
 
     def _call(self, debt: Debt, wait: Call, timeout: float | None) -> None:
         core = self.core
-        to = wait.to
+        unjudged: Unjudged = wait
+        to = unjudged.to
         left = -1 if timeout is None else int(timeout * NANO)
         if type(to) is Address and to.route is not None and debt.cell.state != STARTING:
             sent_along = to.route.ask(core, debt.cell, debt.token, wait.request, left)

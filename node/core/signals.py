@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from regrove.node.core import remote
 from regrove.node.core.address import Address, Home
+from regrove.node.core.compiling import Unjudged
 from regrove.node.core.errors import BoundReached, Misuse
 from regrove.node.core.handles import Ticket
 from regrove.node.core.isolate import ENDED, KILL, Cell
@@ -20,7 +21,6 @@ from regrove.supervisor.reasons import Kill, Killed, NoConnection, NoProcess, No
 
 if TYPE_CHECKING:
     from regrove.node.core.core import Core
-    from regrove.node.core.effects import Target
 
 
 class Watch:
@@ -49,7 +49,7 @@ class Signals:
 
     # --- monitors --------------------------------------------------------------------------------------------------
 
-    def monitor(self, cell: Cell, to: Target) -> Ticket:
+    def monitor(self, cell: Cell, to: Unjudged) -> Ticket:
         """Watch `to`; the answer is a Down. Raises BoundReached past `Bounds.monitors`."""
         core = self.core
         if cell.monitors is None:
@@ -143,7 +143,7 @@ class Signals:
 
     # --- links and exit signals ------------------------------------------------------------------------------------
 
-    def link(self, cell: Cell, to: Target) -> None:
+    def link(self, cell: Cell, to: Unjudged) -> None:
         """Tie two isolates together: the abnormal end of one ends the other, or is an Exit if it traps."""
         core = self.core
         where = core.registry.resolve(to)
@@ -190,13 +190,13 @@ class Signals:
             cell.links.pop(other, None)
             _take(self._linked, peer, (cell.address, other))
 
-    def exit(self, cell: Cell, to: Target, reason: Reason) -> None:
+    def exit(self, cell: Cell, to: Unjudged, reason: Unjudged) -> None:
         """Send an exit signal to any isolate; `Kill()` cannot be trapped."""
         if not isinstance(reason, Reason):
             raise Misuse(f"exit takes a reason such as Shutdown() or Kill(), got {reason!r}")
         self.exit_from(cell.address, to, self.core.copy(reason))
 
-    def exit_from(self, source: Address, to: Target, reason: Reason) -> None:
+    def exit_from(self, source: Address, to: Unjudged, reason: Reason) -> None:
         """Carry an exit signal to where its target is."""
         where = self.core.registry.resolve(to)
         if isinstance(where, Cell):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from regrove.node.core import remote
 from regrove.node.core.address import Home
+from regrove.node.core.compiling import Unjudged
 from regrove.node.core.effects import Push
 from regrove.node.core.isolate import Cell
 from regrove.node.core.mailbox import mail_of, offer, put
@@ -60,7 +61,8 @@ class Waiters:
     def push(self, debt: Debt, wait: Push) -> None:
         """Begin a Push: send, or wait in line. Raises UnsendableValue and Misuse."""
         core = self.core
-        where = core.registry.resolve(wait.to)
+        unjudged: Unjudged = wait
+        where = core.registry.resolve(unjudged.to)
         if isinstance(where, Cell):
             message, charge = core.prepare(debt.cell, wait.message)
             sent = offer(core, where, message, charge, None, core.event)
