@@ -77,7 +77,9 @@ class Counters:
 
 
 def wake(core: Core, cell: Cell) -> None:
-    """Put a parked cell into the ready queue."""
+    """Put a parked cell, whose flags have changed, into the ready queue; a letter waits like other mail now."""
+    if cell.charge:
+        mail_of(cell)
     if cell.parked is not ACTIVE:
         cell.parked = ACTIVE
         core.ready.append(cell)

@@ -30,7 +30,7 @@ from regrove.node.core.isolate import (
     Entry,
 )
 from regrove.node.core.lifecycle import site_of, text_of
-from regrove.node.core.mailbox import mail_of, settle
+from regrove.node.core.mailbox import settle
 from regrove.node.core.page import GRAIN, SERVED, TURN
 from regrove.supervisor.reasons import Killed, Shutdown
 
@@ -70,7 +70,7 @@ def run_ready(core: Core, budget: int) -> None:
                 more -= 1
                 break
             core.current = cell = popleft()
-            if (charge := cell.charge) and not cell.flags:  # the commonest turn: one message to who was idle
+            if charge := cell.charge:  # the commonest turn: one message to who was idle, and nothing before it
                 message = cell.letter
                 cell.letter = None
                 cell.charge = 0
@@ -131,8 +131,6 @@ def longer(core: Core, cell: Cell, limit: int) -> int:
 def turn(core: Core, cell: Cell, limit: int) -> int:
     """A turn with more than mail in it: at most `limit` callbacks. Answers how many ran (at least 1)."""
     used = 0
-    if cell.charge:
-        mail_of(cell)  # a letter waits like other mail now
     while used < limit and cell.state != ENDED:
         flags = cell.flags
         # A Continue that stop interrupted waits for the wait of stop.

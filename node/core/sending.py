@@ -20,10 +20,11 @@ from regrove.node.core.sent import OK, Sent
 class Sends:
     """The sending half of `Context`."""
 
-    __slots__ = ("_cell", "_log")
+    __slots__ = ("_cell", "_core", "_log")
 
     def __init__(self, cell: Cell) -> None:
         self._cell = cell
+        self._core = cell.core
         self._log: Any = None
 
     def _misplaced(self) -> NoReturn:
@@ -38,9 +39,8 @@ class Sends:
         `notify`: for another core or node, the token of the `Undelivered` that tells of a later refusal or loss.
         Raises UnsendableValue for what does not travel, Misuse for what is no target.
         """
-        own = self._cell
-        core = own.core
-        if core.current is not own:
+        core = self._core
+        if core.current is not self._cell:
             self._misplaced()
         if type(to) is Address:
             # `Core.send` once more, for plain mail to a live isolate of this core (performance.md: what a call costs).
@@ -51,7 +51,7 @@ class Sends:
                 except KeyError:
                     charge = 0
                 if not charge:
-                    message, charge = core.prepare(own, message)
+                    message, charge = core.prepare(self._cell, message)
                 weight = core.pool_bytes + charge
                 if weight <= core.pool_sure:
                     if cell.parked is core:
@@ -72,13 +72,13 @@ class Sends:
                             return OK
             route = to.route
             if route is not None and notify is None:
-                sent = route.send(core, own, message)
+                sent = route.send(core, self._cell, message)
                 if sent is not None:
                     return sent
         elif notify is None and (type(to) is Name or type(to) is str):
             route = core.registry.routes.get(to)
             if route is not None:
-                sent = route.send(core, own, message)
+                sent = route.send(core, self._cell, message)
                 if sent is not None:
                     return sent
-        return core.send(own, to, message, notify)
+        return core.send(self._cell, to, message, notify)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from regrove import DONE, RECEIVE, Address, Bounds, Child, Continue, Crash, Isolate, Kill, Sent
 from regrove.node.core.isolate import STOP
+from regrove.node.core.mailbox import wake
 from regrove.node.core.scheduler import run_ready
 from regrove.supervisor.reasons import Shutdown
 from tests.core.bench import Bench, script
@@ -103,6 +104,7 @@ def test_a_letter_is_not_lost_when_stop_comes_before_it(going_on: bool) -> None:
     assert cell.queued == 1
     cell.stop_reason = Shutdown()
     cell.flags |= STOP  # as its supervisor asks
+    wake(core, cell)
     bench.settle()
     assert (7 in log) is going_on
     assert core.pool_messages == core.pool_bytes == 0
