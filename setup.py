@@ -43,7 +43,7 @@ def extensions() -> dict[str, Any]:
         from mypyc.build import mypycify
     except ImportError:  # pip asks first what the build needs
         return {"setup_requires": ["mypy>=1.8"]}
-    level = os.environ.get("REGROVE_OPTIMISE", "2")
+    level = os.environ.get("REGROVE_OPTIMISE", "3")
     # The library they share is named inside the package: beside it, an editable install would not find it.
     return {"ext_modules": mypycify([*OPTIONS, *COMPILED], opt_level=level, group_name="regrove.node.core.compiled")}
 
