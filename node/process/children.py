@@ -21,6 +21,7 @@ from regrove.records import dataclass
 
 CORE_MODULE: Final = "regrove.node.process.core_process"
 NODE_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+SPARE: Final = -1  # in place of a core: a process that waits to become one's (`spare.py`)
 PR_SET_PDEATHSIG: Final = 1
 PR_SET_CHILD_SUBREAPER: Final = 36
 
@@ -57,6 +58,12 @@ class Children:
         self._by_core[core] = child
         self._poller.register(child.pidfd, select.EPOLLIN, lambda _events: self._ended(child))
         return child
+
+    def assign(self, child: Child, core: int, incarnation: int) -> None:
+        """Make a process that is watched already this life of a core."""
+        del self._by_core[child.core]
+        child.core, child.incarnation = core, incarnation
+        self._by_core[core] = child
 
     def get(self, core: int) -> Child | None:
         """The process that runs for a core, if one does."""

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import os
-import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from regrove.node.io.poller import Poller
+from regrove.node.process.birth import Birth
 from regrove.node.process.boot import BootParameters
 from regrove.node.process.children import Child, Children
 from regrove.node.process.configuration import NodeConfig
-from regrove.node.process.descriptors import Hands, pair
+from regrove.node.process.descriptors import Hands
 from regrove.node.process.listeners_kept import ListenerKeeper
-from regrove.node.process.manager_events import Event, ForkFailed, SpawnKind
+from regrove.node.process.manager_events import Event, ForkFailed, SpawnKind, ZygoteSilent
 from regrove.node.process.page import Pages
 from regrove.node.process.pipe import Pipe
+from regrove.node.process.spare import Spare
 from regrove.node.process.status import Vitals
 from regrove.node.process.worker_forks import WorkerWards
 from regrove.node.process.zygote_client import ZygoteClient
@@ -37,41 +38,6 @@ class CrewSettings:
     keys: KeyPair | None
     pages: Pages
     cpus: tuple[int, ...] | None  # the CPU of each core, when they are pinned
-
-
-class _Birth:
-    """The sockets of a life that is being started: our ends, and theirs until the process has them. Raises OSError."""
-
-    __slots__ = ("_theirs", "core", "hands", "incarnation", "pipe", "request")
-
-    def __init__(self, core: int, incarnation: int) -> None:
-        self.core = core
-        self.incarnation = incarnation
-        self.request = 0  # of the zygote, while one is under way
-        self.pipe, their_pipe = socket.socketpair()
-        try:
-            self.hands, their_hands = pair()
-        except OSError:
-            self.pipe.close()
-            their_pipe.close()
-            raise
-        self._theirs = (their_pipe, their_hands)
-
-    @property
-    def theirs(self) -> list[int]:
-        """Descriptors for the process, in the order it takes them."""
-        return [end.fileno() for end in self._theirs]
-
-    def let_go(self) -> None:
-        """The process has its ends."""
-        for end in self._theirs:
-            end.close()
-
-    def close(self) -> None:
-        """There will be no such process."""
-        self.let_go()
-        self.pipe.close()
-        self.hands.close()
 
 
 class CoreCrew:
@@ -94,8 +60,9 @@ class CoreCrew:
         self._on_frame = on_frame
         self._on_failed = on_failed
         self._on_event = on_event
-        self._births: dict[int, _Birth] = {}  # being forked
+        self._births: dict[int, Birth] = {}  # being forked
         self._hands: dict[int, Hands] = {}
+        self.spare = Spare(children, zygote, poller, lambda why: on_event(ZygoteSilent(why)))
         self.listeners = ListenerKeeper(poller)
         self.workers = WorkerWards(poller, children, zygote)
         self._pipes: dict[int, Pipe] = {}
@@ -106,8 +73,12 @@ class CoreCrew:
         """Start a life of a core; a failure to start is told as its end, one to fork by itself."""
         self._bury(core)
         self._settings.pages.clear(core)
+        ahead = self.spare.take(core, incarnation) if kind == "fork" else None
+        if ahead is not None:
+            self._born(*ahead)
+            return
         try:
-            birth = _Birth(core, incarnation)
+            birth = Birth(core, incarnation)
         except OSError as problem:
             self._on_failed(core, incarnation, f"could not be started: {problem.strerror}")
             return
@@ -138,16 +109,16 @@ class CoreCrew:
         birth.close()
         self._on_failed(core, birth.incarnation, "was given up while it was being forked")
 
-    def _forked(self, birth: _Birth, pid: int, pidfd: int) -> None:
+    def _forked(self, birth: Birth, pid: int, pidfd: int) -> None:
         del self._births[birth.core]
         self._born(birth, self._children.adopt(birth.core, birth.incarnation, pid, pidfd))
 
-    def _not_forked(self, birth: _Birth, why: str, silent: bool) -> None:
+    def _not_forked(self, birth: Birth, why: str, silent: bool) -> None:
         self._births.pop(birth.core, None)
         birth.close()  # one that is forked all the same finds nobody here, and ends
         self._on_event(ForkFailed(birth.core, birth.incarnation, why, silent))
 
-    def _born(self, birth: _Birth, child: Child) -> None:
+    def _born(self, birth: Birth, child: Child) -> None:
         core, incarnation = birth.core, birth.incarnation
         birth.let_go()
         self._hands[core] = Hands(birth.hands, self._poller, lambda m, fds: self._handed(core, m, fds), _nothing)
@@ -199,6 +170,7 @@ class CoreCrew:
         hands = self._hands.get(core)
         if hands is not None:
             self.listeners.started(core, hands)
+        self.spare.soon()
 
     def beat(self, core: int, beat: dict[str, Any]) -> None:
         """Counters of a core."""
@@ -213,6 +185,7 @@ class CoreCrew:
             self._bury(core)
         while self._births:
             self._births.popitem()[1].close()
+        self.spare.discard()
         self.listeners.close_all()
         self.workers.close()
 

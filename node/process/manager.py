@@ -18,7 +18,7 @@ from regrove.node.core.randomness import key_of
 from regrove.node.io.poller import Poller
 from regrove.node.process.budget import SECOND
 from regrove.node.process.channel import input_frame, read_groups
-from regrove.node.process.children import Children
+from regrove.node.process.children import SPARE, Children
 from regrove.node.process.commands import Commands
 from regrove.node.process.configuration import Resolved
 from regrove.node.process.control_server import ControlServer
@@ -226,6 +226,9 @@ class Manager:
         self.put(StopAsked("the program that started it has ended"))
 
     def _child_ended(self, core: int, incarnation: int, how: str) -> None:
+        if core == SPARE:
+            self.crew.spare.ended()
+            return
         self.crew.drain(core)  # what it said last explains its end
         at = self.watchdog.place(core)
         self.put(CoreEnded(core, incarnation, self.watchdog.forget(core, how), at))
@@ -304,6 +307,7 @@ class Manager:
             case Spawn(core, incarnation, kind):
                 self.crew.spawn(core, incarnation, kind)
             case SpawnZygote():
+                self.crew.spare.discard()
                 self.zygote.start()
             case KillZygote(look):
                 self.zygote.kill(look)

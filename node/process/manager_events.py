@@ -201,6 +201,13 @@ class ZygoteAnswered:
 
 
 @dataclass(frozen=True, slots=True)
+class ZygoteSilent:
+    """The zygote did not answer when a process was to be forked ahead."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class ForkFailed:
     """The zygote did not fork this life of a core; `silent`: it did not answer at all."""
 
@@ -257,6 +264,7 @@ Event: TypeAlias = (
     | ZygoteRefused
     | ZygoteEnded
     | ZygoteAnswered
+    | ZygoteSilent
     | ForkFailed
     | ReviveAsked
     | DrainAsked

@@ -63,6 +63,7 @@ from regrove.node.process.manager_events import (
     ZygoteAnswered,
     ZygoteEnded,
     ZygoteRefused,
+    ZygoteSilent,
     ZygoteUp,
 )
 from regrove.node.process.peers import Peers, names_changed, peer_core
@@ -126,7 +127,7 @@ class ManagerState:
                 slot = self.cores[event.core]
                 if slot.incarnation == event.incarnation and slot.alive:
                     self._core_event(slot, now, event, out)
-            case ZygoteUp() | ZygoteRefused() | ZygoteEnded() | ZygoteAnswered() | ForkFailed():
+            case ZygoteUp() | ZygoteRefused() | ZygoteEnded() | ZygoteAnswered() | ZygoteSilent() | ForkFailed():
                 self._zygote_event(now, event, out)
             case CoreSlow() | CoreStalled() | CoreResumed() | CoreStarved() | CoreHalted():
                 slot = self.cores[event.core]

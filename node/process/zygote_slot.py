@@ -1,7 +1,7 @@
 """The zygote as the manager's decisions see it: when it is started, what it is good for, when it is given up [pure].
 
     starting --ZygoteUp--> up | unfit       unfit: what the application left behind does not survive a fork
-    up --ForkFailed(silent)--> silent       a request was not answered in time; a late answer leads back to up
+    up --ForkFailed(silent), ZygoteSilent--> silent   a request was not answered in time; a late answer leads back to up
     any --ZygoteEnded--> lost               started again, at once when it had lived for a while
     any --ZygoteRefused--> lost             the application's files have changed and cannot be imported any more
 
@@ -23,6 +23,7 @@ from regrove.node.process.manager_events import (
     ZygoteAnswered,
     ZygoteEnded,
     ZygoteRefused,
+    ZygoteSilent,
     ZygoteUp,
 )
 
@@ -32,7 +33,7 @@ RETRY_LAST: Final = 60 * SECOND
 SILENT_LIMIT: Final = 30 * SECOND  # stopped or stuck for so long: killed, as a stopped core is
 
 ZygoteState: TypeAlias = Literal["off", "starting", "up", "unfit", "silent", "lost"]
-ZygoteEvent: TypeAlias = ZygoteUp | ZygoteRefused | ZygoteEnded | ZygoteAnswered | ForkFailed
+ZygoteEvent: TypeAlias = ZygoteUp | ZygoteRefused | ZygoteEnded | ZygoteAnswered | ZygoteSilent | ForkFailed
 
 
 class ZygoteSlot:
@@ -78,10 +79,11 @@ class ZygoteSlot:
             case ZygoteAnswered():
                 if self.state == "silent":
                     self._back(out)
+            case ZygoteSilent(why):
+                self._silent(now, why, out)
             case ForkFailed(_, _, why, silent):
-                if silent and self.state == "up":
-                    self.state, self.why, self.deadline = "silent", why, now + SILENT_LIMIT
-                    out.append(Note("warning", "zygote silent", {"reason": why}))
+                if silent:
+                    self._silent(now, why, out)
             case ZygoteEnded(how):
                 self._ended(now, how, ending, out)
             case ZygoteRefused(text):
@@ -100,6 +102,11 @@ class ZygoteSlot:
             self.begin(now, out)
         elif self.state in ("starting", "silent"):
             out.append(KillZygote(look=self.state == "starting"))
+
+    def _silent(self, now: int, why: str, out: list[Action]) -> None:
+        if self.state == "up":
+            self.state, self.why, self.deadline = "silent", why, now + SILENT_LIMIT
+            out.append(Note("warning", "zygote silent", {"reason": why}))
 
     def _up(self, event: ZygoteUp, out: list[Action]) -> None:
         self._first = False

@@ -36,6 +36,31 @@ def ended(pidfd: int) -> bool:
     return bool(select.select([pidfd], [], [], DEADLINE)[0])
 
 
+def children_of(pid: int) -> set[int]:
+    """Processes whose parent is that one, and that have not ended."""
+    found = set()
+    for entry in Path("/proc").iterdir():
+        try:
+            words = (entry / "stat").read_text().rpartition(")")[2].split() if entry.name.isdigit() else ["Z", "0"]
+        except OSError:
+            continue
+        if words[0] != "Z" and int(words[1]) == pid:
+            found.add(int(entry.name))
+    return found
+
+
+def wait_spare(node: RunningNode) -> int:
+    """The process that was forked ahead, once there is one."""
+    limit = time.monotonic() + DEADLINE
+    while True:
+        status = node.status()
+        known = {status["zygote"]["pid"], *(core["pid"] for core in status["cores"])}
+        spare = children_of(status["manager"]["pid"]) - known
+        if len(spare) == 1:
+            return spare.pop()
+        assert time.monotonic() < limit, f"forked ahead are {spare}"
+
+
 def wait_zygote(node: RunningNode, state: str) -> dict[str, Any]:
     """The zygote's row of `status` once it is in that state."""
     limit = time.monotonic() + DEADLINE
@@ -70,6 +95,38 @@ def test_a_killed_core_is_forked_again_with_the_kernels_own_reason(start_node: S
     row = kill_core(node, 1)
     assert (row["last_exit"], row["restarts"]) == ("killed by SIGKILL", 1)
     assert node.status()["zygote"] == {"pid": zygote, "state": "up", "why": ""}
+
+
+def test_a_killed_core_goes_on_in_the_process_that_was_forked_ahead(start_node: StartNode) -> None:
+    node = start_node(core_restarts="20/30s")
+    node.wait_line("node up")
+    spare = wait_spare(node)
+    assert kill_core(node, 1)["pid"] == spare
+    assert wait_spare(node) != spare
+
+
+def test_a_process_forked_ahead_that_was_killed_is_missed_by_nobody(start_node: StartNode) -> None:
+    node = start_node(core_restarts="20/30s")
+    node.wait_line("node up")
+    spare = wait_spare(node)
+    gone = os.pidfd_open(spare)
+    os.kill(spare, signal.SIGKILL)
+    assert ended(gone)
+    os.close(gone)
+    row = kill_core(node, 1)
+    assert (row["last_exit"], row["restarts"]) == ("killed by SIGKILL", 1)
+    assert row["pid"] != spare
+    assert wait_spare(node) != spare
+
+
+def test_what_a_lost_zygote_has_forked_ahead_is_ended(start_node: StartNode) -> None:
+    node = start_node(core_restarts="20/30s")
+    node.wait_line("node up")
+    gone = os.pidfd_open(wait_spare(node))
+    os.kill(node.status()["zygote"]["pid"], signal.SIGKILL)
+    assert ended(gone)
+    os.close(gone)
+    wait_zygote(node, "up")
 
 
 def test_killing_the_zygote_takes_no_core_along_and_restarts_go_on(start_node: StartNode) -> None:
@@ -138,7 +195,7 @@ def test_a_killed_manager_leaves_no_process(start_node: StartNode) -> None:
     node = start_node()
     node.wait_line("node up")
     status = node.status()
-    fds = [os.pidfd_open(pid) for pid in [status["zygote"]["pid"], *node.core_pids()]]
+    fds = [os.pidfd_open(pid) for pid in [status["zygote"]["pid"], wait_spare(node), *node.core_pids()]]
     node.process.kill()
     assert node.process.wait(DEADLINE) == -signal.SIGKILL
     assert all(ended(fd) for fd in fds)

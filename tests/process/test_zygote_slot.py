@@ -17,6 +17,7 @@ from regrove.node.process.manager_events import (
     ZygoteAnswered,
     ZygoteEnded,
     ZygoteRefused,
+    ZygoteSilent,
     ZygoteUp,
 )
 from regrove.node.process.manager_state import EXIT_OK, EXIT_USAGE, ManagerState
@@ -124,6 +125,15 @@ def test_a_silent_zygote_is_not_asked_again_before_it_has_answered() -> None:
     state.decide(LATER, ZygoteAnswered())
     state.decide(LATER, bound(0, 2))
     assert of(state.decide(LATER, CoreEnded(0, 2, "killed")), Spawn) == [Spawn(0, 3, "fork")]
+
+
+def test_a_zygote_that_does_not_fork_ahead_is_not_asked_for_a_core_before_it_has_answered() -> None:
+    state = forking()
+    state.decide(LATER, ZygoteSilent("the zygote is stopped"))
+    assert state.zygote.why == "the zygote is stopped"
+    assert of(state.decide(LATER, CoreEnded(0, 1, "killed")), Spawn) == [Spawn(0, 2, "fresh")]
+    state.decide(LATER, ZygoteAnswered())
+    assert of(state.decide(LATER, CoreEnded(1, 1, "killed")), Spawn) == [Spawn(1, 2, "fork")]
 
 
 def test_a_zygote_silent_for_long_is_killed() -> None:
