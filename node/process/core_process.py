@@ -39,6 +39,7 @@ from regrove.node.process.keyring import shared
 from regrove.node.process.loading import load_application
 from regrove.node.process.logs import Line
 from regrove.node.process.machine import raise_descriptor_limit
+from regrove.node.process.own_pages import own_pages
 from regrove.node.process.page import open_page, write_chart
 from regrove.node.process.peeking import chart_of
 from regrove.node.process.pinning import pin
@@ -58,6 +59,13 @@ def serve_forked(_manager: int, given: list[int]) -> int:
     """Run a core in a process that the zygote has just forked."""
     reseed()
     return main(*given)
+
+
+def serve_ahead(manager: int, given: list[int]) -> int:
+    """The same in one that has time before its boot frame comes."""
+    prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    own_pages()
+    return serve_forked(manager, given)
 
 
 def main(descriptor: int, hands: int) -> int:

@@ -79,7 +79,7 @@ class Spare:
             return  # the machine has no descriptors to spare
         self._birth = birth
         birth.request = self._zygote.fork(
-            "fork",
+            "ahead",
             birth.theirs,
             lambda pid, pidfd: self._forked(birth, pid, pidfd),
             lambda why, silent: self._failed(birth, why, silent),

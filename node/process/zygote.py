@@ -7,6 +7,7 @@ subreaper, becomes the parent: no core dies with the zygote. Descriptors reach w
     manager -> zygote                                    zygote -> manager
       prepare, application, import path, pid, dumps        up, threads, unforkable
       fork, request            + pipe, hands               refused, text
+      ahead, request           + pipe, hands
       worker, request          + connection                forked, request, pid     + pidfd
                                                            failed, request, text
 """
@@ -20,7 +21,7 @@ import signal
 import socket
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, NoReturn
 
 from regrove.node.process import descriptors
@@ -88,7 +89,8 @@ def _run(connection: socket.socket, application: str, import_path: Sequence[str]
         _tell(connection, ["refused", refused])
         return EXIT_REFUSED
     _announce(connection)
-    return _serve(connection, manager, core_process.serve_forked)
+    serving = {"fork": core_process.serve_forked, "ahead": core_process.serve_ahead, "worker": _serve_worker}
+    return _serve(connection, manager, serving)
 
 
 def _prepare(application: str, import_path: Sequence[str]) -> str | None:
@@ -120,7 +122,7 @@ def _announce(connection: socket.socket) -> None:
     _tell(connection, ["up", found.threads, found.unforkable])
 
 
-def _serve(connection: socket.socket, manager: int, serve_core: Serve) -> int:
+def _serve(connection: socket.socket, manager: int, serving: Mapping[str, Serve]) -> int:
     while True:
         try:
             found = descriptors.receive(connection)
@@ -131,8 +133,7 @@ def _serve(connection: socket.socket, manager: int, serve_core: Serve) -> int:
         message, given = found
         request = message[1]
         try:
-            serve = serve_core if message[0] == "fork" else _serve_worker
-            _fork_twice(connection, request, manager, given, serve)
+            _fork_twice(connection, request, manager, given, serving[message[0]])
         except OSError as problem:
             _tell(connection, ["failed", request, f"fork: {problem.strerror}"])
         finally:

@@ -156,7 +156,7 @@ class ZygoteClient:
         self._hands = Hands(started.connection, self._poller, self._answered, _let_pass)
 
     def fork(self, kind: str, descriptors: Sequence[int], forked: Forked, failed: Failed) -> int:
-        """Ask for a process of `kind` (fork: a core, worker); returns the request's number.
+        """Ask for a process of `kind` (fork: a core, ahead: one that waits, worker); returns the request's number.
 
         The descriptors stay the caller's.
         """
