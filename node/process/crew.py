@@ -73,7 +73,7 @@ class CoreCrew:
         """Start a life of a core; a failure to start is told as its end, one to fork by itself."""
         self._bury(core)
         self._settings.pages.clear(core)
-        ahead = self.spare.take(core, incarnation) if kind == "fork" else None
+        ahead = self.spare.take(core, incarnation)
         if ahead is not None:
             self._born(*ahead)
             return

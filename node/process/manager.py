@@ -54,6 +54,7 @@ from regrove.node.process.manager_events import (
     StopAsked,
     Tell,
     Tick,
+    ZygoteUp,
 )
 from regrove.node.process.manager_state import ManagerState
 from regrove.node.process.page import Pages
@@ -110,7 +111,7 @@ class Manager:
         self.application = ""
         self.log_level = config.log_level
         self._children = Children(poller, self._child_ended)
-        self.zygote = ZygoteClient(poller, self._children, config.app, config.import_path, self.put, early)
+        self.zygote = ZygoteClient(poller, self._children, config.app, config.import_path, self._zygote_said, early)
         self.pages = Pages(config.cores)
         self.pin_mark = PinMark()
         self.pinning = pinning_for(config.pin, config.cores, self.pin_mark)
@@ -151,6 +152,11 @@ class Manager:
     def put(self, event: Event) -> None:
         """Decide on `event` in this pass."""
         self._events.append(event)
+
+    def _zygote_said(self, event: Event) -> None:
+        if isinstance(event, ZygoteUp):
+            self.crew.spare.renew()
+        self.put(event)
 
     def note(self, note: Note) -> None:
         """A line for the log, an event for those who follow."""
@@ -307,7 +313,6 @@ class Manager:
             case Spawn(core, incarnation, kind):
                 self.crew.spawn(core, incarnation, kind)
             case SpawnZygote():
-                self.crew.spare.discard()
                 self.zygote.start()
             case KillZygote(look):
                 self.zygote.kill(look)

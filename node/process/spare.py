@@ -1,8 +1,8 @@
 """A process forked ahead: it waits for its boot frame, so that a core that ends is replaced without a fork.
 
 There is at most one on a node, for whichever core needs it first; the next is asked for once the replacement is up and
-its load is on it again. Nothing is decided here that the simulator does not decide: a spawn by fork takes the spare
-when there is one, and asks the zygote as ever when there is none.
+its load is on it again. Nothing is decided here that the simulator does not decide: a spawn takes the spare when there
+is one, also while the zygote is lost or silent, and is carried out as it was decided when there is none.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ AHEAD_NS: Final = 150_000_000  # from a start to the next fork ahead, which woul
 class Spare:
     """The one process that waits. `on_silent(why)`: the zygote did not answer when it was asked for one."""
 
-    __slots__ = ("_birth", "_child", "_children", "_on_silent", "_owed", "_poller", "_zygote")
+    __slots__ = ("_birth", "_child", "_children", "_on_silent", "_owed", "_poller", "_wanted", "_zygote")
 
     def __init__(
         self, children: Children, zygote: ZygoteClient, poller: Poller, on_silent: Callable[[str], None]
@@ -31,12 +31,14 @@ class Spare:
         self._zygote = zygote
         self._poller = poller
         self._on_silent = on_silent
+        self._wanted = False  # a tree has started: from then on there should be one
         self._owed = False
         self._birth: Birth | None = None  # of the one that waits, or is being forked
         self._child: Child | None = None  # until it is a core's or has been reaped
 
     def soon(self) -> None:
         """A tree has started: fork one ahead in a moment, unless there is one by then."""
+        self._wanted = True
         if not self._owed:
             self._owed = True
             self._poller.alarm(AHEAD_NS, self._ask)
@@ -51,8 +53,14 @@ class Spare:
         self._children.assign(child, core, incarnation)
         return birth, child
 
+    def renew(self) -> None:
+        """Another zygote is up, which may have imported other files: fork one ahead from that."""
+        if self._wanted:
+            self.discard()
+            self.soon()
+
     def discard(self) -> None:
-        """End the one that waits: what the next zygote imports may be another application."""
+        """End the one that waits."""
         if self._birth is None:
             return
         self._birth.close()

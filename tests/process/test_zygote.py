@@ -119,6 +119,15 @@ def test_a_process_forked_ahead_that_was_killed_is_missed_by_nobody(start_node: 
     assert wait_spare(node) != spare
 
 
+def test_a_core_killed_while_the_zygote_is_stopped_goes_on_in_the_process_forked_ahead(start_node: StartNode) -> None:
+    node = start_node(core_restarts="20/30s")
+    node.wait_line("node up")
+    spare = wait_spare(node)
+    os.kill(node.status()["zygote"]["pid"], signal.SIGSTOP)
+    assert kill_core(node, 1)["pid"] == spare
+    assert wait_zygote(node, "silent")["why"] == "the zygote is stopped"
+
+
 def test_what_a_lost_zygote_has_forked_ahead_is_ended(start_node: StartNode) -> None:
     node = start_node(core_restarts="20/30s")
     node.wait_line("node up")
