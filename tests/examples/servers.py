@@ -10,16 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import regrove
+from tests.ports import free_port
 
 ROOT = Path(__file__).parent.parent.parent
 SILENCE = 0.15  # seconds after which an answer is taken for whole, where no end can be told
 LIMIT = 10.0  # seconds any single answer may take
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager

@@ -10,7 +10,8 @@ import pytest
 import regrove
 from examples import chat
 from regrove.testing import OutsideStream, Simulation
-from tests.examples.servers import LIMIT, free_port
+from tests.examples.servers import LIMIT
+from tests.ports import free_port
 
 PORT = 7009
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.examples.conversations import CONVERSATIONS
-from tests.examples.servers import LIMIT, free_port, kv_node, say
+from tests.examples.servers import LIMIT, kv_node, say
+from tests.ports import free_port
 
 pytestmark = [
     pytest.mark.processes,

@@ -13,7 +13,8 @@ import regrove
 from examples import counter, dispatcher, echo, gather, pool, push
 from regrove import Application
 from regrove.testing import Simulation
-from tests.examples.servers import LIMIT, free_port
+from tests.examples.servers import LIMIT
+from tests.ports import free_port
 
 FOLDER = Path(counter.__file__).parent
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
-import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from tests.ports import free_port, free_ports
 
 if TYPE_CHECKING:
     from tests.process.conftest import RunningNode
@@ -21,19 +21,8 @@ else:
 pytestmark = pytest.mark.processes
 
 
-def free_ports(count: int) -> int:
-    """The first of so many free ports, below those that the system gives away; each process looks from its own place."""
-    start = 20_000 + os.getpid() % 1_000 * 10
-    for low in range(start, 32_000):
-        with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
-            for port in range(low, low + count):
-                stack.enter_context(socket.socket()).bind(("127.0.0.1", port))
-            return low
-    raise AssertionError(f"no {count} free ports from {start} on")
-
-
 def free_address() -> str:
-    return f"127.0.0.1:{free_ports(1)}"
+    return f"127.0.0.1:{free_port()}"
 
 
 def states(node: RunningNode) -> dict[str, str]:

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.ports import free_port
+
 if TYPE_CHECKING:
     from tests.process.conftest import RunningNode
 
@@ -256,9 +258,7 @@ def test_a_killed_node_is_down_for_the_others_and_comes_back_as_a_newer_life(sta
 
 
 def test_a_node_joins_one_that_starts_later_and_itself_in_the_list_is_fine(start_node: StartNode) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     first = start_node("one@localhost", cores=1, join=[f"127.0.0.1:{port}"])
     first.wait_line("join waits", address=f"127.0.0.1:{port}")
     second = start_node("two@localhost", cores=1, listen=f"127.0.0.1:{port}", join=[f"127.0.0.1:{port}"])
