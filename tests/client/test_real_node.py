@@ -301,6 +301,7 @@ def test_a_killed_core_fails_the_call_under_way_at_once_and_the_next_life_is_fou
         waiting = threading.Thread(target=wait)
         waiting.start()
         _until_under_way(node.cluster)
+        node.supervisor(Name("top", core=1)).which_children()  # its answer comes after what was sent before it had left
         began = time.monotonic()
         assert node.kill_core(1) == before[1]
         waiting.join(60)
