@@ -16,6 +16,7 @@ ENDS: tuple[type[BaseException], ...] = (KeyboardInterrupt, SystemExit, Generato
 
 def run_once(make: Make, test: Test, faults: Faults) -> tuple[Simulation, BaseException | None]:
     """Run one seed quietly; return its world and how it failed. A skip and an interrupt go through."""
+    __tracebackhide__ = True
     sim = make(faults)
     sim.telling = False
     try:

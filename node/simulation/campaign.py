@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import inspect
-import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -15,8 +14,9 @@ from typing import Any, Final
 from regrove.node.core.application import Application
 from regrove.node.core.errors import Misuse
 from regrove.node.simulation.cases import Case
-from regrove.node.simulation.failing import Failing, NotDeterministic, run_once
+from regrove.node.simulation.failing import FIRED, Failing, NotDeterministic, run_once
 from regrove.node.simulation.faults import Faults
+from regrove.node.simulation.items import Item, Simulated
 from regrove.node.simulation.orders import add_up, judge_under
 from regrove.node.simulation.searching import Search, checked, faults_under
 from regrove.node.simulation.simulation import Simulation
@@ -24,8 +24,6 @@ from regrove.node.simulation.simulation import Simulation
 ITEMS: Final = 20  # pytest items of one campaign at most, so that workers share it
 PARAMETER: Final = "regrove_seeds"
 ATTRIBUTE: Final = "__regrove_campaign__"
-RESULTS: Final = "__regrove_results__"
-HOW: Final = "__regrove_how__"  # set by the plugin: how failing seeds are treated
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +47,13 @@ class Campaign:
         size = max(1, -(-self.seeds // ITEMS))
         return [range(first, min(first + size, self.seeds)) for first in range(0, self.seeds, size)]
 
-    def case(self, test: str, seed: int) -> Case:
+    def case(self, item: Item, seed: int) -> Case:
         """The case of a seed, with nothing in it yet."""
         told = repr((self.app.name, self.faults, sorted(self.settings.items()), self.core_restarts, self.search))
         campaign = hashlib.blake2b(told.encode(), digest_size=6).hexdigest()
-        return Case(test, seed, (), self.profile, self.nodes, self.cores, campaign=campaign)
+        return Case(
+            item.test, seed, (), self.profile, self.nodes, self.cores, campaign=campaign, parameters=item.parameters
+        )
 
     def simulation(self, seed: int, faults: Faults) -> Simulation:
         """Make the world of one seed, with the faults it is to meet."""
@@ -87,74 +87,106 @@ def simulate(
     campaign = Campaign(app, nodes, cores, seeds, faults, profile, dict(settings or {}), core_restarts, checked(search))
 
     def decorate(test: Callable[..., None]) -> Callable[..., None]:
-        parameters = list(inspect.signature(test).parameters.values())
-        if not parameters or parameters[0].name != "sim":
-            raise Misuse(f"{test.__qualname__} takes `sim` first, then its fixtures")
-
-        results: dict[int, dict[str, Any]] = {}
+        signature = _signature(test)
+        simulated = Simulated(campaign)
 
         @functools.wraps(test)
-        def run(**arguments: Any) -> None:
-            part: range | Case = arguments.pop(PARAMETER)
-            how = getattr(run, HOW, Failing())
+        def run(*instance: Any, **arguments: Any) -> None:
+            __tracebackhide__ = True  # what failed is in the test, not in us
+            if PARAMETER not in arguments:
+                raise Misuse(
+                    f"{test.__qualname__} is under @simulate: pytest runs it, as a function or in a plain class"
+                )
+            part: range | Case = arguments.pop(PARAMETER).of
+            how = simulated.how
             run_as = campaign if how.search is None else replace(campaign, search=how.search)
-            results[len(results)] = run_part(run_as, part, test, arguments, how)
+            item = simulated.item or Item(f"{test.__module__}::{test.__qualname__}")
+            result = empty(item)
+            simulated.results.append(result)
+            run_part(run_as, part, functools.partial(test, *instance, **arguments), how, item, result)
 
-        first = parameters[0].replace(name=PARAMETER, kind=inspect.Parameter.KEYWORD_ONLY)
-        rest = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in parameters[1:]]
-        run.__signature__ = inspect.Signature([first, *rest])  # type: ignore[attr-defined]
+        run.__signature__ = signature  # type: ignore[attr-defined]
         del run.__wrapped__  # pytest would look through to the arguments of the test
-        setattr(run, ATTRIBUTE, campaign)
-        setattr(run, RESULTS, results)
+        setattr(run, ATTRIBUTE, simulated)
         return run
 
     return decorate
 
 
+def _signature(test: Callable[..., None]) -> inspect.Signature:
+    """What pytest sees: the parameter of the seeds instead of `sim`, then fixtures. Raises Misuse."""
+    if inspect.iscoroutinefunction(test) or inspect.isgeneratorfunction(test) or inspect.isasyncgenfunction(test):
+        raise Misuse(f"{test.__qualname__} is a coroutine or generator, which would never run: write a plain function")
+    parameters = list(inspect.signature(test).parameters.values())
+    instance = parameters[:1] if parameters and parameters[0].name == "self" else []
+    sim, rest = next(iter(parameters[len(instance) :]), None), parameters[len(instance) + 1 :]
+    if sim is None or sim.name != "sim":
+        raise Misuse(f"{test.__qualname__} takes `sim` first (in a class: `self, sim`), then its fixtures")
+    only = inspect.Parameter.KEYWORD_ONLY
+    seeds = sim.replace(name=PARAMETER, kind=only)
+    return inspect.Signature([*instance, seeds, *(parameter.replace(kind=only) for parameter in rest)])
+
+
+def empty(item: Item) -> dict[str, Any]:
+    """What the plugin adds up of one item, as plain data."""
+    return {"test": item.test, "seeds": 0, "failed": [], "fired": {}, "held": {}, "orders": {}, "passed": []}
+
+
 def run_part(
-    campaign: Campaign, part: range | Case, test: Callable[..., None], arguments: Mapping[str, Any], how: Failing
-) -> dict[str, Any]:
-    """Run a test for each seed of a range, or for one stored case; return what the plugin adds up, as plain data."""
-    name = _name_of(test)
+    campaign: Campaign,
+    part: range | Case,
+    test: Callable[[Simulation], object],
+    how: Failing,
+    item: Item,
+    result: dict[str, Any],
+) -> None:
+    """Run a test for each seed of a range, or for one stored case; put what they did into `result`."""
+    __tracebackhide__ = True
 
     def play(_subject: str, seed: int) -> tuple[Simulation, BaseException | None]:
         given = faults_under(campaign.search, seed, campaign.faults)
-        return run_once(lambda given: campaign.simulation(seed, given), lambda sim: test(sim, **arguments), given)
+        return run_once(lambda given: campaign.simulation(seed, given), test, given)
 
-    fired: dict[str, int] = {}
-    held: dict[str, bool] = {}
-    orders: dict[str, int] = {}
+    stored = isinstance(part, Case)
     seeds = [part.seed] if isinstance(part, Case) else part
-    faults = part.plan if isinstance(part, Case) else campaign.faults
     if how.orders is not None:
         serve_orders(Path(how.orders), play)
         seeds = []
     for seed in seeds:
-        case = campaign.case(name, seed) if isinstance(part, range) else replace(part, test=name)
+        result["seeds"] += not stored
         try:
             sim, explored = judge_under(
-                "" if isinstance(part, Case) else campaign.search,
+                "" if stored else campaign.search,
                 lambda given, seed=seed: campaign.simulation(seed, given),  # type: ignore[misc]  # mypy knows no defaults
-                lambda sim: test(sim, **arguments),
-                faults,
-                case,
+                test,
+                part.plan if isinstance(part, Case) else campaign.faults,
+                _again(part, item) if isinstance(part, Case) else campaign.case(item, seed),
                 how,
-                lambda path: f"pytest '{name}' --sim-replay {path}",
+                item.command,
             )
         except NotDeterministic:
-            if how.audit_every and not isinstance(part, Case):
-                _audit(_item(name, part), [seed], how)
+            if how.audit_every and not stored:
+                _audit(item, [seed], how)
             raise
-        add_up(orders, {} if explored is None else explored.counts)
-        for what, count in sim.plan.counts.items():
-            fired[what] = fired.get(what, 0) + count.fired
+        except BaseException as error:
+            if hasattr(error, FIRED):
+                result["failed"].append(seed)
+                add_up(result["fired"], getattr(error, FIRED))
+            raise
+        add_up(result["orders"], {} if explored is None else explored.counts)
+        add_up(result["fired"], {what: count.fired for what, count in sim.plan.counts.items()})
         for claim, condition in sim.world.held.items():
-            held[claim] = held.get(claim, False) or condition
-    if how.audit_every and not isinstance(part, Case):
-        _audit(_item(name, part), [seed for seed in seeds if seed % how.audit_every == 0], how)
-    passed = [f"case {part.seed} ({part.path})"] if isinstance(part, Case) else []
-    ran = 0 if isinstance(part, Case) else len(seeds)
-    return {"seeds": ran, "fired": fired, "held": held, "orders": orders, "passed": passed}
+            result["held"][claim] = result["held"].get(claim, False) or condition
+    if how.audit_every and not stored:
+        _audit(item, [seed for seed in seeds if seed % how.audit_every == 0], how)
+    if isinstance(part, Case):
+        result["passed"].append(f"case {part.seed} ({part.path})")
+
+
+def _again(kept: Case, item: Item) -> Case:
+    """The case as it is kept when it fails again: over its file, unless that stands for other parameters as well."""
+    whose = replace(kept, test=item.test, parameters=item.parameters)
+    return replace(whose, path=None) if item.parameters and not kept.parameters else whose
 
 
 def serve_orders(orders: Path, play: Callable[[str, int], tuple[Simulation, BaseException | None]]) -> None:
@@ -164,37 +196,15 @@ def serve_orders(orders: Path, play: Callable[[str, int], tuple[Simulation, Base
     serve(orders, play)
 
 
-def _audit(item: tuple[str, str], seeds: list[int], how: Failing) -> None:
+def _audit(item: Item, seeds: list[int], how: Failing) -> None:
     """Audit seeds of an item in other processes. Raises NotDeterministic with the lines to blame."""
     from regrove.node.simulation.auditing.auditor import audit
     from regrove.node.simulation.auditing.launching import launcher
 
     if not seeds:
         return
-    before, behind = item
-    name = f"{before}{name_of(range(seeds[0], seeds[0] + 1))}{behind}" if behind else before
-    test = [sys.executable, "-m", "pytest", name, "--sim-seed", str(seeds[0]), *how.launched_by]
+    test = [sys.executable, "-m", "pytest", item.of_seed(seeds[0]), "--sim-seed", str(seeds[0]), *how.launched_by]
     launch = launcher(lambda orders: [*test, "--sim-orders", str(orders)], how.root)
     bad = [verdict for verdict in audit([("", seed) for seed in seeds], launch) if not verdict.clean]
     if bad:
         raise NotDeterministic("\n".join(map(str, bad)))
-
-
-def name_of(part: range | Case) -> str:
-    """How the item of some seeds, or of a case, is called in brackets."""
-    if isinstance(part, Case):
-        return f"case {part.seed}"
-    return f"seed {part[0]}" if len(part) == 1 else f"seeds {part[0]}-{part[-1]}"
-
-
-def _item(name: str, part: range) -> tuple[str, str]:
-    """The item that runs now, as what stands before its seeds and behind them: its other parameters are kept."""
-    current = os.environ.get("PYTEST_CURRENT_TEST", "").rpartition(" (")[0]
-    before, found, behind = current.rpartition(name_of(part))
-    return (before, behind) if found else (name, "")
-
-
-def _name_of(test: Callable[..., None]) -> str:
-    """Return what pytest calls the test, without its range of seeds."""
-    current = os.environ.get("PYTEST_CURRENT_TEST", "").rpartition(" (")[0]
-    return current.partition("[")[0] or f"{test.__module__}::{test.__qualname__}"

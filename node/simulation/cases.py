@@ -10,6 +10,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shlex
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -20,6 +22,7 @@ from regrove.node.simulation.plan import Fault, Noise, read_plan
 
 FORMAT: Final = 1
 FOLDER: Final = ".regrove/cases"
+WORD: Final = 60  # letters of each word in a file's name
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,7 @@ class Case:
     settings: tuple[tuple[str, str], ...] = ()
     span: str = ""
     campaign: str = ""  # what tells campaigns of one test apart: their faults, search and settings, hashed
+    parameters: str = ""  # of a parametrised test, as pytest writes them; "": all of them
     path: Path | None = field(default=None, compare=False)  # the file it was read from
 
     @property
@@ -50,14 +54,15 @@ class Case:
     @property
     def name(self) -> str:
         """What its file is called."""
-        what = f"{self._module}-{self.function}" if self._module else self.function
-        plain = "".join(letter if letter.isalnum() or letter in "._-" else "-" for letter in what)
-        whose = repr((self.test, self.profile, self.nodes, self.cores, self.settings, self.span, self.campaign))
+        words = (self._module, self.function, self.parameters)
+        plain = "-".join(_plain(word)[:WORD] for word in words if word)
+        kept = (self.test, self.profile, self.nodes, self.cores, self.settings, self.span, self.campaign)
+        whose = repr((*kept, self.parameters) if self.parameters else kept)
         return f"{plain}-{hashlib.blake2b(whose.encode(), digest_size=3).hexdigest()}-{self.seed}.json"
 
     @property
     def _module(self) -> str:
-        file, both, _ = self.test.rpartition("::")
+        file, both, _ = self.test.partition("::")
         module = file if both else self.test.rpartition(" ")[2].rpartition(":")[0]
         return module.rpartition("/")[2].removesuffix(".py").rpartition(".")[2]
 
@@ -69,8 +74,8 @@ class Case:
     def command(self, file: str | Path, more: str = "") -> str:
         """How its file is replayed; `more` are options of pytest."""
         if self.of_pytest:
-            return f"pytest '{self.test}' --sim-replay {file}{more}"
-        return f"regrove sim replay {file}"
+            return f"pytest {quoted(self.test)} --sim-replay {shlex.quote(str(file))}{more}"
+        return f"regrove sim replay {shlex.quote(str(file))}"
 
     def compared(self, violated: str, digest: str) -> str:
         """Say how a run compares to this case as it was kept; "" for one that was not kept yet."""
@@ -99,6 +104,7 @@ class Case:
             **({"settings": dict(self.settings)} if self.settings else {}),
             **({"span": self.span} if self.span else {}),
             **({"campaign": self.campaign} if self.campaign else {}),
+            **({"parameters": self.parameters} if self.parameters else {}),
             "violated": self.violated,
             "plan": [str(entry) for entry in self.plan],
             "digest": self.digest,
@@ -117,14 +123,14 @@ class Case:
                 if not path.exists():
                     break
             else:
-                if (there.test, there.plan, there.campaign) == (self.test, self.plan, self.campaign):
+                if there.is_of(self) and there.plan == self.plan:
                     break
             path = folder / f"{self.name.removesuffix('.json')}-{number}.json"
         return path
 
-    def belongs_to(self, nodeid: str) -> bool:
-        """Whether a pytest node id, without its parameters, is its test; one that moved is known by its name."""
-        return nodeid == self.test or nodeid.rpartition("::")[2] == self.function
+    def is_of(self, other: Case) -> bool:
+        """Whether both are of the same campaign of the same test, with the same parameters."""
+        return (self.test, self.campaign, self.parameters) == (other.test, other.campaign, other.parameters)
 
 
 def read_case(path: str | Path) -> Case:
@@ -148,6 +154,7 @@ def read_case(path: str | Path) -> Case:
             settings=tuple((str(key), str(value)) for key, value in rows.get("settings", {}).items()),
             span=str(rows.get("span", "")),
             campaign=str(rows.get("campaign", "")),
+            parameters=str(rows.get("parameters", "")),
             path=Path(path),
         )
     except OSError as error:
@@ -164,10 +171,23 @@ def read_case(path: str | Path) -> Case:
 
 def cases_in(folder: Path) -> list[tuple[Path, Case]]:
     """Read all cases of a folder, by name; what cannot be read is left out."""
-    found = []
+    return [(path, found) for path, found in files_in(folder) if isinstance(found, Case)]
+
+
+def files_in(folder: Path) -> Iterator[tuple[Path, Case | Misuse]]:
+    """Read all files of a folder, by name: each is a case, or what is wrong with it."""
     for path in sorted(folder.glob("*.json")) if folder.is_dir() else []:
         try:
-            found.append((path, read_case(path)))
-        except Misuse:
-            continue
-    return found
+            yield path, read_case(path)
+        except Misuse as problem:
+            yield path, problem
+
+
+def _plain(word: str) -> str:
+    return "".join(letter if letter.isalnum() or letter in "._-" else "-" for letter in word)
+
+
+def quoted(text: str) -> str:
+    """A word for a shell, in quotes whether it needs them or not: a node id, which people extend by brackets."""
+    found = shlex.quote(text)
+    return found if found != text else f"'{text}'"

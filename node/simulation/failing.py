@@ -111,6 +111,7 @@ def judge(
     `case` says whose it is; its plan is filled in here, one that was read is kept in its file. `command(path)` replays
     a case file.
     """
+    __tracebackhide__ = True
     began = time.process_time()
     sim, error = run_once(make, test, faults)
     if isinstance(error, Misuse):

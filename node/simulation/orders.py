@@ -169,6 +169,7 @@ def judge_under(
     search: Search, make: Make, test: Test, faults: Faults, case: Case, how: Failing, command: Callable[[Path], str]
 ) -> tuple[Simulation, Explored | None]:
     """Judge the seed of a case under a strategy; what was gone through when that goes through orders."""
+    __tracebackhide__ = True  # of pytest: it shows what failed in a test, not how it came to be run
     bounds = orders_of(search, case.seed)
     if bounds is None:
         return judge(make, test, faults_under(search, case.seed, faults), case, how, command), None

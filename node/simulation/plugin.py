@@ -8,7 +8,9 @@ the items over its workers; what each item reports is added up by the process th
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Generator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,7 +18,9 @@ import pytest
 from regrove.node.simulation import ledger
 
 ATTRIBUTE = "__regrove_campaign__"  # set by campaign.simulate
-RESULTS = "__regrove_results__"
+PARAMETER = "regrove_seeds"
+STORED: pytest.StashKey[Any] = pytest.StashKey()  # the cases of this run, once they were read
+NOTES: pytest.StashKey[list[str]] = pytest.StashKey()  # what is said of cases that did not run
 PROPERTY = "regrove_campaign"
 JUDGED = 25  # seeds: in fewer it says nothing that a kind of fault never fired
 
@@ -55,28 +59,44 @@ def pytest_configure(config: pytest.Config) -> None:
             raise pytest.UsageError(f"--sim-search: {problem}") from None
     if config.getoption("--sim-replay") is not None:
         from regrove.node.core.errors import Misuse
-        from regrove.node.simulation.cases import read_case
 
+        config.option.sim_replay = os.path.abspath(config.getoption("--sim-replay"))  # a test may change the folder
         try:
-            read_case(config.getoption("--sim-replay"))
+            _stored(config)
         except Misuse as problem:
             raise pytest.UsageError(f"--sim-replay: {problem}") from None
 
 
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Make one item for each range of seeds."""
-    campaign = getattr(metafunc.function, ATTRIBUTE, None)
-    if campaign is None:
-        return
-    from regrove.node.simulation.campaign import HOW, PARAMETER, name_of
-    from regrove.node.simulation.cases import cases_in, read_case
-    from regrove.node.simulation.failing import Failing
+def _folder(config: pytest.Config) -> Path:
+    return config.rootpath / (config.getoption("--sim-cases") or ".regrove/cases")
 
+
+def _stored(config: pytest.Config) -> Any:
+    """The cases of this run, read when the first simulated test is met."""
+    if STORED not in config.stash:
+        from regrove.node.simulation.stored import Stored
+
+        file = config.getoption("--sim-replay")
+        config.stash[STORED] = Stored(_folder(config), None if file is None else Path(file), config.rootpath)
+    return config.stash[STORED]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Make one item for each range of seeds, and one for each case; first, so that other parameters come behind."""
+    simulated = getattr(metafunc.function, ATTRIBUTE, None)
+    if simulated is None:
+        return
+    from regrove.node.simulation.failing import Failing
+    from regrove.node.simulation.items import parts_of
+
+    if PARAMETER not in metafunc.fixturenames:
+        test = metafunc.definition.nodeid
+        raise pytest.Collector.CollectError(f"{test} is in a class: it takes `self, sim`, then its fixtures")
     config = metafunc.config
-    folder = config.rootpath / (config.getoption("--sim-cases") or ".regrove/cases")
-    how = Failing(
+    simulated.how = Failing(
         config.getoption("--sim-shrink"),
-        folder,
+        _folder(config),
         config.getoption("--sim-audit"),
         config.getoption("--sim-audit-every") if config.getoption("--sim-audit") else 0,
         orders=config.getoption("--sim-orders"),
@@ -84,35 +104,66 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         root=config.rootpath,
         search=config.getoption("--sim-search"),
     )
-    setattr(metafunc.function, HOW, how)
-    seed, file = config.getoption("--sim-seed"), config.getoption("--sim-replay")
-    test = metafunc.definition.nodeid
-    if file is not None:
-        replayed = read_case(file)
-        cases = [replayed] if replayed.belongs_to(test) else []
-    else:
-        cases = [case for _, case in cases_in(folder) if seed is None and case.belongs_to(test)]
-    ranges = campaign.ranges(seed) if file is None else []
-    parts = [*cases, *ranges]
-    metafunc.parametrize(PARAMETER, parts, ids=[name_of(part) for part in parts])
+    seed, replays = config.getoption("--sim-seed"), config.getoption("--sim-replay") is not None
+    cases = _stored(config).of(metafunc.definition.nodeid) if replays or seed is None else []
+    parts = parts_of(cases, [] if replays else simulated.campaign.ranges(seed))
+    metafunc.parametrize(PARAMETER, parts, ids=[part.name for part in parts])
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Run failing cases first; with `--sim-replay` nothing else."""
-    cases = [item for item in items if "[case " in item.nodeid and _simulated(item)]
-    file = config.getoption("--sim-replay")
-    if file is not None and not cases and not hasattr(config, "workerinput"):
-        from regrove.node.simulation.cases import read_case
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Generator[None]:
+    """Give each case to its own test and parameters; run cases first, with `--sim-replay` nothing else."""
+    _choose(config, items)
+    yield
+    items.sort(key=lambda item: _case(item) is None)
 
-        case = read_case(file)
-        raise pytest.UsageError(
-            f"{file} is a case of {case.test}, which is not among these tests: run {case.command(file)}"
-        )
-    if file is not None:
-        config.hook.pytest_deselected(items=[item for item in items if item not in cases])
-        items[:] = cases
-    elif cases:
-        items[:] = [*cases, *(item for item in items if item not in cases)]
+
+def _choose(config: pytest.Config, items: list[pytest.Item]) -> None:
+    simulated = [item for item in items if _simulated(item) is not None]
+    if not simulated and config.getoption("--sim-replay") is None:
+        return
+    from regrove.node.simulation.stored import Candidate
+
+    found = [_item(item) for item in simulated]
+    candidates = [
+        Candidate(each.test, each.parameters, _case(item)) for each, item in zip(found, simulated, strict=True)
+    ]
+    stored = _stored(config)
+    chosen = stored.chosen(candidates)
+    whole = not any("[" in argument for argument in config.args)
+    config.stash[NOTES] = stored.notes(candidates, chosen, whole)
+    if config.getoption("--sim-replay") is None:
+        dropped = [item for item, stays in zip(simulated, chosen, strict=True) if not stays]
+        items[:] = [item for item in items if item not in dropped]
+        return
+    kept = [item for item, stays in zip(simulated, chosen, strict=True) if stays]
+    config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+    items[:] = kept
+    if not kept:
+        (case,) = stored.cases
+        why = config.stash[NOTES] or [
+            f"{case.path} is a case of {case.test}, which is not among these tests: run {case.command(case.path)}"
+        ]
+        if not hasattr(config, "workerinput"):
+            raise pytest.UsageError(*why)
+        config.stash[NOTES] = why
+
+
+def _item(item: pytest.Item) -> Any:
+    """An item of a simulated test, as campaigns and cases know it."""
+    from regrove.node.simulation.items import Item
+
+    config = item.config
+    callspec = item.callspec  # type: ignore[attr-defined]  # of a function that has parameters
+    given = {"-c": config.getoption("inifilename"), "--rootdir": config.getoption("rootdir")}
+    options = [word for option, value in given.items() if value is not None for word in (option, str(value))]
+    test, here = item.nodeid.removesuffix(f"[{callspec.id}]"), config.invocation_params.dir
+    return Item(test, callspec.id, callspec.params[PARAMETER].name, config.rootpath, here, tuple(options))
+
+
+def _case(item: pytest.Item) -> Any:
+    """The case that an item is for; None for other items."""
+    return None if (part := _part(item)) is None else part.case
 
 
 def launched_by(config: pytest.Config) -> tuple[str, ...]:
@@ -127,8 +178,15 @@ def launched_by(config: pytest.Config) -> tuple[str, ...]:
     return tuple(options)
 
 
-def _simulated(item: pytest.Item) -> bool:
-    return getattr(getattr(item, "function", None), ATTRIBUTE, None) is not None
+def _simulated(item: pytest.Item) -> Any:
+    """What a test under `@simulate` shares with us; None for other tests, and for those that pytest gave no seeds."""
+    return None if _part(item) is None else getattr(getattr(item, "function", None), ATTRIBUTE, None)
+
+
+def _part(item: pytest.Item) -> Any:
+    """What an item of a simulated test runs; None for other items, and where a replay has nothing for a test."""
+    part = item.callspec.params.get(PARAMETER) if hasattr(item, "callspec") else None
+    return part if hasattr(part, "of") else None
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
@@ -149,17 +207,34 @@ def pytest_runtest_protocol() -> Generator[None, object, object]:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
-    """Put what a range did into its report."""
-    outcome = yield
-    results = getattr(getattr(item, "function", None), RESULTS, None)
-    if results:
-        for result in results.values():
-            item.user_properties.append((PROPERTY, result))
-        results.clear()
+    """Tell a simulated test which item it is, and put what it did into its report."""
+    simulated = _simulated(item)
+    if simulated is not None:
+        simulated.item = _item(item)
+    try:
+        outcome = yield
+    finally:
+        if simulated is not None:
+            item.user_properties += [(PROPERTY, result) for result in simulated.results]
+            simulated.results.clear()
     owed = [debt for owing in ledger.PAGE.get() or () if (debt := owing.debt()) is not None]
     if owed:
         pytest.fail("\n".join(owed), pytrace=False)
     return outcome
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Give the process that started this worker of xdist what is said of cases."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput[PROPERTY] = list(session.config.stash.get(NOTES, ()))
+
+
+def _told(row: dict[str, Any]) -> str:
+    failed = f", {len(row['failed'])} failed" if row["failed"] else ""
+    fired = ", ".join(f"{what} {count}" for what, count in row["fired"].items()) or "no faults"
+    met = ", ".join(name for name, held in row["held"].items() if held)
+    return f"{row['seeds']} seeds{failed}; fired: {fired}{f'; reached: {met}' if met else ''}"
 
 
 class Judge:
@@ -167,6 +242,7 @@ class Judge:
 
     def __init__(self) -> None:
         self._campaigns: dict[str, dict[str, Any]] = {}
+        self.notes: dict[str, None] = {}
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Take what one range did."""
@@ -174,11 +250,18 @@ class Judge:
             return
         for name, result in report.user_properties:
             if name == PROPERTY and isinstance(result, dict):
-                self._add(report.nodeid.partition("[")[0], result)
+                self._add(result)
 
-    def _add(self, test: str, result: dict[str, Any]) -> None:
-        row = self._campaigns.setdefault(test, {"seeds": 0, "fired": {}, "held": {}, "orders": {}, "passed": []})
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        """Take what a worker of xdist has to say of cases; each of them says the same."""
+        self.notes.update(dict.fromkeys(getattr(node, "workeroutput", {}).get(PROPERTY, ())))
+
+    def _add(self, result: dict[str, Any]) -> None:
+        empty = {"seeds": 0, "failed": [], "fired": {}, "held": {}, "orders": {}, "passed": []}
+        row = self._campaigns.setdefault(result["test"], empty)
         row["seeds"] += result["seeds"]
+        row["failed"] += result["failed"]
         row["passed"] += result["passed"]
         for what, count in result["fired"].items():
             row["fired"][what] = row["fired"].get(what, 0) + count
@@ -210,6 +293,7 @@ class Judge:
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """A campaign that did not do what it says fails the run."""
+        self.notes.update(dict.fromkeys(session.config.stash.get(NOTES, ())))
         if self.problems() and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
@@ -223,7 +307,8 @@ class Judge:
             for case in row["passed"]:
                 terminalreporter.write_line(f"replayed {test}: {case} passes now")
             if row["seeds"] > 1:
-                fired = ", ".join(f"{what} {count}" for what, count in row["fired"].items()) or "no faults"
-                terminalreporter.write_line(f"simulated {test}: {row['seeds']} seeds; fired: {fired}")
+                terminalreporter.write_line(f"simulated {test}: {_told(row)}")
+        for note in self.notes:
+            terminalreporter.write_line(f"case {note}", yellow=True)
         for problem in self.problems():
             terminalreporter.write_line(f"CAMPAIGN FAILED {problem}", red=True)

@@ -269,12 +269,6 @@ def test_a_case_is_written_and_read_back_exactly(tmp_path: Path) -> None:
     assert read_case(case.write(tmp_path)) == case
 
 
-def test_a_case_whose_test_moved_to_another_file_is_found_by_its_name() -> None:
-    case = Case("tests/test_bank.py::test_money", 41, ())
-    assert case.belongs_to("tests/elsewhere/test_accounts.py::test_money")
-    assert not case.belongs_to("tests/test_bank.py::test_other")
-
-
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 9}', '{"format": 1, "test": "x", "seed": "1"}'])
 def test_what_is_no_case_file_is_refused_by_name(text: str, tmp_path: Path) -> None:
     (tmp_path / "bad.json").write_text(text)
