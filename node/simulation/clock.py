@@ -14,6 +14,7 @@ MILLISECOND: Final = 1_000_000
 SECOND: Final = 1_000_000_000
 
 _UNITS: Final = {"ns": 1, "us": MICROSECOND, "ms": MILLISECOND, "s": SECOND, "m": 60 * SECOND, "h": 3600 * SECOND}
+SLOWEST: Final = -900_000  # ppm: no clock stands still
 _DURATION: Final = re.compile(r"(\d+)(?:\.(\d+))?\s*(ns|us|ms|s|m|h)")
 
 Span: TypeAlias = "str | int | float"
@@ -42,10 +43,11 @@ def written(ns: int) -> str:
 class Skew:
     """A clock that drifts: what it shows, and when it will show a time. `ppm` millionths fast, or slow below 0."""
 
-    __slots__ = ("_shown", "_since", "ppm")
+    __slots__ = ("_asked", "_shown", "_since", "ppm")
 
     def __init__(self) -> None:
         self.ppm = 0
+        self._asked = 0  # the sum of what was asked for, however slow that would be
         self._since = 0
         self._shown = 0
 
@@ -64,7 +66,8 @@ class Skew:
     def drift(self, now: int, ppm: int) -> None:
         """Run `ppm` faster from now on than it did."""
         self._shown, self._since = self.local(now), now
-        self.ppm = max(self.ppm + ppm, -900_000)
+        self._asked += ppm
+        self.ppm = max(self._asked, SLOWEST)
 
 
 class Clock:

@@ -6,8 +6,7 @@ time is over, so a crash in between loses what the pass would have sent. A pause
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from regrove.node.core.address import Home
 from regrove.node.core.core import Core, CoreSettings
@@ -19,13 +18,13 @@ from regrove.node.core.ports import ControlInput, ControlOutput, Inputs, Started
 from regrove.node.core.remote import SEND
 from regrove.node.core.sent import OK, Sent
 from regrove.node.core.single import step, target
-from regrove.node.simulation.clock import MICROSECOND, SECOND, Skew
+from regrove.node.simulation.clock import MICROSECOND, SECOND
+from regrove.node.simulation.cores import InjectedFault
 from regrove.node.simulation.edge import SimulatedEdge
 from regrove.node.simulation.ends import SCHEME, SimulatedTransport, Way
 from regrove.node.simulation.packets import Packet
-from regrove.node.simulation.plan import START_FAILS
-from regrove.node.simulation.seeds import Ratio, holds, key_of
-from regrove.node.simulation.tracing import CoreTracer, TracedLinks
+from regrove.node.simulation.seeds import key_of
+from regrove.node.simulation.tracing import TracedLinks
 from regrove.supervisor.reasons import Killed
 from regrove.transport.credit import OVERHEAD_BYTES
 from regrove.transport.handshake import Identity
@@ -33,17 +32,13 @@ from regrove.transport.link import State
 from regrove.transport.wire import BATCH
 
 if TYPE_CHECKING:
-    from regrove.node.simulation.node import SimulatedNode
+    from regrove.node.simulation.cores import SimulatedCore
 
 PASS_COST: Final = 5 * MICROSECOND
 CALLBACK_COST: Final = 1 * MICROSECOND
 LINKS_LIMIT: Final = 2 * SECOND  # a tree waits so long for the links to its peers, then starts without
 EPOCH: Final = 1_767_225_600 * SECOND  # the wall clock starts at 2026-01-01 00:00 UTC
 CLUSTER: Final = "sim"
-
-
-class InjectedFault(Exception):
-    """What a fault of the plan raises in an isolate."""
 
 
 class Life:
@@ -374,6 +369,7 @@ class Life:
         """SIGKILL: memory is gone, the kernel closes what was open."""
         if not self.dead:
             self.dead = True
+            self.place.pauses = 0  # SIGKILL ends a stopped process too, and the next one is not stopped
             self.transport.crash()
             self.edge.die()
             self.place.ended.append(self.counts())
@@ -393,89 +389,3 @@ class Life:
 
     def __repr__(self) -> str:
         return f"<life {self.home}{' dead' if self.dead else ''}>"
-
-
-class SimulatedCore:
-    """One core of a simulated node over all its lives; `life` is the present one, None while there is none."""
-
-    def __init__(self, node: SimulatedNode, index: int) -> None:
-        self.node = node
-        self.index = index
-        self.name = f"{node.name}/{index}"
-        self.short = f"{node.short}/{index}"
-        world = node.world
-        self.life: Life | None = None
-        self.ended: list[dict[str, int]] = []  # the counts of earlier lives
-        self.pauses = 0
-        self.slowness = 1
-        self.lateness = 0  # ns by which its timers, outcomes and orders come late
-        self.wall_offset = 0  # ns by which its wall clock was set
-        self.skew: Skew | None = None
-        self.failing_starts = 0
-        self.offload_slowness = 1
-        self.offload_failures = 0
-        self.on_resume: list[Callable[[], Any]] = []
-        self.rank = world.draws.lane("pass", self.name)
-        self.tracer = CoreTracer(world.trace, world.clock, self.name)
-
-    @property
-    def alive(self) -> bool:
-        """Whether a process runs for this core."""
-        return self.life is not None and not self.life.dead
-
-    @property
-    def paused(self) -> bool:
-        """Whether its process, or its whole node, is stopped."""
-        return self.pauses > 0 or self.node.pauses > 0
-
-    @property
-    def incarnation(self) -> int:
-        """Which life of this core runs, or ran last; 0 before the first."""
-        return 0 if self.life is None else self.life.home.core_incarnation
-
-    @property
-    def counters(self) -> dict[str, int]:
-        """The counters of the present or last life, with `queued`."""
-        return {} if self.life is None else self.life.counts()
-
-    def local(self, time: int) -> int:
-        """What its monotonic clock shows at `time`."""
-        return time if self.skew is None else self.skew.local(time)
-
-    def real(self, local: int) -> int:
-        """When its monotonic clock shows `local`."""
-        return local if self.skew is None else self.skew.real(local)
-
-    def drift_by(self, ppm: int) -> None:
-        """Let its clocks run so many millionths faster than they do."""
-        if self.skew is None:
-            self.skew = Skew()
-        self.skew.drift(self.node.world.clock.now, ppm)
-        if self.alive and self.life is not None:
-            self.life.wake()  # its deadlines come at other times now
-
-    def start_fault(self, path: str) -> None:
-        """Called before each start of an isolate. Raises InjectedFault while starts fail here, in half of them."""
-        world = self.node.world
-        if self.failing_starts and holds(world.draws.draw("start-fails", self.name, path), 0, Ratio(1, 2)):
-            world.plan.count(START_FAILS).affected += 1
-            raise InjectedFault("a fault of the plan: this start fails")
-
-    def deliver(self, item: ControlInput, home: Home) -> None:
-        """Hand a control input to the life it is meant for."""
-        life = self.life
-        if life is not None and not life.dead and life.home == home:
-            life.tell(item)
-
-    def resumed(self) -> None:
-        """Go on after a pause."""
-        if self.paused:
-            return
-        waiting, self.on_resume = self.on_resume, []
-        for action in waiting:
-            action()
-        if self.life is not None and not self.life.dead and self.life.finish_at is None:
-            self.life.wake()
-
-    def __repr__(self) -> str:
-        return f"<core {self.short} incarnation={self.incarnation}{'' if self.alive else ' down'}>"

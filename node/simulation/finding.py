@@ -8,7 +8,7 @@ from typing import Any
 
 from regrove.node.core.address import Address
 from regrove.node.core.isolate import BLOCKED, ENDED, STATE_NAMES, Cell
-from regrove.node.simulation.driver import SimulatedCore
+from regrove.node.simulation.cores import SimulatedCore
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,9 @@ if TYPE_CHECKING:
 class Held:
     """The frames held from a place to a place, in order."""
 
-    def __init__(self, world: World, source: str, target: str) -> None:
+    def __init__(self, world: World, source: str, target: str, pairs: list[tuple[str, str]]) -> None:
         self._world = world
+        self._pairs = pairs
         self._source = source
         self._target = target
         self._active = False
@@ -24,14 +25,16 @@ class Held:
         """Hold from now on."""
         self._active = True
         self._world.note(f"{self._source}>{self._target}", "test-hold")
-        self._world.network.cut(self._source, self._target)
+        for pair in self._pairs:
+            self._world.network.cut(*pair)
 
     def release(self) -> None:
         """Let everything go on its way, in order. Idempotent."""
         if self._active:
             self._active = False
             self._world.note(f"{self._source}>{self._target}", "test-release")
-            self._world.network.heal(self._source, self._target)
+            for pair in self._pairs:
+                self._world.network.heal(*pair)
 
     @property
     def frames(self) -> list[bytes]:

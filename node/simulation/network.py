@@ -154,6 +154,8 @@ class Network:
         for way in ways:
             way.wire.clear()
             way.parents.clear()
+            if way.wanting:
+                self._room(way)
         return lost
 
     def reset_between(self, source: str, target: str) -> int:

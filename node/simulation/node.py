@@ -7,6 +7,7 @@ to each other; what they tell waits while a cut stands between them, and their l
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, assert_never
 
 from regrove.node.cluster.views import Shared
@@ -16,8 +17,9 @@ from regrove.node.process import manager_events as me
 from regrove.node.process.core_slot import ManagerSettings
 from regrove.node.process.manager_state import EXIT_QUARANTINED, ManagerState
 from regrove.node.simulation.clock import MICROSECOND, MILLISECOND, SECOND
+from regrove.node.simulation.cores import SimulatedCore
 from regrove.node.simulation.disk import Disk
-from regrove.node.simulation.driver import Life, SimulatedCore
+from regrove.node.simulation.driver import Life
 from regrove.node.simulation.network import OUTSIDE
 from regrove.node.simulation.seeds import Distribution, key_of
 
@@ -57,6 +59,23 @@ class SimulatedNode:
     def alive(self) -> bool:
         """Whether its manager runs."""
         return self.state is not None
+
+    @property
+    def leaving(self) -> bool:
+        """Whether it was asked to stop and has not ended yet."""
+        return self.state is not None and self.state.state == "stopping"
+
+    def pause(self) -> Callable[[], None]:
+        """Stop all of it; return how to let it go on, which does nothing once this life of the machine is over."""
+        self.pauses += 1
+        incarnation = self.incarnation
+
+        def go_on() -> None:
+            if self.incarnation == incarnation and self.pauses:
+                self.pauses -= 1
+                self.resumed()
+
+        return go_on
 
     # --- lives ---
 
@@ -103,6 +122,7 @@ class SimulatedNode:
         self.state = None
         self.ready = False
         self._tick_at = None
+        self.pauses = 0  # what is gone is stopped no more
         self._held.clear()
         for core in self.cores:
             if core.life is not None:

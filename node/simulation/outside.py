@@ -13,7 +13,7 @@ from regrove.node.simulation.trace import Doing
 
 if TYPE_CHECKING:
     from regrove.node.simulation.client import Drive
-    from regrove.node.simulation.driver import SimulatedCore
+    from regrove.node.simulation.cores import SimulatedCore
     from regrove.node.simulation.node import SimulatedNode
     from regrove.node.simulation.world import World
 

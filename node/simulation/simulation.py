@@ -11,18 +11,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, TypeVar
 
 from regrove.node.client.errors import CallFailed
 from regrove.node.client.supervising import SupervisorClient
 from regrove.node.core.address import Address, Name
 from regrove.node.core.application import Application
 from regrove.node.core.errors import Misuse
-from regrove.node.core.isolate import Cell
 from regrove.node.core.sent import UNREACHABLE, Sent
 from regrove.node.process.budget import RestartBudget
 from regrove.node.simulation import faults as f
 from regrove.node.simulation import outside
+from regrove.node.simulation.by_hand import ByHand, Place
 from regrove.node.simulation.checks import (
     POLL,
     QUIET_POLL,
@@ -35,12 +35,11 @@ from regrove.node.simulation.checks import (
 )
 from regrove.node.simulation.client import SimulatedClient
 from regrove.node.simulation.clock import MILLISECOND, SECOND, Span, duration, written
-from regrove.node.simulation.driver import SimulatedCore
+from regrove.node.simulation.cores import SimulatedCore
 from regrove.node.simulation.effects_once import Conserved
-from regrove.node.simulation.faults import Fault, Faults
+from regrove.node.simulation.faults import Faults
 from regrove.node.simulation.finding import Found, NotThere, cells, found_of, is_so
 from regrove.node.simulation.history import History
-from regrove.node.simulation.holding import Held
 from regrove.node.simulation.node import SimulatedNode
 from regrove.node.simulation.outside import OutsideStream
 from regrove.node.simulation.searching import Search, faults_under
@@ -51,12 +50,11 @@ from regrove.node.simulation.waiting import Deadlock, deadlocks
 from regrove.node.simulation.world import World
 
 T = TypeVar("T")
-Place = SimulatedNode | SimulatedCore | str
 BOOT_LIMIT: Final = 120 * SECOND
 NAMES_TIME: Final = 50 * MILLISECOND  # what the first names take to reach every manager
 
 
-class Simulation:
+class Simulation(ByHand):
     """See the module's text. Entering waits until every tree has started; leaving checks `always` once more.
 
     `faults` are drawn from `seed`, or given by hand; `profile` is `faithful` (what ZeroMQ can do) or `hostile` (single
@@ -219,12 +217,6 @@ class Simulation:
             return None
         return self._core_of(pinned.node or "", pinned.core)
 
-    def _core_of(self, node: str, core: int) -> SimulatedCore | None:
-        for place in self.nodes:
-            if place.name == node and core < len(place.cores):
-                return place.cores[core]
-        return None
-
     def call(self, to: Address | Name | str, message: object, timeout: float = 5.0) -> Any:
         """Ask from outside and let time pass until the answer. Raises CallFailed, CallTimeout."""
         return self.client.call(to, message, timeout)
@@ -348,151 +340,6 @@ class Simulation:
     def deadlocks(self) -> list[Deadlock]:
         """The circles of isolates that wait for one another now, by their paths and the lines they wait at."""
         return deadlocks(self.world)
-
-    # --- faults by hand ---
-
-    def inject(self, fault: Fault) -> None:
-        """Do one fault now, whatever its `at`."""
-        self._check()
-        self.world.stage.do(fault)
-        self.world.note(fault.where, f"test-{fault.what}", f"{fault.lasts} {fault.strength}")
-
-    def cut(self, source: Place, target: Place, one_way: bool = False) -> None:
-        """Stop what goes between two places, or from the first to the second only, until `heal`."""
-        self._each_way("cut", source, target, one_way, self.world.network.cut)
-
-    def heal(self, source: Place, target: Place, one_way: bool = False) -> None:
-        """Undo `cut`."""
-        self._each_way("heal", source, target, one_way, self.world.network.heal)
-
-    def _each_way(
-        self, what: str, source: Place, target: Place, one_way: bool, action: Callable[[str, str], None]
-    ) -> None:
-        self._check()
-        near, far = self._place(source).name, self._place(target).name
-        self.world.note(f"{near}>{far}", f"test-{what}", "one way" if one_way else "")
-        action(near, far)
-        if not one_way:
-            action(far, near)
-
-    @contextmanager
-    def hold(self, source: Place, target: Place) -> Iterator[Held]:
-        """Hold what goes from a place to a place, in order; inspect it; leaving releases it."""
-        self._check()
-        held = Held(self.world, self._place(source).name, self._place(target).name)
-        held.begin()
-        try:
-            yield held
-        finally:
-            held.release()
-
-    def pause(self, place: Place) -> None:
-        """Stop a core or a whole node, as SIGSTOP does."""
-        self._note("pause", place).pauses += 1
-
-    def resume(self, place: Place) -> None:
-        """Let it go on."""
-        stopped = self._note("resume", place)
-        if not stopped.pauses:
-            raise Misuse(f"{stopped!r} is not paused")
-        stopped.pauses -= 1
-        stopped.resumed()
-
-    def slow(self, core: SimulatedCore | str, factor: int) -> None:
-        """Make each pass of a core take `factor` times as long from now on; 1 is normal."""
-        if type(factor) is not int or factor < 1:
-            raise Misuse(f"slow takes a core and a factor that is an int of at least 1, got {factor!r}")
-        self._note_core("slow", core).slowness = factor
-
-    def drift(self, core: SimulatedCore | str, span: Span) -> None:
-        """Step the wall clock of a core forward."""
-        self._note_core("drift", core).wall_offset += duration(span)
-
-    def skew(self, core: SimulatedCore | str, ppm: int) -> None:
-        """Let all clocks of a core run `ppm` millionths faster than they do, slower below 0."""
-        if type(ppm) is not int:
-            raise Misuse(f"skew takes a core and whole millionths, got {ppm!r}")
-        self._note_core("skew", core).drift_by(ppm)
-
-    def busy(self, place: Found | SimulatedCore | str, span: Span) -> None:
-        """Have the next pass of a core, or of an isolate's core, take so much longer: a handler that blocks."""
-        core = self._note("busy", place.core if isinstance(place, Found) else place)
-        if isinstance(core, SimulatedCore) and core.life is not None:
-            core.life.extra += duration(span)
-
-    def kill(self, isolate: Found | Address) -> None:
-        """Kill an isolate or supervisor; its supervisor restarts it as its spec says."""
-        self._check()
-        address = isolate.address if isinstance(isolate, Found) else isolate
-        place = self._core_of(address.node, address.core)
-        where = None if place is None or place.life is None else place.life.core.registry.resolve(address)
-        if place is None or place.life is None or not isinstance(where, Cell):
-            raise NotThere(repr(address), self._cores(None, None))
-        self.world.note(place.name, "test-kill", where.path)
-        place.life.end_isolate(where)
-
-    def crash(self, place: Place) -> None:
-        """Kill a core (its manager replaces it), or cut a node's power until `restart`."""
-        down = self._note("crash", place)
-        if isinstance(down, SimulatedNode):
-            down.lose_power()
-        else:
-            down.node.kill_core(down, "killed by SIGKILL")
-
-    def restart(self, place: Place) -> None:
-        """Start a node (again), or have a core replaced."""
-        back = self._note("restart", place)
-        if isinstance(back, SimulatedNode):
-            back.lose_power()
-            back.boot()
-        else:
-            back.node.kill_core(back, "killed by SIGKILL")
-
-    def stop(self, node: SimulatedNode | str) -> None:
-        """Ask a node to leave in order, as SIGTERM does."""
-        place = self._note("stop", node)
-        if not isinstance(place, SimulatedNode):
-            raise Misuse(f"stop takes a node, got {node!r}")
-        place.stop("SIGTERM")
-
-    def calm(self, keep: Literal["majority", "all"] | list[SimulatedNode] = "majority") -> list[SimulatedNode]:
-        """End the faults of a drawn majority of nodes (or of all, or of those given) and draw no more; return them."""
-        self._check()
-        kept = self.world.stage.chosen(keep)
-        self.world.note("", "test-calm", " ".join(node.short for node in kept))
-        self.world.stage.calm(kept)
-        return kept
-
-    # --- places ---
-
-    def _note(self, what: str, place: Place) -> SimulatedNode | SimulatedCore:
-        self._check()
-        found = self._place(place)
-        self.world.note(found.name, f"test-{what}")
-        return found
-
-    def _note_core(self, what: str, core: SimulatedCore | str) -> SimulatedCore:
-        place = self._note(what, core)
-        if not isinstance(place, SimulatedCore):
-            raise Misuse(f"{what} takes a core, got {core!r}")
-        return place
-
-    def _place(self, place: Place) -> SimulatedNode | SimulatedCore:
-        return self.world.stage.place(place) if isinstance(place, str) else place
-
-    def _cores(self, node: Place | int | None, core: SimulatedCore | int | None) -> list[SimulatedCore]:
-        if isinstance(core, SimulatedCore):
-            return [core]
-        if isinstance(node, SimulatedCore):
-            return [node]
-        if isinstance(node, int):
-            node = self.nodes[node]
-        place = None if node is None else self._place(node)
-        nodes = self.nodes if place is None else [place] if isinstance(place, SimulatedNode) else []
-        found = [each for one in nodes for each in one.cores if core is None or each.index == core]
-        if not found:
-            raise self.world.stage.no_core(core, nodes)
-        return found
 
     def __repr__(self) -> str:
         return f"<Simulation of {self.world.application.name} seed={self.seed} at {written(self.now)}>"

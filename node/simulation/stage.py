@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from regrove.node.core.errors import Misuse
 from regrove.node.simulation.clock import SECOND
-from regrove.node.simulation.driver import SimulatedCore
+from regrove.node.simulation.cores import SimulatedCore
 from regrove.node.simulation.node import SimulatedNode
 from regrove.node.simulation.plan import SHAPES, Fault, Noise
 from regrove.node.simulation.strikes import STRIKES
@@ -32,6 +32,7 @@ class Running:
     nodes: tuple[str, ...]
     undo: Undo
     met: Callable[[], int] | None
+    within: Callable[[tuple[str, ...]], None] | None
 
 
 class Stage:
@@ -95,7 +96,7 @@ class Stage:
             return None
         if done.undo is not None:
             self._count = number = self._count + 1
-            self.running[number] = Running(fault, self.nodes_of(fault), done.undo, done.met)
+            self.running[number] = Running(fault, self.nodes_of(fault), done.undo, done.met, done.within)
             if fault.lasts:
                 self.world.clock.at(self.world.clock.now + fault.lasts, 0, self.undo, number)
         return done.affected
@@ -166,9 +167,12 @@ class Stage:
         """End all faults among the kept nodes, start those that are down, and draw no more."""
         self.world.plan.still()
         self._kept = names = tuple(node.short for node in kept)
+        kept_names = tuple(node.name for node in kept)
         for number, running in list(self.running.items()):
             if all(node in names for node in running.nodes):
                 self.undo(number)
+            elif running.within is not None:  # `n0<>*`: what cuts n0 off from others that are kept
+                running.within(kept_names)
         for node in kept:
             node.disk.heal()
             if not node.alive:
@@ -193,8 +197,19 @@ class Stage:
             others = [node.name for node in self.world.nodes if node is not own]
             pairs = [(own.name, other) for other in others]
             return pairs + [(other, own.name) for other in others] if both else pairs
-        source, target = (self.place(word).name for word in words)
-        return [(source, target), (target, source)] if both else [(source, target)]
+        pairs = self.pairs(*(self.place(word) for word in words))
+        return [*pairs, *((target, source) for source, target in pairs)] if both else pairs
+
+    def pairs(
+        self, source: SimulatedNode | SimulatedCore, target: SimulatedNode | SimulatedCore
+    ) -> list[tuple[str, str]]:
+        """What a fault between places is put on: two nodes or two cores; beside a core, a node is its cores."""
+        if source is target:
+            raise Misuse(f"a link goes from one place to another, got {source.short} twice")
+        if isinstance(source, SimulatedNode) and isinstance(target, SimulatedNode):
+            return [(source.name, target.name)]
+        near, far = ([place] if isinstance(place, SimulatedCore) else place.cores for place in (source, target))
+        return [(one.name, other.name) for one in near for other in far if one is not other]
 
     def place(self, where: str) -> SimulatedNode | SimulatedCore:
         """Read `n0` or `n0/1`."""

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from regrove.node.core.isolate import ENDED, Cell
 from regrove.node.process import manager_events as me
 from regrove.node.simulation import plan as p
-from regrove.node.simulation.driver import Life, SimulatedCore
+from regrove.node.simulation.cores import SimulatedCore
+from regrove.node.simulation.driver import Life
 from regrove.node.simulation.network import ANYWHERE
 from regrove.node.simulation.node import SimulatedNode
 from regrove.node.simulation.plan import Fault
@@ -17,24 +18,32 @@ if TYPE_CHECKING:
     from regrove.node.simulation.stage import Stage
 
 Undo: TypeAlias = Callable[[], Any]
+Within: TypeAlias = Callable[[tuple[str, ...]], None]
+Pairs: TypeAlias = list[tuple[str, str]]
 MIB: Final = 1024 * 1024
 
 
 class Done:
     """What a strike did: how much it touched at once, and how it ends; `nothing`: there was nothing to break.
 
-    `met()` is how much has met it since, for one that lasts.
+    `met()` is how much has met it since, for one that lasts; `within(nodes)` ends the part of it among some nodes.
     """
 
-    __slots__ = ("affected", "met", "nothing", "undo")
+    __slots__ = ("affected", "met", "nothing", "undo", "within")
 
     def __init__(
-        self, affected: int = 1, undo: Undo | None = None, nothing: bool = False, met: Callable[[], int] | None = None
+        self,
+        affected: int = 1,
+        undo: Undo | None = None,
+        nothing: bool = False,
+        met: Callable[[], int] | None = None,
+        within: Within | None = None,
     ) -> None:
         self.affected = affected
         self.undo = undo
         self.met = met
         self.nothing = nothing
+        self.within = within
 
 
 NOTHING: Final = Done(0, nothing=True)
@@ -49,12 +58,21 @@ def cut(stage: Stage, fault: Fault) -> Done:
     for source, target in ends:
         network.cut(source, target)
     before = network.held_between(ends)
+    heal, within = _pair_by_pair(ends, network.heal)
+    return Done(0, heal, met=lambda: network.held_between(ends) - before, within=within)
 
-    def heal() -> None:
-        for source, target in ends:
-            network.heal(source, target)
 
-    return Done(0, heal, met=lambda: network.held_between(ends) - before)
+def _pair_by_pair(ends: Pairs, heal: Callable[[str, str], None]) -> tuple[Undo, Within]:
+    """How to end a fault between many places at once, and how to end what of it lies among some nodes."""
+    left = list(ends)
+
+    def among(nodes: tuple[str, ...] | None) -> None:
+        for source, target in list(left):
+            if nodes is None or (source.partition("/")[0] in nodes and target.partition("/")[0] in nodes):
+                left.remove((source, target))
+                heal(source, target)
+
+    return lambda: among(None), among
 
 
 def lose(stage: Stage, fault: Fault) -> Done:
@@ -81,14 +99,14 @@ def squeeze(stage: Stage, fault: Fault) -> Done:
         table.setdefault(pair, []).append(fault.strength)
     before = network.squeezed
 
-    def heal() -> None:
-        for pair in ends:
-            table[pair].remove(fault.strength)
-            if not table[pair]:
-                del table[pair]
+    def heal(source: str, target: str) -> None:
+        table[source, target].remove(fault.strength)
+        if not table[source, target]:
+            del table[source, target]
         network.relieved()
 
-    return Done(0, heal, met=lambda: network.squeezed - before)
+    undo, within = _pair_by_pair(ends, heal)
+    return Done(0, undo, met=lambda: network.squeezed - before, within=within)
 
 
 # --- nodes and cores ---
@@ -116,13 +134,7 @@ def pause(stage: Stage, fault: Fault) -> Done:
     place = stage.place(fault.where)
     if not place.alive:
         return NOTHING
-    place.pauses += 1
-
-    def heal() -> None:
-        place.pauses -= 1
-        place.resumed()
-
-    return Done(1, heal)
+    return Done(1, place.pause())
 
 
 def slow(stage: Stage, fault: Fault) -> Done:
@@ -131,12 +143,8 @@ def slow(stage: Stage, fault: Fault) -> Done:
     if not core.alive:
         return NOTHING
     factor = max(fault.strength, 1)
-    core.slowness *= factor
-
-    def heal() -> None:
-        core.slowness //= factor
-
-    return Done(1, heal)
+    core.slow_by(factor)
+    return Done(1, lambda: core.slow_by(1, no_more_by=factor))
 
 
 def crash_core(stage: Stage, fault: Fault) -> Done:
@@ -176,8 +184,8 @@ def _booting(node: SimulatedNode) -> Undo:
     def boot() -> None:
         if not node.alive:
             node.boot()
-        else:
-            node.boot_when_gone = True  # it is still leaving
+        elif node.leaving:
+            node.boot_when_gone = True
 
     return boot
 

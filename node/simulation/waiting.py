@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from regrove.node.core.address import Address, Home, Name
 from regrove.node.core.effects import Await, Call, CallAll, Push, Wait
 from regrove.node.core.isolate import OUTCOME, STOP, Cell, Request
-from regrove.node.simulation.driver import SimulatedCore
+from regrove.node.simulation.cores import SimulatedCore
 from regrove.node.simulation.finding import cells
 
 if TYPE_CHECKING:

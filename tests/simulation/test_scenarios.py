@@ -248,3 +248,104 @@ def test_a_swarm_of_faults_and_a_calm_leave_a_world_that_works() -> None:
 def all_answer(sim: Simulation) -> bool:
     names = [Name("counter", node.name, core.index) for node in sim.nodes for core in node.cores]
     return all(sim.client.call(name, Total(), timeout=1) >= 10 for name in names)
+
+
+# --- faults that meet each other ---
+
+
+def test_the_calm_ends_what_cuts_a_kept_node_off_from_another_kept_one() -> None:
+    for what, strength in (("swizzle", 0), ("delay", 5_000_000), ("clog", 100)):
+        with Simulation(counting, nodes=3, faults=f.once(what, "n0<>*", at="1s", strength=strength)) as sim:
+            sim.run("2s")
+            sim.calm(keep=sim.nodes[:2])
+            network = sim.world.network
+            standing = network._cuts if what == "swizzle" else network.limits[what]
+            assert sorted(standing) == [("n0@sim", "n2@sim"), ("n2@sim", "n0@sim")]
+            sim.calm(keep="all")
+            assert not standing
+
+
+def test_a_cut_between_a_node_and_a_core_of_another_holds_what_goes_there() -> None:
+    with Simulation(counting, nodes=2, cores=2) as sim:
+        a, b = sim.nodes
+        counters = [sim.find("root/counter", node=b, core=core).address for core in (0, 1)]
+
+        def add_one_to_each() -> None:
+            for counter in counters:
+                assert sim.send(counter, Add(1), source=a.cores[1])
+
+        add_one_to_each()
+        sim.settle()
+        sim.cut(a, b.cores[0], one_way=True)
+        add_one_to_each()
+        sim.run("500ms")
+        assert [counter_of(sim, 1, core).total for core in (0, 1)] == [11, 12]
+        sim.heal(a, b.cores[0], one_way=True)
+        sim.settle()
+        assert [counter_of(sim, 1, core).total for core in (0, 1)] == [12, 12]
+
+
+def test_a_link_from_a_place_to_itself_is_refused() -> None:
+    with Simulation(counting, nodes=2) as sim, pytest.raises(Misuse, match="got n0 twice"):
+        sim.cut("n0", "n0")
+    with pytest.raises(Misuse, match="got n0/0 twice"):
+        Simulation(counting, nodes=2, faults=f.once("cut", "n0/0>n0/0", at="1s"))
+
+
+def test_what_a_test_makes_slow_and_what_the_plan_makes_slow_end_each_by_itself() -> None:
+    with Simulation(counting, faults=f.once("slow", "n0/0", at="1s", lasts="1s", strength=20)) as sim:
+        core = sim.nodes[0].cores[0]
+        sim.run("1500ms")
+        sim.slow(core, 3)
+        assert core.slowness == 60
+        sim.run("1s")
+        assert core.slowness == 3
+        sim.slow(core, 1)
+        assert core.slowness == 1
+
+
+def test_a_clock_is_right_again_after_two_drifts_that_no_clock_could_add_up() -> None:
+    slow = [f.once("drift", "n0", at=at, lasts="2s", strength=-800_000) for at in ("1s", "2s")]
+    with Simulation(counting, faults=slow) as sim:
+        core = sim.nodes[0].cores[0]
+        sim.run("2500ms")
+        assert core.skew is not None
+        assert core.skew.ppm == -900_000
+        sim.run("2s")
+        assert core.skew.ppm == 0
+
+
+def test_a_stopped_process_that_is_killed_is_replaced_by_one_that_runs() -> None:
+    plan = [f.once("pause", "n0/0", at="1s", lasts="60s"), f.once("crash-core", "n0/0", at="2s")]
+    with Simulation(counting, cores=2, faults=plan) as sim:
+        core = sim.nodes[0].cores[0]
+        sim.run("1500ms")
+        assert core.paused
+        sim.until(lambda: core.incarnation == 2 and core.life is not None and core.life.started, within="5s")
+        sim.pause(core)
+        sim.run("60s")  # the fault has ended by now: that was another life's
+        assert core.paused
+        sim.resume(core)
+        assert not core.paused
+
+
+def test_a_machine_that_stood_still_and_was_reset_goes_on_and_no_process_cannot_be_stopped() -> None:
+    plan = [f.once("pause", "n0", at="1s", lasts="60s"), f.once("crash-node", "n0", at="2s", lasts="1s")]
+    with Simulation(counting, nodes=2, faults=plan) as sim:
+        sim.run("1500ms")
+        assert sim.nodes[0].cores[0].paused
+        sim.run("1s")
+        with pytest.raises(Misuse, match="no process to stop"):
+            sim.pause("n0")
+        sim.until(lambda: sim.nodes[0].ready, within="5s")
+        assert not sim.nodes[0].cores[0].paused
+
+
+def test_a_node_that_a_test_stops_stays_away_whatever_faults_it_had_before() -> None:
+    with Simulation(counting, nodes=2, faults=f.once("crash-node", "n0", at="1s", lasts="1s")) as sim:
+        sim.run("1200ms")
+        sim.restart("n0")  # the end of the fault finds it up
+        sim.run("5s")
+        sim.stop("n0")
+        sim.run("10s")
+        assert not sim.nodes[0].alive
