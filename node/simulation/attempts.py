@@ -11,11 +11,13 @@ from regrove.node.simulation.simulation import Simulation
 
 Make: TypeAlias = Callable[[Faults], Simulation]  # the world of one seed, with the faults it is to meet
 Test: TypeAlias = Callable[[Simulation], object]
-ENDS: tuple[type[BaseException], ...] = (KeyboardInterrupt, SystemExit, GeneratorExit)
+ENDS: tuple[type[BaseException], ...] = (KeyboardInterrupt, GeneratorExit)
+SKIPS = ("Skipped", "SkipTest")
+OUTCOMES = (*SKIPS, "XFailed", "Exit")  # of pytest and unittest: what a test says of itself, no failure
 
 
 def run_once(make: Make, test: Test, faults: Faults) -> tuple[Simulation, BaseException | None]:
-    """Run one seed quietly; return its world and how it failed. A skip and an interrupt go through."""
+    """Run one seed quietly; return its world and how it failed. Skips, expected failures and interrupts go through."""
     __tracebackhide__ = True
     sim = make(faults)
     sim.telling = False
@@ -25,10 +27,31 @@ def run_once(make: Make, test: Test, faults: Faults) -> tuple[Simulation, BaseEx
     except ENDS:
         raise
     except BaseException as error:
-        if type(error).__name__ == "Skipped":
+        if is_outcome(error):
             raise
         return sim, error
     return sim, None
+
+
+def is_skip(error: BaseException) -> bool:
+    """Whether a test says by this that there is nothing to judge here."""
+    return is_outcome(error, SKIPS)
+
+
+def is_outcome(error: BaseException, outcomes: tuple[str, ...] = OUTCOMES) -> bool:
+    """Whether a test says by this that it is not to be judged: a skip, an expected failure, the end of all tests."""
+    kind = type(error)
+    return kind.__name__ in outcomes and kind.__module__.partition(".")[0] in ("_pytest", "builtins", "unittest")
+
+
+def is_out_of_time(error: BaseException) -> bool:
+    """Whether a limit of real time (pytest-timeout) ended the run: no seed decides that, so it is not run again."""
+    trace = error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_globals.get("__name__", "") == "pytest_timeout":
+            return True
+        trace = trace.tb_next
+    return False
 
 
 class TooLate(BaseException):

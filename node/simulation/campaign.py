@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from regrove.node.core.application import Application
 from regrove.node.core.errors import Misuse
+from regrove.node.simulation.attempts import is_skip
 from regrove.node.simulation.cases import Case
 from regrove.node.simulation.failing import FIRED, Failing, NotDeterministic, run_once
 from regrove.node.simulation.faults import Faults
@@ -94,9 +95,7 @@ def simulate(
         def run(*instance: Any, **arguments: Any) -> None:
             __tracebackhide__ = True  # what failed is in the test, not in us
             if PARAMETER not in arguments:
-                raise Misuse(
-                    f"{test.__qualname__} is under @simulate: pytest runs it, as a function or in a plain class"
-                )
+                raise Misuse(f"{test.__qualname__} is under @simulate: pytest runs it, alone or in a plain class")
             part: range | Case = arguments.pop(PARAMETER).of
             how = simulated.how
             run_as = campaign if how.search is None else replace(campaign, search=how.search)
@@ -117,6 +116,11 @@ def _signature(test: Callable[..., None]) -> inspect.Signature:
     """What pytest sees: the parameter of the seeds instead of `sim`, then fixtures. Raises Misuse."""
     if inspect.iscoroutinefunction(test) or inspect.isgeneratorfunction(test) or inspect.isasyncgenfunction(test):
         raise Misuse(f"{test.__qualname__} is a coroutine or generator, which would never run: write a plain function")
+    if hasattr(test, "is_hypothesis_test"):
+        raise Misuse(
+            f"{test.__name__}: @given under @simulate would run all its examples in one world; let it drive a plain "
+            "test that makes a world of its own for each: `with Simulation(app, seed=seed) as sim:`"
+        )
     parameters = list(inspect.signature(test).parameters.values())
     instance = parameters[:1] if parameters and parameters[0].name == "self" else []
     sim, rest = next(iter(parameters[len(instance) :]), None), parameters[len(instance) + 1 :]
@@ -152,8 +156,8 @@ def run_part(
     if how.orders is not None:
         serve_orders(Path(how.orders), play)
         seeds = []
+    skipped: list[BaseException] = []
     for seed in seeds:
-        result["seeds"] += not stored
         try:
             sim, explored = judge_under(
                 "" if stored else campaign.search,
@@ -168,15 +172,25 @@ def run_part(
             if how.audit_every and not stored:
                 _audit(item, [seed], how)
             raise
+        except KeyboardInterrupt as interrupt:
+            interrupt.args = interrupt.args or (f"in seed {seed}; to run it again: {item.command(None, seed)}",)
+            raise
         except BaseException as error:
+            if is_skip(error):
+                skipped.append(error)
+                continue
             if hasattr(error, FIRED):
+                result["seeds"] += not stored
                 result["failed"].append(seed)
                 add_up(result["fired"], getattr(error, FIRED))
             raise
+        result["seeds"] += not stored
         add_up(result["orders"], {} if explored is None else explored.counts)
         add_up(result["fired"], {what: count.fired for what, count in sim.plan.counts.items()})
         for claim, condition in sim.world.held.items():
             result["held"][claim] = result["held"].get(claim, False) or condition
+    if skipped and len(skipped) == len(seeds):
+        raise skipped[-1]
     if how.audit_every and not stored:
         _audit(item, [seed for seed in seeds if seed % how.audit_every == 0], how)
     if isinstance(part, Case):

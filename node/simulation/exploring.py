@@ -11,6 +11,7 @@ import importlib
 import inspect
 import json
 import os
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
 CHUNK: Final = 4  # seeds that a worker takes at once
 STATE: Final = Path(".regrove/sim")
+SPOKEN: Final = ("check", "nodes", "cores", "faults", "profile", "span", "search")  # options of the same names
 
 WORDS: Final[dict[str, Callable[[], Kind | tuple[Kind, ...]]]] = {
     "cut": f.cut,
@@ -192,8 +194,17 @@ class Search:
             faults,
             case,
             how,
-            lambda path: f"regrove sim replay {path}",
+            self.command,
         )
+
+    def command(self, case: Path | None, seed: int) -> str:
+        """How a case file of it, or without one a seed, is run again."""
+        if case is not None:
+            return f"regrove sim replay {shlex.quote(str(case))}"
+        usual = Search(self.app)
+        given = [f"--{name}={getattr(self, name)}" for name in SPOKEN if getattr(self, name) != getattr(usual, name)]
+        given += [f"--set={key}={value}" for key, value in self.settings]
+        return " ".join(["regrove sim run", *map(shlex.quote, [self.app, f"--seeds={seed}-{seed}", *given])])
 
 
 @dataclass(slots=True)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 from regrove.node.core.errors import Misuse
-from regrove.node.simulation.attempts import ENDS, Make, Test, bounded, run_once, signature
+from regrove.node.simulation.attempts import ENDS, Make, Test, bounded, is_out_of_time, run_once, signature
 from regrove.node.simulation.cases import FOLDER, Case
 from regrove.node.simulation.faults import Faults
 from regrove.node.simulation.plan import Fault
@@ -24,6 +25,7 @@ FIRED = "__regrove_fired__"  # on a failure: what its seed's faults did, before 
 __all__ = [
     "ENDS", "FIRED", "Failing", "Make", "NotDeterministic", "Test", "judge", "run_once", "shrink", "signature",
 ]  # fmt: skip
+Command: TypeAlias = Callable[[Path | None, int], str]  # what runs a case file again, or without one a seed
 PATIENCE: Final = 2  # times what the seed took to fail: so long a plan of a shrink may take
 WORTH: Final = 0.3  # CPU seconds of a run from which on its shrink goes by snapshots
 
@@ -34,7 +36,7 @@ class NotDeterministic(AssertionError):
 
 @dataclass(frozen=True, slots=True)
 class Failing:
-    """How failing seeds are treated: seconds of shrinking (0: none), where cases go, `command(path)` that replays."""
+    """How failing seeds are treated: seconds of shrinking (0: none), where cases go."""
 
     shrink_s: float = 20.0
     folder: Path = Path(FOLDER)
@@ -45,6 +47,7 @@ class Failing:
     launched_by: tuple[str, ...] = ()  # options for the pytest that an audit starts
     root: Path | None = None  # and where it starts it
     search: str | None = None  # how seeds are run, whatever a test says; None: as it says
+    quiet: Callable[[], AbstractContextManager[None]] = nullcontext  # what a test prints in there is let go
 
 
 def shrink(
@@ -103,13 +106,10 @@ def shrink(
     return shrunk
 
 
-def judge(
-    make: Make, test: Test, faults: Faults, case: Case, how: Failing, command: Callable[[Path], str]
-) -> Simulation:
+def judge(make: Make, test: Test, faults: Faults, case: Case, how: Failing, command: Command) -> Simulation:
     """Run one seed; when it fails shrink it, keep it as a case and raise the failure with its story.
 
-    `case` says whose it is; its plan is filled in here, one that was read is kept in its file. `command(path)` replays
-    a case file.
+    `case` says whose it is; its plan is filled in here, one that was read is kept in its file.
     """
     __tracebackhide__ = True
     began = time.process_time()
@@ -121,21 +121,47 @@ def judge(
         if how.audit:
             _audit(sim, run_once(make, test, faults)[0])
         return sim
+    setattr(error, FIRED, {what: count.fired for what, count in sim.plan.counts.items()})
+    if is_out_of_time(error):
+        sim.command = command(None, case.seed)
+        error.add_note(story(sim, error))
+        raise error
     compared = case.compared(in_a_line(error), sim.trace.digest)
-    shrunk = Shrunk(sim.plan.explicit(sim.now), reproduced=False)
-    wanted = signature(error)
-    fired = {what: count.fired for what, count in sim.plan.counts.items()}
-    if how.shrink_s > 0:
-        shrunk = shrink(make, test, shrunk.plan, wanted, how.shrink_s, cost, sim.now)
+    shrunk = _shrunk(make, test, sim, error, case, how, cost)
+    told = error
     if shrunk.reproduced:
         sim, again = run_once(make, test, shrunk.plan)
-        error = again or error
-    case = replace(case, plan=shrunk.plan, violated=in_a_line(error), digest=sim.trace.digest)
-    kept = case.write(how.folder, over=case.path)
-    sim.command = command(kept)
-    error.add_note(story(sim, error, shrunk, compared))
-    setattr(error, FIRED, fired)
-    raise error
+        told = again or error
+        setattr(told, FIRED, getattr(error, FIRED))
+    kept = _keep(replace(case, plan=shrunk.plan, violated=in_a_line(told), digest=sim.trace.digest), how)
+    sim.command = command(kept if isinstance(kept, Path) else None, case.seed)
+    said = [compared, *([kept] if isinstance(kept, str) else [])]
+    told.add_note(story(sim, told, shrunk, "\n".join(line for line in said if line)))
+    raise told
+
+
+def _shrunk(
+    make: Make, test: Test, sim: Simulation, error: BaseException, case: Case, how: Failing, cost: float
+) -> Shrunk:
+    """Shrink the plan of a run that failed; an interrupt keeps the whole of it as a case."""
+    plan = sim.plan.explicit(sim.now)
+    if how.shrink_s <= 0:
+        return Shrunk(plan, reproduced=False)
+    try:
+        with how.quiet():
+            return shrink(make, test, plan, signature(error), how.shrink_s, cost, sim.now)
+    except KeyboardInterrupt:
+        kept = _keep(replace(case, plan=plan, violated=in_a_line(error), digest=sim.trace.digest), how)
+        text = f"while seed {case.seed} was shrunk, which failed: {in_a_line(error)}; {kept}"
+        raise KeyboardInterrupt(text) from None
+
+
+def _keep(case: Case, how: Failing) -> Path | str:
+    """Write a case; the file, or why there is none."""
+    try:
+        return case.write(how.folder, over=case.path)
+    except OSError as problem:
+        return f"the case is not kept: {problem.filename or how.folder}: {problem.strerror}; --sim-cases says where"
 
 
 def _audit(first: Simulation, second: Simulation) -> None:

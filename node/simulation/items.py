@@ -77,18 +77,15 @@ class Item:
         before, behind = self._around
         return f"{self.test}[{before}{name_of(range(seed, seed + 1))}{behind}]"
 
-    def command(self, file: Path) -> str:
-        """How a case file of it is replayed, from where pytest was started."""
-        return self._run("--sim-replay", str(file.relative_to(self.here) if file.is_relative_to(self.here) else file))
-
-    def again(self, seed: int) -> str:
-        """How a seed of it is run again without a case file."""
-        return self._run("--sim-seed", str(seed))
-
-    def _run(self, *more: str) -> str:
+    def command(self, case: Path | None, seed: int) -> str:
+        """How a case file of it, or without one a seed, is run again from where pytest was started."""
         file, colons, function = self.test.partition("::")
         test = f"{os.path.relpath(self.root / file, self.here)}{colons}{function}"
-        return " ".join(["pytest", quoted(test), *map(shlex.quote, (*more, *self.options))])
+        if case is None:
+            how = ["--sim-seed", str(seed)]
+        else:
+            how = ["--sim-replay", str(case.relative_to(self.here) if case.is_relative_to(self.here) else case)]
+        return " ".join(["pytest", quoted(test), *map(shlex.quote, (*how, *self.options))])
 
 
 @dataclass(slots=True)

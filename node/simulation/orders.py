@@ -11,15 +11,14 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Final
 
 from regrove.node.simulation import plan as p
 from regrove.node.simulation.cases import Case
 from regrove.node.simulation.causality import Orders, Race, Run, Stall, TooLong, listen
-from regrove.node.simulation.failing import Failing, Make, Test, judge, run_once
+from regrove.node.simulation.failing import Command, Failing, Make, Test, judge, run_once
 from regrove.node.simulation.faults import Fault, Faults, Noise
 from regrove.node.simulation.searching import Exhaustive, Search, faults_under, orders_of
 from regrove.node.simulation.shrinking import Entries
@@ -166,7 +165,7 @@ def _around(sim: Simulation, plan: Entries, run: Run, window: int, stalls: Mappi
 
 
 def judge_under(
-    search: Search, make: Make, test: Test, faults: Faults, case: Case, how: Failing, command: Callable[[Path], str]
+    search: Search, make: Make, test: Test, faults: Faults, case: Case, how: Failing, command: Command
 ) -> tuple[Simulation, Explored | None]:
     """Judge the seed of a case under a strategy; what was gone through when that goes through orders."""
     __tracebackhide__ = True  # of pytest: it shows what failed in a test, not how it came to be run

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,10 @@ PARAMETER = "regrove_seeds"
 STORED: pytest.StashKey[Any] = pytest.StashKey()  # the cases of this run, once they were read
 NOTES: pytest.StashKey[list[str]] = pytest.StashKey()  # what is said of cases that did not run
 PROPERTY = "regrove_campaign"
+INNERMOST = (
+    "only pytest's marks may stand around @simulate; let @given drive a plain test that makes a world of its own for "
+    "each example: `with Simulation(app, seed=seed) as sim:`"
+)
 JUDGED = 25  # seeds: in fewer it says nothing that a kind of fault never fired
 
 
@@ -86,6 +92,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Make one item for each range of seeds, and one for each case; first, so that other parameters come behind."""
     simulated = getattr(metafunc.function, ATTRIBUTE, None)
     if simulated is None:
+        if PARAMETER in metafunc.fixturenames:
+            raise pytest.Collector.CollectError(f"{metafunc.definition.nodeid}: {INNERMOST}")
         return
     from regrove.node.simulation.failing import Failing
     from regrove.node.simulation.items import parts_of
@@ -103,6 +111,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         launched_by=launched_by(config),
         root=config.rootpath,
         search=config.getoption("--sim-search"),
+        quiet=lambda: _unheard(config),
     )
     seed, replays = config.getoption("--sim-seed"), config.getoption("--sim-replay") is not None
     cases = _stored(config).of(metafunc.definition.nodeid) if replays or seed is None else []
@@ -181,6 +190,26 @@ def launched_by(config: pytest.Config) -> tuple[str, ...]:
 def _simulated(item: pytest.Item) -> Any:
     """What a test under `@simulate` shares with us; None for other tests, and for those that pytest gave no seeds."""
     return None if _part(item) is None else getattr(getattr(item, "function", None), ATTRIBUTE, None)
+
+
+@contextmanager
+def _unheard(config: pytest.Config) -> Generator[None]:
+    """Let go what is printed and logged meanwhile: hundreds of runs of a shrink say nothing new."""
+    capture = config.pluginmanager.getplugin("capturemanager")
+    logging: Any = config.pluginmanager.getplugin("logging-plugin")
+    log: Any = getattr(getattr(logging, "report_handler", None), "stream", None)
+    said = capture.read_global_capture() if capture is not None and capture.is_globally_capturing() else None
+    logged = None if log is None else log.tell()
+    try:
+        yield
+    finally:
+        if said is not None:
+            capture.read_global_capture()
+            sys.stdout.write(said.out)
+            sys.stderr.write(said.err)
+        if logged is not None:
+            log.seek(logged)
+            log.truncate()
 
 
 def _part(item: pytest.Item) -> Any:

@@ -13,10 +13,11 @@ ROOT = Path(__file__).parents[2]
 def test_the_programs_of_the_guide_pass(tmp_path: Path) -> None:
     guide = (ROOT / "docs" / "simulation.md").read_text()
     program = "\n\n".join(re.findall(r"```python\n(.*?)```", guide, re.DOTALL))
-    assert program.count("def test_") == 7
+    assert program.count("def test_") == 8
     (tmp_path / "test_guide.py").write_text(program.replace("seeds=200", "seeds=25").replace('"60s"', '"5s"'))
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-c", "/dev/null", "-p", "no:cacheprovider", str(tmp_path)],
+        cwd=tmp_path,
         env={"PYTHONPATH": str(ROOT), "PATH": ""},
         capture_output=True,
         text=True,
@@ -24,7 +25,7 @@ def test_the_programs_of_the_guide_pass(tmp_path: Path) -> None:
         timeout=300,
     )
     assert "CAMPAIGN FAILED" not in done.stdout, done.stdout
-    assert "23 passed" in done.stdout, done.stdout
+    assert "24 passed" in done.stdout, done.stdout
     assert "3 schedules, 2 different, 1 pruned; complete" in done.stdout, done.stdout
 
 
@@ -38,6 +39,7 @@ def test_the_partition_of_the_guide_fails_and_tells_its_story(tmp_path: Path) ->
             sys.executable, "-m", "pytest", "-q", "-x", "-c", "/dev/null", "--rootdir", str(tmp_path),
             "-p", "no:cacheprovider", str(tmp_path),
         ],
+        cwd=tmp_path,
         env={"PYTHONPATH": str(ROOT), "PATH": "", "COLUMNS": "200"},
         capture_output=True,
         text=True,

@@ -217,7 +217,7 @@ def test_the_order_that_fails_is_a_case_that_is_shrunk_and_fails_again(tmp_path:
     with pytest.raises(AssertionError) as caught:
         judge_under(
             exhaustive("50ms"), world, never_all_of_the_second_first, None, Case("t.py::test_x", 1, (), cores=3),
-            Failing(30, tmp_path), str,
+            Failing(30, tmp_path), lambda path, seed: "",
         )  # fmt: skip
     assert "spike n0/" in caught.value.__notes__[-1]
     ((_, case),) = cases_in(tmp_path)

@@ -108,7 +108,7 @@ def test_what_priorities_find_is_a_case_that_is_shrunk_and_fails_again(tmp_path:
     with pytest.raises(AssertionError, match="shipped before it was paid") as caught:
         judge(
             lambda given: trade(given, seed), nothing_is_shipped_unpaid, faults_under("pct", seed, None),
-            Case("test_x.py::test_y", seed, ()), Failing(60, tmp_path), str,
+            Case("test_x.py::test_y", seed, ()), Failing(60, tmp_path), lambda path, seed: "",
         )  # fmt: skip
     assert "<- without this it passes" in caught.value.__notes__[-1]
     ((_, case),) = cases_in(tmp_path)

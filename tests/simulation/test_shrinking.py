@@ -195,7 +195,7 @@ def test_a_failing_seed_ends_as_a_case_and_a_story(tmp_path: Path) -> None:
             plan,
             Case("test_x.py::test_y", 0, ()),
             Failing(60, tmp_path),
-            lambda path: f"replay {path}",
+            lambda path, seed: f"replay {path}",
         )
     story = caught.value.__notes__[-1]
     assert "cut n0>n1 for " in story

@@ -1,0 +1,154 @@
+"""What becomes of tests under `@simulate` that print, skip, exit, hang, are interrupted or cannot keep their case."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from regrove import Misuse
+from regrove.node.simulation.attempts import is_out_of_time, is_outcome, is_skip, run_once
+from regrove.testing import Simulation, simulate
+from tests.simulation.apps import counting
+
+ROOT = Path(__file__).parents[2]
+TESTS = """
+import logging
+import os
+import signal
+import sys
+
+import pytest
+
+from regrove.testing import faults as f, simulate
+from tests.simulation.apps import counting
+
+
+@simulate(app=counting, nodes=2, seeds=1, faults=f.cut(often=(3, 1)))
+def test_prints(sim):
+    print("printed in seed", sim.seed)
+    logging.getLogger("test").warning("logged")
+    sim.run("1s")
+    assert not sim.plan.counts["cut"].fired
+
+
+@simulate(app=counting, seeds=40)
+def test_skips_the_even_ones(sim):
+    if sim.seed % 2 == 0 or sim.seed > 37:
+        pytest.skip("even")
+    assert sim.seed != 33
+
+
+@simulate(app=counting, seeds=1)
+def test_exits(sim):
+    sys.exit(3)
+
+
+@simulate(app=counting, seeds=1)
+def test_expects_to_fail(sim):
+    pytest.xfail("not yet")
+
+
+@simulate(app=counting, seeds=2)
+def test_is_interrupted(sim):
+    if sim.seed == 1:
+        signal.raise_signal(signal.SIGINT)
+
+
+runs = []
+
+
+@simulate(app=counting, nodes=2, seeds=2, faults=f.cut(often=(3, 1)))
+def test_is_interrupted_while_it_is_shrunk(sim):
+    runs.append(sim.seed)
+    if len(runs) > 1:
+        signal.raise_signal(signal.SIGINT)
+    sim.run("1s")
+    assert not sim.plan.counts["cut"].fired
+"""
+
+
+def run(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    (folder / "test_kinds.py").write_text(TESTS)
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-rA", *options],
+        cwd=folder, env={"PYTHONPATH": str(ROOT), "PATH": "", "COLUMNS": "200"}, capture_output=True, text=True,
+        check=False, timeout=300,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def output(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("kinds")
+    (folder / ".regrove").write_text("no folder, so no case can be kept")
+    return run(folder, "-k", "not interrupted").stdout
+
+
+def test_what_a_test_prints_is_told_of_its_first_and_its_last_run_only(output: str) -> None:
+    assert output.count("printed in seed 0") == 2
+    assert output.count("logged") == 2 + 1, "and once in the source"
+
+
+def test_a_seed_that_skips_is_left_out_and_the_others_of_its_range_run(output: str) -> None:
+    assert re.search(r"^FAILED .*test_skips_the_even_ones\[seeds 32-33\]", output, re.MULTILINE)
+    assert "test_skips_the_even_ones: 19 seeds, 1 failed" in output
+    assert output.count("SKIPPED [1]") == 1, "the range in which all do"
+
+
+def test_an_exit_is_a_failure_with_a_story_and_an_expected_failure_is_none(output: str) -> None:
+    assert "violated: SystemExit: 3" in output
+    assert re.search(r"XFAIL test_kinds.py::test_expects_to_fail\[seed 0\] - .*not yet", output)
+    assert "1 xfailed" in output
+
+
+def test_a_case_that_cannot_be_kept_is_said_and_the_seed_is_run_again_by_its_number(output: str) -> None:
+    assert re.search(r"the case is not kept: .*\.regrove/cases: Not a directory; --sim-cases says where", output)
+    assert "run it again: pytest 'test_kinds.py::test_exits' --sim-seed 0" in output
+
+
+def test_an_interrupt_says_in_which_seed_and_keeps_what_was_being_shrunk(tmp_path: Path) -> None:
+    done = run(tmp_path, "-k", "test_is_interrupted and not shrunk")
+    assert done.returncode == pytest.ExitCode.INTERRUPTED
+    assert "in seed 1; to run it again: pytest 'test_kinds.py::test_is_interrupted' --sim-seed 1" in done.stdout
+    done = run(tmp_path, "-k", "interrupted_while")
+    assert re.search(r"while seed 0 was shrunk, which failed: AssertionError: assert not \d", done.stdout)
+    (kept,) = (tmp_path / ".regrove/cases").iterdir()
+    assert str(kept) in done.stdout
+    assert "cut n" in kept.read_text()
+
+
+def test_tests_that_would_never_run_are_refused() -> None:
+    async def coroutine(sim: Simulation) -> None: ...
+
+    def hypothetical(sim: Simulation) -> None: ...
+
+    hypothetical.is_hypothesis_test = True  # type: ignore[attr-defined]  # as hypothesis marks them
+    with pytest.raises(Misuse, match="a coroutine or generator, which would never run"):
+        simulate(app=counting)(coroutine)  # type: ignore[arg-type]  # as it is refused
+    with pytest.raises(Misuse, match="all its examples in one world"):
+        simulate(app=counting)(hypothetical)
+    with pytest.raises(Misuse, match="pytest runs it, alone or in a plain class"):
+        simulate(app=counting)(lambda sim: None)()
+
+
+def test_what_a_test_says_of_itself_is_no_failure() -> None:
+    for outcome in (pytest.skip.Exception("so"), pytest.xfail.Exception("so"), pytest.exit.Exception("so")):
+        assert is_outcome(outcome)
+        assert is_skip(outcome) == isinstance(outcome, pytest.skip.Exception)
+    assert not is_outcome(pytest.fail.Exception("so"))
+    assert not is_outcome(SystemExit(1))
+
+
+def test_a_limit_of_real_time_is_known_by_who_raised_it() -> None:
+    def told(module: str) -> bool:
+        names = {"__name__": module}
+        exec("def strike(sim):\n    raise AssertionError('Timeout')", names)
+        _, error = run_once(lambda faults: Simulation(counting, faults=faults), names["strike"], None)  # type: ignore[arg-type]
+        assert error is not None
+        return is_out_of_time(error)
+
+    assert told("pytest_timeout")
+    assert not told("test_shop")
