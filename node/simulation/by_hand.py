@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Literal
+from typing import Final, Literal, TypeAlias
 
 from regrove.node.core.address import Address
 from regrove.node.core.errors import Misuse
 from regrove.node.core.isolate import Cell
-from regrove.node.simulation.clock import Span, duration
+from regrove.node.simulation.clock import SLOWEST, Span, duration
 from regrove.node.simulation.cores import SimulatedCore
 from regrove.node.simulation.faults import Fault
 from regrove.node.simulation.finding import Found, NotThere
@@ -18,6 +19,8 @@ from regrove.node.simulation.holding import Held
 from regrove.node.simulation.node import SimulatedNode
 from regrove.node.simulation.world import World
 
+_PLACE: Final = re.compile(r"n\d+(@sim)?(/.*)?")
+Keep: TypeAlias = Literal["majority", "all"] | Sequence[SimulatedNode | str]
 Place = SimulatedNode | SimulatedCore | str
 
 
@@ -32,16 +35,21 @@ class ByHand(ABC):
         """The nodes of the world."""
 
     @abstractmethod
+    def find(self, path: str, node: Place | int | None = None, core: SimulatedCore | int | None = None) -> Found:
+        """Return the isolate or supervisor at `path`. Raises NotThere."""
+
+    @abstractmethod
     def _check(self) -> None:
         """Raise Misuse outside the `with` block."""
 
     # --- faults by hand ---
 
-    def inject(self, fault: Fault) -> None:
-        """Do one fault now, whatever its `at`."""
+    def inject(self, fault: Fault) -> bool:
+        """Do one fault now, whatever its `at`; False when there was nothing to break."""
         self._check()
-        self.world.stage.do(fault)
+        broke = self.world.stage.inject(fault)
         self.world.note(fault.where, f"test-{fault.what}", f"{fault.lasts} {fault.strength}")
+        return broke
 
     def cut(self, source: Place, target: Place, one_way: bool = False) -> None:
         """Stop what goes between two places, or from the first to the second only, until `heal`."""
@@ -102,20 +110,30 @@ class ByHand(ABC):
 
     def skew(self, core: SimulatedCore | str, ppm: int) -> None:
         """Let all clocks of a core run `ppm` millionths faster than they do, slower below 0."""
-        if type(ppm) is not int:
-            raise Misuse(f"skew takes a core and whole millionths, got {ppm!r}")
+        if type(ppm) is not int or ppm < SLOWEST:
+            raise Misuse(f"skew takes a core and whole millionths, at least {SLOWEST}, got {ppm!r}")
         self._note_core("skew", core).drift_by(ppm)
 
     def busy(self, place: Found | SimulatedCore | str, span: Span) -> None:
-        """Have the next pass of a core, or of an isolate's core, take so much longer: a handler that blocks."""
-        core = self._note("busy", place.core if isinstance(place, Found) else place)
-        if isinstance(core, SimulatedCore) and core.life is not None:
-            core.life.extra += duration(span)
+        """Have the next pass of a core, or of an isolate's core, take so much longer: a handler that blocks.
+
+        `place` is a core, its name, what `find` gave, or the path of an isolate.
+        """
+        self._check()
+        longer = duration(span)
+        if isinstance(place, str) and not _PLACE.fullmatch(place):
+            place = self.find(place)
+        core = self._note_core("busy", place.core if isinstance(place, Found) else place)
+        if core.life is None or core.life.dead:
+            raise Misuse(f"{core!r} has no process that could be busy: wait until it is up again, as with sim.until")
+        core.life.extra += longer
 
     def kill(self, isolate: Found | Address) -> None:
-        """Kill an isolate or supervisor; its supervisor restarts it as its spec says."""
+        """Kill an isolate or supervisor; its supervisor restarts it as its spec says. Raises NotThere."""
         self._check()
         address = isolate.address if isinstance(isolate, Found) else isolate
+        if not isinstance(address, Address):
+            raise Misuse(f"kill takes what sim.find(path) gives, or an Address, got {isolate!r:.100}")
         place = self._core_of(address.node, address.core)
         where = None if place is None or place.life is None else place.life.core.registry.resolve(address)
         if place is None or place.life is None or not isinstance(where, Cell):
@@ -147,7 +165,7 @@ class ByHand(ABC):
             raise Misuse(f"stop takes a node, got {node!r}")
         place.stop("SIGTERM")
 
-    def calm(self, keep: Literal["majority", "all"] | list[SimulatedNode] = "majority") -> list[SimulatedNode]:
+    def calm(self, keep: Keep = "majority") -> list[SimulatedNode]:
         """End the faults of a drawn majority of nodes (or of all, or of those given) and draw no more; return them."""
         self._check()
         kept = self.world.stage.chosen(keep)
@@ -170,16 +188,20 @@ class ByHand(ABC):
         return place
 
     def _place(self, place: Place) -> SimulatedNode | SimulatedCore:
-        return self.world.stage.place(place) if isinstance(place, str) else place
+        return self.world.stage.place_of(place)
 
     def _cores(self, node: Place | int | None, core: SimulatedCore | int | None) -> list[SimulatedCore]:
-        if isinstance(core, SimulatedCore):
-            return [core]
-        if isinstance(node, SimulatedCore):
-            return [node]
+        for place in (core, node):
+            if isinstance(place, SimulatedCore):
+                self._place(place)
+                return [place]
         if isinstance(node, int):
+            if not 0 <= node < len(self.nodes):
+                raise Misuse(f"there is no node {node!r} in this world: it has nodes 0 to {len(self.nodes) - 1}")
             node = self.nodes[node]
         place = None if node is None else self._place(node)
+        if isinstance(place, SimulatedCore):
+            return [place]
         nodes = self.nodes if place is None else [place] if isinstance(place, SimulatedNode) else []
         found = [each for one in nodes for each in one.cores if core is None or each.index == core]
         if not found:

@@ -16,7 +16,7 @@ from regrove.node.client.supervising import SupervisorClient
 from regrove.node.core.address import Address, Home, Name
 from regrove.node.core.messages import check, decode, payload_of
 from regrove.node.core.sent import STALE, UNREACHABLE, Sent
-from regrove.node.simulation.clock import duration
+from regrove.node.simulation.clock import SECOND, duration
 from regrove.node.simulation.driver import CLUSTER
 from regrove.node.simulation.ends import SimulatedTransport
 from regrove.node.simulation.seeds import key_of
@@ -109,7 +109,7 @@ class SimulatedClient:
         """Ask without waiting."""
         now = self._world.clock.now
         left = duration(timeout)
-        asked = Asked(target, timeout, now + left)
+        asked = Asked(target, left / SECOND, now + left)
         check(request)
         payload = payload_of(request)
         self.refresh()

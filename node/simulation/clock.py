@@ -14,6 +14,7 @@ MILLISECOND: Final = 1_000_000
 SECOND: Final = 1_000_000_000
 
 _UNITS: Final = {"ns": 1, "us": MICROSECOND, "ms": MILLISECOND, "s": SECOND, "m": 60 * SECOND, "h": 3600 * SECOND}
+FOREVER: Final = 1e18  # s; also what no infinity and no NaN is below
 SLOWEST: Final = -900_000  # ppm: no clock stands still
 _DURATION: Final = re.compile(r"(\d+)(?:\.(\d+))?\s*(ns|us|ms|s|m|h)")
 
@@ -30,7 +31,7 @@ def duration(value: Span) -> int:
         scale = _UNITS[unit]
         part = int(fraction) * scale // 10 ** len(fraction) if fraction else 0
         return int(whole) * scale + part
-    if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < FOREVER:
         raise Misuse(f"a duration is seconds >= 0 or a text such as '60s', got {value!r}")
     return value * SECOND if isinstance(value, int) else round(value * SECOND)
 

@@ -72,8 +72,7 @@ class History:
 
     def ok(self, operation: Operation, taken: Any = None) -> None:
         """It happened, between its beginning and now; `taken` is what was answered."""
-        operation.taken = taken
-        self._end(operation, OK)
+        self._end(operation, OK, taken)
 
     def fail(self, operation: Operation) -> None:
         """It did not happen and never will."""
@@ -83,11 +82,14 @@ class History:
         """Nobody knows: it may have happened, may happen later, or never."""
         self._end(operation, INFO)
 
-    def _end(self, operation: Operation, state: State) -> None:
+    def _end(self, operation: Operation, state: State, taken: Any = None) -> None:
+        if not isinstance(operation, Operation):
+            raise Misuse(f"{state} takes the operation that invoke gave, got {operation!r:.100}")
         if operation.state != OPEN:
             raise Misuse(f"an operation ends once: {operation!r} was ended as {operation.state} and now as {state}")
         self._events += 1
         operation.state = state
+        operation.taken = taken
         operation.ended = self._events
         operation.answered = now = self._clock()
         if operation.doing is not None:

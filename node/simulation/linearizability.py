@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Hashable, Iterable
 from typing import Any, Final
 
-from regrove.node.core.errors import RegroveError
+from regrove.node.core.errors import Misuse, RegroveError
 from regrove.node.simulation.clock import written
 from regrove.node.simulation.history import FAIL, OK, History, Operation
 from regrove.node.simulation.models import REFUSED, UNKNOWN, Model
@@ -63,8 +63,12 @@ class TooManyOrders(RegroveError):
 
 def linearizable(history: History | Iterable[Operation], model: Model, *, steps: int = STEPS) -> None:
     """Check every key of a history against `model`. Raises NotLinearizable, TooManyOrders, Misuse (unknown names)."""
+    if isinstance(model, type) or not hasattr(model, "step"):
+        raise Misuse(f"linearizable takes a model, an object such as Register(), got {model!r:.100}")
     keys: dict[Hashable, list[Operation]] = {}
     for operation in history:
+        if not isinstance(operation, Operation):
+            raise Misuse(f"linearizable takes a history or its operations, got {operation!r:.100} among them")
         keys.setdefault(operation.key, []).append(operation)
     for key, operations in keys.items():
         _Search(key, model, steps).walk(operations)

@@ -50,6 +50,7 @@ class OutsideStream:
 
     def send(self, data: bytes) -> None:
         """Send bytes; before the connection is through they wait."""
+        _check_bytes("send", data)
         self._doing("send", data)
         if self.state == "connecting":
             self._early += data
@@ -73,6 +74,8 @@ class OutsideStream:
 
         Raises NobodyListens.
         """
+        if type(count) is not int or count < 0:
+            raise Misuse(f"read takes how many bytes, a whole number, got {count!r:.100}")
         deadline = self._world.clock.now + duration(within)
         doing = self._doing("read", count)
         self._drive(lambda: len(self._received) - self._taken >= count or self.over, deadline)
@@ -87,6 +90,9 @@ class OutsideStream:
 
         Raises NobodyListens.
         """
+        _check_bytes("read_until", mark)
+        if not mark:
+            raise Misuse("read_until takes the bytes at which to stop, got none")
         deadline = self._world.clock.now + duration(within)
         doing = self._doing("read_until", mark)
         self._drive(lambda: self._received.find(mark, self._taken) >= 0 or self.over, deadline)
@@ -171,6 +177,11 @@ class OutsideStream:
 
     def __repr__(self) -> str:
         return f"<connection {self.number} {self.state} received={len(self._received)}>"
+
+
+def _check_bytes(verb: str, data: object) -> None:
+    if not isinstance(data, bytes | bytearray | memoryview):
+        raise Misuse(f"{verb} takes bytes, such as b'PING\\r\\n', got {data!r:.100}")
 
 
 def connect(

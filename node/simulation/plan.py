@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from regrove.node.core.errors import Misuse
-from regrove.node.simulation.clock import SECOND, duration
+from regrove.node.simulation.clock import SECOND, SLOWEST, duration
 from regrove.node.simulation.seeds import NEVER, SLICE_BITS, Draws, Ratio, slice_of
 
 if TYPE_CHECKING:
@@ -47,11 +47,14 @@ OFFLOAD_FAILS: Final = "offload-fails"
 SYNC_FAILS: Final = "sync-fails"
 DISK_FULL: Final = "disk-full"
 DISK_SLOW: Final = "disk-slow"
-TORN: Final = "torn"
 DUPLICATE: Final = "duplicate"
 REORDER: Final = "reorder"
 SPIKE: Final = "spike"
 BUGGIFY: Final = "buggify"
+
+MANY: Final = 1 << 62
+YEARS: Final = 50 * 365 * 86_400 * SECOND
+STRENGTHS: Final = {DRIFT: (SLOWEST, MANY), CLOCK_STEP: (-YEARS, YEARS)}  # those that go below 0
 
 PROFILES: Final = ("faithful", "hostile")
 
@@ -95,7 +98,6 @@ SHAPES: Final[dict[str, Shape]] = {
     SYNC_FAILS: Shape("node", lasts=True),
     DISK_FULL: Shape("node", lasts=True),
     DISK_SLOW: Shape("node", lasts=True, strength="times"),
-    TORN: Shape("node"),
     DUPLICATE: Shape("frame", hostile=True, noise=True),
     REORDER: Shape("frame", hostile=True, noise=True),
     SPIKE: Shape("frame", strength="ns", noise=True),
@@ -128,8 +130,20 @@ class Fault:
     def __post_init__(self) -> None:
         if self.what not in SHAPES:
             raise Misuse(f"Fault(what={self.what!r}): the kinds are {', '.join(KINDS)}")
-        if self.at < 0 or self.lasts < 0:
-            raise Misuse(f"Fault(at={self.at}, lasts={self.lasts}): both are ns >= 0")
+        if not isinstance(self.where, str):
+            raise Misuse(f"Fault({self.what}, where={self.where!r}): a place is a text such as 'n0', 'n0/1' or 'n0>n1'")
+        if type(self.at) is not int or type(self.lasts) is not int or self.at < 0 or self.lasts < 0:
+            raise Misuse(
+                f"Fault({self.what}, at={self.at!r}, lasts={self.lasts!r}): both are whole ns >= 0; faults.once takes "
+                "times such as '2s'"
+            )
+        least, most = STRENGTHS.get(self.what, (0, MANY))
+        if type(self.strength) is not int or not least <= self.strength <= most:
+            unit = SHAPES[self.what].strength or "it has none"
+            raise Misuse(
+                f"Fault({self.what}, strength={self.strength!r}): strength is a whole number from {least} to {most} "
+                f"({unit})"
+            )
 
     def __str__(self) -> str:
         length = f" for {exactly(self.lasts)}" if self.lasts else ""
@@ -168,6 +182,8 @@ class Noise:
         if self.what not in SHAPES or not SHAPES[self.what].noise:
             known = ", ".join(what for what, shape in SHAPES.items() if shape.noise)
             raise Misuse(f"Noise(what={self.what!r}): the kinds of noise are {known}")
+        if not isinstance(self.ratio, Ratio):
+            raise Misuse(f"Noise({self.what}, ratio={self.ratio!r}): write Ratio(1, 2000), or the kind: faults.loss()")
         if self.ratio.denominator < 1 or not 0 <= self.ratio.numerator <= self.ratio.denominator:
             raise Misuse(f"Noise(ratio={self.ratio}): a ratio is from 0 to 1, as (1, 2000)")
 
@@ -186,14 +202,33 @@ class Noise:
         return cls(words[1], Ratio(int(top), int(bottom)), int(strength))
 
 
+def complete(fault: Fault) -> None:
+    """Refuse an entry by hand with a length or a strength that its kind has not, or without one that it needs."""
+    shape = SHAPES[fault.what]
+    if fault.lasts and not shape.lasts:
+        raise Misuse(f"{fault.what} happens at an instant: take lasts= away, or choose a kind that lasts ({fault})")
+    if fault.strength and not shape.strength:
+        raise Misuse(f"{fault.what} has no strength: take strength= away ({fault})")
+    if shape.strength and not fault.strength and "#" not in fault.where:
+        raise Misuse(f"{fault.what} needs a strength ({shape.strength}): strength=..., or x... in a line ({fault})")
+
+
 def read_plan(lines: Iterable[str]) -> tuple[Fault | Noise, ...]:
-    """Read a plan, one fault or noise a line; `#` at the beginning of a line, and empty lines, are skipped."""
-    wanted = (line.strip() for line in lines)
-    return tuple(
-        Noise.read(line) if line.startswith("noise ") else Fault.read(line)
-        for line in wanted
-        if line and not line.startswith("#")
-    )
+    """Read a plan, one fault or noise a line; `#` at the beginning of a line, and empty lines, are skipped.
+
+    Raises Misuse naming the line.
+    """
+    if isinstance(lines, str):
+        raise Misuse(f"read_plan takes the lines of a plan: text.splitlines(), or faults.read(path); got {lines!r:.80}")
+    found: list[Fault | Noise] = []
+    for number, line in enumerate(map(str.strip, lines), 1):
+        if not line or line.startswith("#"):
+            continue
+        try:
+            found.append(Noise.read(line) if line.startswith("noise ") else Fault.read(line))
+        except Misuse as problem:
+            raise Misuse(f"line {number} of the plan, {line!r}: {problem}") from None
+    return tuple(found)
 
 
 @dataclass(frozen=True, slots=True)

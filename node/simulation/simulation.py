@@ -21,7 +21,7 @@ from regrove.node.core.errors import Misuse
 from regrove.node.core.sent import UNREACHABLE, Sent
 from regrove.node.process.budget import RestartBudget
 from regrove.node.simulation import faults as f
-from regrove.node.simulation import outside
+from regrove.node.simulation import given, outside
 from regrove.node.simulation.by_hand import ByHand, Place
 from regrove.node.simulation.checks import (
     POLL,
@@ -80,6 +80,8 @@ class Simulation(ByHand):
         self.closed = False
         self.command = ""  # how to run this seed again, for the story
         self.telling = True  # a failure gets its story at once
+        if not isinstance(core_restarts, str):
+            raise Misuse(f"Simulation(core_restarts={core_restarts!r}): write COUNT/PERIOD, such as '3/30s'")
         budget = RestartBudget.parse(core_restarts)
         self.world = World(app, nodes, cores, seed, faults, profile, settings, budget)
         self.client = SimulatedClient(self.world, self._drive)
@@ -175,6 +177,8 @@ class Simulation(ByHand):
 
     def find(self, path: str, node: Place | int | None = None, core: SimulatedCore | int | None = None) -> Found:
         """Return the isolate or supervisor at `path`, on the lowest place that has it. Raises NotThere."""
+        if not isinstance(path, str):
+            raise Misuse(f"find takes a path such as 'root/workers/1', got {path!r:.100}")
         for place in self._cores(node, core):
             for cell in cells(place):
                 if cell.path == path:
@@ -183,6 +187,8 @@ class Simulation(ByHand):
 
     def isolates(self, kind: type[T]) -> list[T]:
         """Return all running isolates of that class, by node, core and age of slot."""
+        if not isinstance(kind, type):
+            raise Misuse(f"isolates takes the class of the isolates, got {kind!r:.100}")
         found = [cell.isolate for place in self._cores(None, None) for cell in cells(place)]
         return [isolate for isolate in found if isinstance(isolate, kind)]
 
@@ -197,6 +203,8 @@ class Simulation(ByHand):
     def send(self, to: Address | Name | str, message: object, source: Place | None = None) -> Sent:
         """Send as from a sibling on the target's core, at this instant; with `source` from there, over the link."""
         self._check()
+        if not isinstance(to, Address | Name | str):
+            raise Misuse(f"a message goes to an Address (sim.find(path).address), a Name or a text, got {to!r:.100}")
         place = self._sender(to, source)
         doing = self.trace.doing(self.now, "send", to, message)
         life = None if place is None else place.life
@@ -205,11 +213,11 @@ class Simulation(ByHand):
         return sent
 
     def _sender(self, to: Address | Name | str, source: Place | None) -> SimulatedCore | None:
-        if isinstance(source, SimulatedNode):
-            return next((core for core in source.cores if core.alive), None)
         if source is not None:
             place = self._place(source)
-            return self._sender(to, place) if isinstance(place, SimulatedNode) else place
+            if isinstance(place, SimulatedNode):
+                return next((core for core in place.cores if core.alive), None)
+            return place
         if isinstance(to, Address):
             return self._core_of(to.node, to.core)
         pinned = self.client.whereis(to)
@@ -226,6 +234,8 @@ class Simulation(ByHand):
     ) -> OutsideStream:
         """Open a tcp connection from outside to a port; what listens there is drawn, or is on `core`."""
         self._check()
+        if type(port) is not int:
+            raise Misuse(f"connect takes a port, a number such as 6380, got {port!r:.100}")
         self._streams += 1
         place = self._cores(node, core)[0]
         target = place if core is not None else None
@@ -240,6 +250,7 @@ class Simulation(ByHand):
     def after(self, span: Span, action: Callable[[], Any]) -> None:
         """Do `action()` when so much virtual time has passed: how programs outside act on their own."""
         self._check()
+        given.function("after", "action", action)
         self.world.later(duration(span), "after", "", lambda _: action())
 
     def step(self) -> bool:
@@ -249,6 +260,7 @@ class Simulation(ByHand):
 
     def until(self, condition: Callable[[], Any], within: Span = "60s") -> None:
         """Let time pass until the condition holds; what `find` misses counts as not yet. Fails after `within`."""
+        given.function("until", "condition", condition)
         if not self._drive(lambda: is_so(condition), self.now + duration(within)):
             raise PropertyViolated("until", getattr(condition, "__name__", "condition"), self.now, f"within {within}")
 
@@ -303,13 +315,20 @@ class Simulation(ByHand):
     def always(self, name: str, predicate: Predicate, every: Span = "10ms") -> None:
         """Look at `predicate(sim)` now, every so often, and at the end. Fails with PropertyViolated."""
         self._check()
-        property_ = Always(self, name, predicate, duration(every))
+        _check_name("always", name)
+        given.function("always", "predicate", predicate, self)
+        step = duration(every)
+        if not step:
+            raise Misuse(f"always(every={every!r}): time has to pass between two looks, as with every='10ms'")
+        property_ = Always(self, name, predicate, step)
         property_.begin()
         self._always.append(property_)
 
     def eventually(self, name: str, predicate: Predicate, within: Span = "60s") -> None:
         """Look each 100 ms until `predicate(sim)` holds; it may drive the world. Fails with PropertyViolated."""
         self._check()
+        _check_name("eventually", name)
+        given.function("eventually", "predicate", predicate, self)
         end = self.now + duration(within)
         problem = ""
         while True:
@@ -326,11 +345,14 @@ class Simulation(ByHand):
 
     def sometimes(self, name: str, condition: object) -> None:
         """Note a state that the seeds of a campaign must reach at least once."""
+        _check_name("sometimes", name)
         self.world.sometimes(name, bool(condition))
 
     def conserved(self, name: str, measure: Callable[[Simulation], object]) -> None:
         """Hold `measure(sim)` to its present value after every `settle()`, and at the end. Fails with NotConserved."""
         self._check()
+        _check_name("conserved", name)
+        given.function("conserved", "measure", measure, self)
         self._conserved.append(Conserved(self, name, measure))
 
     def history(self) -> History:
@@ -343,3 +365,8 @@ class Simulation(ByHand):
 
     def __repr__(self) -> str:
         return f"<Simulation of {self.world.application.name} seed={self.seed} at {written(self.now)}>"
+
+
+def _check_name(verb: str, name: object) -> None:
+    if not isinstance(name, str):
+        raise Misuse(f"{verb}: its name comes first, a text that a person understands, got {name!r:.100}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,7 @@ from regrove.node.core.errors import Misuse
 from regrove.node.simulation.clock import SECOND
 from regrove.node.simulation.cores import SimulatedCore
 from regrove.node.simulation.node import SimulatedNode
-from regrove.node.simulation.plan import SHAPES, Fault, Noise
+from regrove.node.simulation.plan import FRAME_KINDS, SHAPES, Fault, Noise
 from regrove.node.simulation.strikes import STRIKES
 
 if TYPE_CHECKING:
@@ -52,7 +52,9 @@ class Stage:
     def _check(self, fault: Fault) -> None:
         """Refuse an entry by hand that names what this world does not have, before anything runs. Raises Misuse."""
         shape = SHAPES[fault.what].place
-        if shape == "link" and "#" not in fault.where:
+        if "#" in fault.where or fault.what not in STRIKES:
+            self._check_frame(fault)
+        elif shape == "link":
             self.ends(fault.where)
         elif shape == "node":
             self.node(fault.where)
@@ -60,6 +62,18 @@ class Stage:
             self.core(fault.where.partition(":")[0])
         elif shape == "place":
             self.place(fault.where)
+
+    def _check_frame(self, fault: Fault) -> None:
+        if fault.what not in FRAME_KINDS:
+            strikes = "is only drawn, as noise" if fault.what not in STRIKES else "strikes no single frame"
+            raise Misuse(f"{fault.what} {strikes}; what strikes one frame is {', '.join(FRAME_KINDS)} ({fault})")
+        source, arrow, rest = fault.where.partition(">")
+        target, _, number = rest.partition("#")
+        if not arrow or not number.isdigit():
+            raise Misuse(f"one frame of one link is written n0/0>n1/0#17, got {fault.where!r}")
+        for end in (source, target.removesuffix("~")):
+            if end != "client":
+                self.core(end)
 
     def begin(self) -> None:
         """Let the kinds of the plan draw from now on, virtual second by virtual second."""
@@ -78,20 +92,32 @@ class Stage:
         world = self.world
         if world.plan.calm and any(node in self._kept for node in self.nodes_of(fault)):
             return
+        if self.fire(fault):
+            world.note(fault.where.partition(":")[0], f"fault-{fault.what}", f"{fault.lasts} {fault.strength}")
+
+    def inject(self, fault: Fault) -> bool:
+        """Do a fault that no plan has, now; False when there was nothing to break. Raises Misuse."""
+        if not isinstance(fault, Fault):
+            raise Misuse(f'inject takes a fault: faults.once("cut", "n0>n1", at=0), got {fault!r:.100}')
+        self._check(fault)
+        if "#" in fault.where:
+            raise Misuse(f"a single frame is struck by the plan only: faults=faults.once({fault.what!r}, ...)")
+        self.world.plan.count(fault.what).armed += 1
+        return self.fire(fault)
+
+    def fire(self, fault: Fault) -> bool:
+        """Do it and count it; False when there was nothing to break."""
         affected = self.do(fault)
         if affected is None:
-            return
-        counts = world.plan.count(fault.what)
+            return False
+        counts = self.world.plan.count(fault.what)
         counts.fired += 1
         counts.affected += affected
-        world.note(fault.where.partition(":")[0], f"fault-{fault.what}", f"{fault.lasts} {fault.strength}")
+        return True
 
     def do(self, fault: Fault) -> int | None:
         """Do it; return how much it touched at once, None when there was nothing to break."""
-        strike = STRIKES.get(fault.what)
-        if strike is None:
-            raise Misuse(f"{fault.what} strikes by itself, as noise: it cannot be done at an instant")
-        done = strike(self, fault)
+        done = STRIKES[fault.what](self, fault)
         if done.nothing:
             return None
         if done.undo is not None:
@@ -152,16 +178,22 @@ class Stage:
 
     # --- the calm ---
 
-    def chosen(self, keep: str | list[SimulatedNode]) -> list[SimulatedNode]:
+    def chosen(self, keep: str | Sequence[SimulatedNode | str]) -> list[SimulatedNode]:
         """The nodes that a calm keeps: a drawn majority, all, or those given. Raises Misuse for anything else."""
-        if isinstance(keep, list):
-            return keep
+        if isinstance(keep, list | tuple):
+            return [self._node_of(node) for node in dict.fromkeys(keep)]
         if keep not in ("majority", "all"):
             raise Misuse(f"calm(keep=...) takes 'majority', 'all' or a list of nodes, got {keep!r}")
         nodes = self.world.nodes
         count = len(nodes) if keep == "all" else len(nodes) // 2 + 1
         drawn = sorted(nodes, key=lambda node: self.world.draws.at(1, "calm", node.name))
         return sorted(drawn[:count], key=lambda node: node.index)
+
+    def _node_of(self, node: object) -> SimulatedNode:
+        found = self.place_of(node)
+        if not isinstance(found, SimulatedNode):
+            raise Misuse(f"calm(keep=[...]) takes nodes, got the core {found.short}")
+        return found
 
     def calm(self, kept: list[SimulatedNode]) -> None:
         """End all faults among the kept nodes, start those that are down, and draw no more."""
@@ -211,6 +243,19 @@ class Stage:
         near, far = ([place] if isinstance(place, SimulatedCore) else place.cores for place in (source, target))
         return [(one.name, other.name) for one in near for other in far if one is not other]
 
+    def place_of(self, place: object) -> SimulatedNode | SimulatedCore:
+        """A node or core of this world, given as it is or by its name. Raises Misuse for anything else."""
+        if isinstance(place, str):
+            return self.place(place)
+        if isinstance(place, SimulatedNode | SimulatedCore) and self.world is (
+            place.world if isinstance(place, SimulatedNode) else place.node.world
+        ):
+            return place
+        raise Misuse(
+            f"a place is a node or a core of sim.nodes, or its name such as 'n0' or 'n0/1'; got {place!r:.100}, which "
+            "is none of this world"
+        )
+
     def place(self, where: str) -> SimulatedNode | SimulatedCore:
         """Read `n0` or `n0/1`."""
         return self.core(where) if "/" in where else self.node(where)
@@ -231,7 +276,7 @@ class Stage:
             raise Misuse(f"there is no core {where!r}: {node.short} has cores 0 to {len(node.cores) - 1}")
         return node.cores[int(index)]
 
-    def no_core(self, core: int | None, nodes: list[SimulatedNode]) -> Misuse:
+    def no_core(self, core: object, nodes: list[SimulatedNode]) -> Misuse:
         """The error for a core that none of these nodes has."""
         on = ", ".join(node.short for node in nodes) or "what is no node of this world"
         return Misuse(

@@ -18,6 +18,7 @@ from typing import IO, Final, NamedTuple
 
 import msgpack
 
+from regrove.node.core.errors import Misuse
 from regrove.node.simulation.clock import written
 
 KEPT: Final = 200_000  # events kept for stories; the hash covers all
@@ -161,6 +162,8 @@ class Trace:
 
     def undelivered(self, reason: str | None = None) -> list[Event]:
         """Return the messages that reached nobody; `reason` is a word of `Sent` such as `"STALE"`."""
+        if reason is not None and not (isinstance(reason, str) and reason.isupper()):
+            raise Misuse(f"undelivered(reason={reason!r}): a reason is a word of Sent, such as 'STALE'")
         return [
             event
             for event in self

@@ -176,6 +176,8 @@ class World:
 
 
 def _checked_settings(settings: Mapping[str, str] | None) -> dict[str, str]:
+    if settings is not None and not isinstance(settings, Mapping):
+        raise Misuse(f"settings are texts by their names, such as {{'workers': '4'}}, got {settings!r:.100}")
     found = dict(settings or {})
     for key, value in found.items():
         if not isinstance(key, str) or not isinstance(value, str):

@@ -132,7 +132,7 @@ def test_a_swizzled_cut_takes_nodes_off_and_back_one_by_one() -> None:
 
 
 @pytest.mark.parametrize(
-    "entry", [f.once("cut", "n0", at=1), f.once("pause", "n7", at=1), f.once("slow", "n0/9", at=1)]
+    "entry", [f.once("cut", "n0", at=1), f.once("pause", "n7", at=1), f.once("slow", "n0/9", at=1, strength=2)]
 )
 def test_an_entry_that_names_what_the_world_has_not_is_refused_before_it_runs(entry: Fault) -> None:
     with pytest.raises(Misuse, match=r"n0|n7"):
