@@ -32,6 +32,9 @@ def run(command: click.Command, arguments: Sequence[str]) -> int:
         return result if type(result) is int else 0
     except click.exceptions.Exit as ended:
         return ended.exit_code
+    except click.exceptions.NoArgsIsHelpError as asked:
+        click.echo(asked.format_message())
+        return USAGE
     except click.UsageError as problem:
         return _usage(problem)
     except click.ClickException as problem:

@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -18,6 +19,7 @@ from regrove.node.cli.options import UsageProblem, settings_from
 if TYPE_CHECKING:
     from regrove.node.simulation.cases import Case
     from regrove.node.simulation.exploring import Found, Search
+    from regrove.node.simulation.workers import Progress
 
 F = TypeVar("F", bound=Callable[..., Any])
 INTERRUPTED: Final = 130
@@ -51,7 +53,9 @@ def world_options(command: F) -> F:
             click.option("--span", default="30s", show_default=True, help="Virtual time of a run without --check."),
             click.option("--search", type=click.Choice(["random", "swarm", "pct", "exhaustive", "portfolio"])),
             click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="As for `regrove start`."),
-            click.option("--shrink", "shrink_s", type=float, default=20.0, show_default=True, metavar="SECONDS"),
+            click.option(
+                "--shrink", "shrink_s", type=click.FloatRange(min=0), default=20.0, show_default=True, metavar="SECONDS"
+            ),
         )
     ):
         command = option(command)
@@ -96,30 +100,25 @@ def _real_seconds(option: str, text: str) -> float:
 @world_options
 def run(app: str, seeds: str, resume: bool, workers: int | None, audit: int | None, **given: Any) -> int:
     """Run seeds on all CPU cores; exit 1 when one fails, with its story and a case file."""
-    from regrove.node.core.errors import Misuse
-    from regrove.node.simulation.exploring import Found, on_all_cores
-
     search = _search(app, audit=audit or 0, **given)
-    wanted = _seeds(seeds, search.next_seed() if resume else 0)
+    if not resume:
+        return _run(search, _seeds(seeds, 0), workers)
+    progress = _progress(search)
+    with _own(progress):
+        return _run(search, _seeds(seeds, progress.next_seed()), workers)
+
+
+def _run(search: Search, wanted: range, workers: int | None) -> int:
+    from regrove.node.simulation.exploring import Found
+
     found = Found()
     with click.progressbar(
         length=len(wanted), label=f"{search.app} seeds {wanted[0]}-{wanted[-1]}", file=sys.stderr
     ) as bar:
-        try:
-            for part in on_all_cores(search, iter(wanted), workers or os.cpu_count() or 1):
-                found.add(part)
-                bar.update(part.seeds)
-        except KeyboardInterrupt:
-            click.echo(err=True)
-        except Misuse as mistake:
-            click.echo(err=True)
-            raise UsageProblem(f"the check misuses the simulation: {mistake}") from None
-    reached = found.next_seed(wanted[0])
-    search.keep_next(max(search.next_seed(), reached))
-    if reached <= wanted[-1]:
-        click.echo(f"interrupted: --resume goes on at seed {search.next_seed()}")
-        return _tell(found) or INTERRUPTED
-    return _tell(found)
+        why, code = _explored(search, iter(wanted), workers, found, wanted[0], lambda part: bar.update(part.seeds))
+    if why:
+        click.echo(f"{why}; --resume goes on at seed {_progress(search).next_seed()}")
+    return _tell(found) or code
 
 
 @sim.command()
@@ -129,25 +128,80 @@ def run(app: str, seeds: str, resume: bool, workers: int | None, audit: int | No
 @world_options
 def soak(app: str, limit: str, workers: int | None, **given: Any) -> int:
     """Run new seeds until the time is up or Ctrl-C; always goes on behind those of earlier runs."""
-    from regrove.node.core.errors import Misuse
-    from regrove.node.simulation.exploring import Found, on_all_cores
+    from regrove.node.simulation.exploring import Found
 
     seconds = _real_seconds("--for", limit)
     search = _search(app, **given)
-    end = time.monotonic() + seconds
-    first = search.next_seed()
-    found = Found()
-    try:
-        for part in on_all_cores(search, _until(end, first), workers or os.cpu_count() or 1):
-            found.add(part)
+    progress = _progress(search)
+    with _own(progress):
+        end = time.monotonic() + seconds
+        first = progress.next_seed()
+        found = Found()
+
+        def tell(part: Found) -> None:
+            for seed, story in part.failed:
+                click.echo(f"\rseed {seed} failed; {story.splitlines()[-1]}", err=True)
             click.echo(f"\r{found.seeds} seeds from {first}, {len(found.failed)} failed ", nl=False, err=True)
-    except KeyboardInterrupt:
-        pass
-    except Misuse as mistake:
-        raise UsageProblem(f"the check misuses the simulation: {mistake}") from None
+
+        why, code = _explored(search, _until(end, first), workers, found, first, tell)
     click.echo(err=True)
-    search.keep_next(found.next_seed(first))
-    return _tell(found)
+    if why:
+        click.echo(why)
+    return _tell(found) or (code if code != INTERRUPTED else 0)  # how a soak ends
+
+
+def _explored(
+    search: Search, seeds: Iterator[int], workers: int | None, found: Found, first: int, tell: Callable[[Found], None]
+) -> tuple[str, int]:
+    """Add up what seeds show, and keep where to go on; say why it ended early ("": it did not), and the exit code."""
+    from regrove.node.core.errors import Misuse, RegroveError
+    from regrove.node.simulation import workers as processes
+
+    progress, not_kept = _progress(search), ""
+    try:
+        with (
+            processes.interrupted_by_sigterm(),
+            closing(processes.on_all_cores(search, seeds, workers or os.cpu_count() or 1)) as parts,
+        ):
+            for part in parts:
+                found.add(part)
+                try:
+                    progress.keep(found.next_seed(first))
+                except processes.NotKept as problem:
+                    not_kept = str(problem)
+                tell(part)
+    except KeyboardInterrupt as interrupt:
+        click.echo(err=True)
+        return ": ".join(["interrupted", *map(str, interrupt.args)]), INTERRUPTED
+    except Misuse as mistake:
+        click.echo(err=True)
+        raise UsageProblem(f"the check misuses the simulation: {mistake}") from None
+    except RegroveError as problem:
+        click.echo(err=True)
+        return str(problem), FAILED
+    finally:
+        if not_kept:
+            click.echo(f"\n{not_kept}", err=True)
+    return "", 0
+
+
+def _progress(search: Search) -> Progress:
+    from regrove.node.simulation.workers import Progress
+
+    return Progress(search.state, search.app)
+
+
+@contextmanager
+def _own(progress: Progress) -> Iterator[None]:
+    from regrove.node.core.errors import Misuse
+    from regrove.node.simulation.workers import NotKept
+
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(progress.claimed())
+        except (Misuse, NotKept) as problem:
+            raise UsageProblem(str(problem)) from None
+        yield
 
 
 def _until(end: float, first: int) -> Iterator[int]:

@@ -1,8 +1,4 @@
-"""Seeds of an application on all CPU cores, without pytest: what `regrove sim` runs.
-
-Ranges of seeds are disjoint and their order does not matter, so any number of worker processes finds the same failing
-seeds. Where a search stopped is kept beside the cases, and the next one goes on there.
-"""
+"""Seeds of an application without pytest: what `regrove sim` runs, in each of its worker processes."""
 
 from __future__ import annotations
 
@@ -13,12 +9,11 @@ import json
 import os
 import shlex
 import sys
-from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from collections.abc import Callable
+from contextlib import AbstractContextManager, redirect_stdout
 from dataclasses import asdict, dataclass, field
 from difflib import get_close_matches
-from itertools import islice
-from multiprocessing import get_context
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -38,7 +33,7 @@ from regrove.node.simulation.violation import origin, violated
 if TYPE_CHECKING:
     from regrove.node.simulation.auditing.findings import Verdict
 
-CHUNK: Final = 4  # seeds that a worker takes at once
+PRINTED: Final = 20  # lines of what a check printed that are told
 STATE: Final = Path(".regrove/sim")
 SPOKEN: Final = ("check", "nodes", "cores", "faults", "profile", "span", "search")  # options of the same names
 
@@ -78,6 +73,8 @@ def kinds_of(words: str) -> Faults:
     names = [word.strip() for word in words.split(",") if word.strip()]
     if names == ["none"]:
         return None
+    if not names:
+        raise Misuse(f"there are no kinds of faults in {words!r}; there are {', '.join(WORDS)}, or none")
     for name in names:
         if name not in WORDS:
             raise Misuse(f"there is no kind of fault {name!r}{_nearest(name)}; there are {', '.join(WORDS)}, or none")
@@ -118,18 +115,6 @@ class Search:
         text = repr((*what, self.search) if self.search else what)
         return STATE / f"{hashlib.blake2b(text.encode(), digest_size=6).hexdigest()}.json"
 
-    def next_seed(self) -> int:
-        """The first seed that no earlier search of this kind has run."""
-        try:
-            return int(json.loads(self.state.read_text())["next"])
-        except (OSError, ValueError, KeyError, TypeError):
-            return 0
-
-    def keep_next(self, seed: int) -> None:
-        """Remember where to go on."""
-        self.state.parent.mkdir(parents=True, exist_ok=True)
-        self.state.write_text(json.dumps({"app": self.app, "next": seed}) + "\n")
-
     def world(self, seed: int, faults: Faults) -> Simulation:
         """Make the world of one seed."""
         return Simulation(
@@ -155,6 +140,8 @@ class Search:
             found = getattr(importlib.import_module(module), name) if module else None
         except (ImportError, AttributeError) as error:
             raise Misuse(f"--check {self.check!r}: {error}") from None
+        if inspect.iscoroutinefunction(found) or inspect.isgeneratorfunction(found):
+            raise Misuse(f"--check {self.check!r} is a coroutine or generator, which would never run: write a function")
         if not callable(found):
             raise Misuse(f"--check {self.check!r}: write MODULE:FUNCTION, a function that takes the simulation")
         if hasattr(found, ATTRIBUTE):
@@ -186,7 +173,7 @@ class Search:
             self.test, seed, (), self.profile, self.nodes, self.cores, settings=self.settings,
             span="" if self.check else self.span, campaign=campaign,
         )  # fmt: skip
-        how = Failing(self.shrink_s if shrink_s is None else shrink_s, Path(self.folder))
+        how = Failing(self.shrink_s if shrink_s is None else shrink_s, Path(self.folder), quiet=unheard)
         return judge_under(
             search,
             lambda given: self.world(seed, given),
@@ -248,21 +235,35 @@ def text_of(error: BaseException) -> str:
     return "\n".join(getattr(error, "__notes__", ())) or violated(error)
 
 
+def _with_printed(story: str, printed: str) -> str:
+    """A story with the end of what its check printed before its last line, which says how to run it again."""
+    lines = printed.splitlines()[-PRINTED:]
+    told, _, last = story.rpartition("\n")
+    return "\n".join([told, "printed:", *(f"  {line}" for line in lines), last]) if lines else story
+
+
+def unheard() -> AbstractContextManager[object]:
+    """Let go what is printed meanwhile."""
+    return redirect_stdout(StringIO())
+
+
 def explore(search: Search, seeds: range) -> Found:
     """Run some seeds here, one after the other."""
     found = Found(ran=[seeds])
     faults = kinds_of(search.faults)
     for seed in seeds:
         found.seeds += 1
+        printed = StringIO()
         try:
-            sim, explored = search.run(seed, faults, search=search.search)
+            with redirect_stdout(printed):
+                sim, explored = search.run(seed, faults, search=search.search)
         except ENDS:
             raise
         except Misuse as mistake:
             place = origin(mistake)
             raise Misuse(f"{mistake}{f' ({place})' if place else ''}") from None
         except BaseException as error:
-            found.failed.append((seed, text_of(error)))
+            found.failed.append((seed, _with_printed(text_of(error), printed.getvalue())))
             found.add(Found(0, getattr(error, FIRED, {})))
             continue
         fired = {what: count.fired for what, count in sim.plan.counts.items()}
@@ -298,33 +299,6 @@ def serve_search(search: str, orders: str) -> None:
         return run_once(lambda given: known.world(seed, given), scenario, faults_under(known.search, seed, kinds))
 
     serve(Path(orders), play)
-
-
-def on_all_cores(search: Search, seeds: Iterator[int], workers: int) -> Iterator[Found]:
-    """Run seeds in worker processes, a few at a time; give what each few showed as it comes. `seeds` may be endless."""
-    if workers == 1:
-        while chunk := _chunk(seeds):
-            yield explore(search, chunk)
-        return
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        running: set[Future[Found]] = set()
-        try:
-            while True:
-                while len(running) < 2 * workers and (chunk := _chunk(seeds)):
-                    running.add(pool.submit(explore, search, chunk))
-                if not running:
-                    return
-                done, running = wait(running, return_when=FIRST_COMPLETED)
-                for future in done:
-                    yield future.result()
-        finally:
-            for future in running:
-                future.cancel()
-
-
-def _chunk(seeds: Iterator[int]) -> range:
-    taken = list(islice(seeds, CHUNK))
-    return range(taken[0], taken[-1] + 1) if taken else range(0)
 
 
 def search_of(case: Case, **changes: Any) -> Search:

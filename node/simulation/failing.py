@@ -47,7 +47,7 @@ class Failing:
     launched_by: tuple[str, ...] = ()  # options for the pytest that an audit starts
     root: Path | None = None  # and where it starts it
     search: str | None = None  # how seeds are run, whatever a test says; None: as it says
-    quiet: Callable[[], AbstractContextManager[None]] = nullcontext  # what a test prints in there is let go
+    quiet: Callable[[], AbstractContextManager[object]] = nullcontext  # what a test prints in there is let go
 
 
 def shrink(
@@ -161,7 +161,7 @@ def _keep(case: Case, how: Failing) -> Path | str:
     try:
         return case.write(how.folder, over=case.path)
     except OSError as problem:
-        return f"the case is not kept: {problem.filename or how.folder}: {problem.strerror}; --sim-cases says where"
+        return f"the case is not kept: {problem.filename or how.folder}: {problem.strerror}"
 
 
 def _audit(first: Simulation, second: Simulation) -> None:

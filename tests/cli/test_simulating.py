@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import pytest
 
 from regrove.node.cli import main, simulating
-from regrove.node.simulation import exploring
+from regrove.node.simulation import exploring, workers
 from regrove.node.simulation.cases import read_case
 
 
@@ -53,7 +53,7 @@ def test_a_run_goes_on_behind_the_seeds_of_the_last(shop: str, capsys: pytest.Ca
     quiet = [f"{shop}:app", "--nodes", "2", "--span", "1s", "--faults", "none", "--workers", "1"]
     assert sim("run", *quiet, "--seeds", "3") == 0
     assert sim("run", *quiet, "--seeds", "2", "--resume") == 0
-    kept = [json.loads(path.read_text())["next"] for path in Path(".regrove/sim").iterdir()]
+    kept = [json.loads(path.read_text())["next"] for path in Path(".regrove/sim").glob("*.json")]
     assert kept == [5]
     assert "2 seeds, 0 failed; fired: no faults" in capsys.readouterr().out
 
@@ -123,7 +123,7 @@ def test_a_strategy_is_searched_with_and_its_seeds_are_counted_apart(
     told = capsys.readouterr().out
     assert "3 seeds, 0 failed; fired: no faults" in told
     assert re.search(r"2 seeds, 0 failed; fired: .*late \d+", told)
-    assert sorted(json.loads(path.read_text())["next"] for path in Path(".regrove/sim").iterdir()) == [2, 3]
+    assert sorted(json.loads(path.read_text())["next"] for path in Path(".regrove/sim").glob("*.json")) == [2, 3]
     assert sim("diff", f"{shop}:app", "--nodes", "2", "--span", "1s", "--search", search, "--seed", "1") == 0
 
 
@@ -132,18 +132,18 @@ def quiet(shop: str) -> list[str]:
 
 
 def kept() -> list[int]:
-    return [json.loads(path.read_text())["next"] for path in Path(".regrove/sim").iterdir()]
+    return [json.loads(path.read_text())["next"] for path in Path(".regrove/sim").glob("*.json")]
 
 
 def interrupted_after(parts: list[range], monkeypatch: pytest.MonkeyPatch) -> None:
     """Have the workers give these parts, in this order, and then Ctrl-C."""
 
-    def some(search: exploring.Search, seeds: object, workers: int) -> Iterator[exploring.Found]:
+    def some(search: exploring.Search, seeds: object, count: int) -> Iterator[exploring.Found]:
         for part in parts:
             yield exploring.explore(search, part)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(exploring, "on_all_cores", some)
+    monkeypatch.setattr(workers, "on_all_cores", some)
 
 
 def test_a_run_that_was_interrupted_goes_on_at_the_first_seed_it_has_not_run(
@@ -153,7 +153,7 @@ def test_a_run_that_was_interrupted_goes_on_at_the_first_seed_it_has_not_run(
         interrupted_after([range(3), range(5, 6)], patched)
         assert sim("run", *quiet(shop), "--seeds", "20") == 130
     told = capsys.readouterr()
-    assert "interrupted: --resume goes on at seed 3" in told.out
+    assert "interrupted; --resume goes on at seed 3" in told.out
     assert "4 seeds, 0 failed" in told.out
     assert "seeds 0-19" in told.err, "the label of the progress bar"
     assert kept() == [3]

@@ -105,7 +105,7 @@ def test_an_exit_is_a_failure_with_a_story_and_an_expected_failure_is_none(outpu
 
 
 def test_a_case_that_cannot_be_kept_is_said_and_the_seed_is_run_again_by_its_number(output: str) -> None:
-    assert re.search(r"the case is not kept: .*\.regrove/cases: Not a directory; --sim-cases says where", output)
+    assert re.search(r"the case is not kept: .*\.regrove/cases: Not a directory", output)
     assert "run it again: pytest 'test_kinds.py::test_exits' --sim-seed 0" in output
 
 

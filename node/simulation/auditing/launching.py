@@ -15,10 +15,14 @@ class AuditFailed(RegroveError):
 
     def __init__(self, hash_seed: str, status: int, output: str) -> None:
         self.output = output
+        self._given = hash_seed, status, output
         super().__init__(
             f"the audit's process under PYTHONHASHSEED={hash_seed} ended with {status}: run the seed without the audit "
             f"first, it has to pass in a process of its own; what it said:\n{output[-3_000:]}"
         )
+
+    def __reduce__(self) -> tuple[type[AuditFailed], tuple[str, int, str]]:
+        return AuditFailed, self._given  # it comes back from the processes of a search
 
 
 def launcher(command: Callable[[Path], Sequence[str]], folder: Path | None = None) -> Callable[[str, Path], None]:
