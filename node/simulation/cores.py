@@ -42,6 +42,8 @@ class SimulatedCore:
         self.failing_starts = 0
         self.offload_slowness = 1
         self.offload_failures = 0
+        self.offloads_slowed = 0
+        self.offloads_failed = 0
         self.on_resume: list[Callable[[], Any]] = []
         self.rank = world.draws.lane("pass", self.name)
         self.tracer = CoreTracer(world.trace, world.clock, self.name)

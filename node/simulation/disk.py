@@ -64,6 +64,7 @@ class Disk:
         self.torn: Ratio = TORN
         self.failed_syncs = 0
         self.refused_writes = 0
+        self.slowed = 0
 
     def open(self, path: str, mode: str) -> File:
         """Return the file, made or cut as `mode` says. Raises DiskError ENOENT, ENOSPC."""
@@ -177,6 +178,10 @@ class Disk:
             if data is not None and holds(tear, 0, self.torn):
                 _apply(file.durable, offset, data[: ((tear >> 20) & 0xFFFFF) * len(data) >> 20])
         return len(pending) - keep
+
+    def met(self, what: str) -> int:
+        """How many operations met a fault of a kind so far."""
+        return {SYNC_FAILS: self.failed_syncs, DISK_FULL: self.refused_writes, DISK_SLOW: self.slowed}[what]
 
     def ails(self, what: str, strength: int) -> None:
         """Begin a fault of a kind of the plan; those of one kind may overlap."""

@@ -6,6 +6,7 @@ time is over, so a crash in between loses what the pass would have sent. A pause
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from regrove.node.core.address import Home
@@ -84,7 +85,7 @@ class Life:
             bounds=world.application.bounds,
             seed=key_of(world.seed, "life", home.node_incarnation, home.core_incarnation),
             strict=True,
-            buggify=world.buggify,
+            buggify=partial(world.buggify, place.short),
             sometimes=world.sometimes,
             known=world.known,
             start_fault=place.start_fault,

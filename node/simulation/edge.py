@@ -329,6 +329,7 @@ class SimulatedEdge:
         self.end(token, result)
 
     def _file_time(self, table: Distribution, path: str) -> int:
+        self._disk.slowed += self._disk.slow > 1
         return table.pick(self._draws.draw("disk.time", self._who, path)) * self._disk.slow
 
     def _begin_on_file(self, token: int, wait: IoWait, held: OpenFile) -> None:

@@ -22,8 +22,8 @@ class Way:
     """One direction of a connection: what is under way on it, in order."""
 
     __slots__ = (
-        "arrivals", "connection", "draws", "free_at", "latency", "latest", "parents", "source", "stuck", "target",
-        "wanting", "wire",
+        "arrivals", "clogged", "connection", "draws", "era", "free_at", "latency", "latest", "parents", "source",
+        "stuck", "target", "wanting", "wire",
     )  # fmt: skip
 
     def __init__(self, connection: Connection, source: Half, target: Half, draws: Lane, latency: Distribution) -> None:
@@ -37,8 +37,15 @@ class Way:
         self.latest = 0
         self.arrivals: deque[int] | None = None  # where `emit` puts the events of frames that a tracer waits for
         self.free_at = 0  # when a clogged link has passed what it was given
+        self.clogged = 0  # how many of the last ones under way are in a clog
+        self.era = 0  # counts the clogs that were cleared: what was to arrive in an earlier one does not
         self.wanting = False  # the sender was refused a frame and waits for room
         self.stuck = False  # the first frame met a cut; `Network.heal` sets it going again
+
+    def unclogged(self) -> None:
+        """What is in a clog will be set out anew."""
+        self.clogged = 0
+        self.era += 1
 
     @property
     def name(self) -> str:

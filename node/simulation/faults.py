@@ -5,7 +5,8 @@ What comes out is a `plan.Plan`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -141,6 +142,7 @@ __all__ = [
 POINT_STRIKES: Final = Ratio(1, 4)  # how often a buggify point that a seed has switched on strikes
 
 
+Part: TypeAlias = "Fault | Noise | Kind | Swarm | Priorities"
 Faults: TypeAlias = "Kind | Swarm | Priorities | Fault | Noise | Sequence[Faults] | None"
 
 
@@ -420,7 +422,7 @@ def _place(on: str) -> str:
 def plan_of(faults: Faults, layout: Layout, draws: Draws, profile: str = "faithful") -> Plan:
     """Read what a tester gave as `faults=`. Raises Misuse for anything else, and for what the profile forbids."""
     plan = Plan(layout, draws)
-    parts = list(flat(faults))
+    parts = _numbered(flat(faults))
     offered = [kind for item in parts for kind in (item.kinds if isinstance(item, Swarm) else (item,))]
     refuse_hostile(offered, profile)
     for item in parts:
@@ -439,7 +441,24 @@ def plan_of(faults: Faults, layout: Layout, draws: Draws, profile: str = "faithf
     return plan
 
 
-def flat(faults: Faults) -> Iterator[Fault | Noise | Kind | Swarm | Priorities]:
+def _numbered(parts: Iterable[Part]) -> list[Part]:
+    """Tell sources of one kind apart, in the order in which they were written."""
+    seen: dict[str, int] = {}
+
+    def number(kind: Kind) -> Kind:
+        seen[kind.what] = found = seen.get(kind.what, -1) + 1
+        return replace(kind, number=found) if found else kind
+
+    numbered: list[Part] = []
+    for part in parts:
+        if isinstance(part, Swarm):
+            numbered.append(Swarm(tuple(map(number, part.kinds))))
+        else:
+            numbered.append(number(part) if isinstance(part, Kind) else part)
+    return numbered
+
+
+def flat(faults: Faults) -> Iterator[Part]:
     """Give the single parts of what was written as `faults=`."""
     if faults is None:
         return

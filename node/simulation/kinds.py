@@ -5,7 +5,7 @@ A kind draws by keyed draws of (kind, virtual second), so taking one kind away m
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from regrove.node.simulation.clock import MILLISECOND, SECOND
@@ -27,12 +27,18 @@ class Kind:
     arrows: tuple[str, ...] = ()
     on: str = "core"
     noise: Ratio = NEVER
+    number: int = field(default=0, repr=False)  # which of those of this kind among the faults of a run
+
+    @property
+    def key(self) -> str:
+        """What its draws are keyed by: two sources of one kind do not strike at the same instants."""
+        return f"{self.what}~{self.number}" if self.number else self.what
 
     def draw(self, second: int, layout: Layout, draws: Draws) -> list[Fault]:
         """Draw what this kind does in that virtual second."""
         whole, rest = divmod(self.often.numerator, self.often.denominator)
         first = second * OFTEN_MAX
-        if holds(draws.at(first, "plan.more", self.what), 0, Ratio(rest, self.often.denominator)):
+        if holds(draws.at(first, "plan.more", self.key), 0, Ratio(rest, self.often.denominator)):
             whole += 1
         drawn: list[Fault] = []
         for number in range(min(whole, OFTEN_MAX)):
@@ -48,11 +54,11 @@ class Kind:
 
     def _swizzle(self, ordinal: int, second: int, layout: Layout, draws: Draws) -> list[Fault]:
         """Cut a random subset of nodes off one after the other, and heal them in another order."""
-        first = second * SECOND + (slice_of(draws.at(ordinal, "plan.when", self.what), 0) * SECOND >> 20)
-        length = between(draws.at(ordinal, "plan.size", self.what), *self.lasts)
+        first = second * SECOND + (slice_of(draws.at(ordinal, "plan.when", self.key), 0) * SECOND >> 20)
+        length = between(draws.at(ordinal, "plan.size", self.key), *self.lasts)
         found = []
         for index in range(layout.nodes if layout.nodes > 1 else 0):
-            draw = draws.at(ordinal, "plan.swizzle", f"n{index}")
+            draw = draws.at(ordinal, "plan.swizzle", f"n{index}{self.key[len(SWIZZLE) :]}")
             if holds(draw, 0, Ratio(1, 2)):
                 begin = slice_of(draw, 1) * (length // 2) >> 20
                 end = length // 2 + (slice_of(draw, 2) * (length // 2) >> 20)
@@ -60,8 +66,8 @@ class Kind:
         return found
 
     def _one(self, ordinal: int, second: int, layout: Layout, draws: Draws) -> Fault | None:
-        when = draws.at(ordinal, "plan.when", self.what)
-        spot, size = draws.at(ordinal, "plan.where", self.what), draws.at(ordinal, "plan.size", self.what)
+        when = draws.at(ordinal, "plan.when", self.key)
+        spot, size = draws.at(ordinal, "plan.where", self.key), draws.at(ordinal, "plan.size", self.key)
         if self.arrows:
             where = layout.pair(spot, self.arrows[slice_of(spot, 2) * len(self.arrows) >> 20])
         else:
@@ -69,7 +75,7 @@ class Kind:
         if where is None:
             return None
         at = second * SECOND + (slice_of(when, 0) * SECOND >> 20)
-        strength = draws.at(ordinal, "plan.strength", self.what)
+        strength = draws.at(ordinal, "plan.strength", self.key)
         return Fault(self.what, where, at, between(size, *self.lasts), between(strength, *self.strength))
 
 
@@ -83,7 +89,7 @@ class Swarm:
         """Return the kinds of this seed, at least one; how often each strikes is drawn from a third to twice."""
         chosen = []
         for kind in self.kinds:
-            draw = draws.draw("swarm", kind.what)
+            draw = draws.draw("swarm", kind.key)
             if holds(draw, 0, Ratio(1, 2)):
                 chosen.append(_scaled(kind, draw))
         if not chosen and self.kinds:

@@ -71,7 +71,7 @@ class Network:
         }  # by kind of fault, from a place to a place, the strengths of those that stand
         self._delays, self._clogs, self.caps, self._sizes = self.limits.values()
         self.held: dict[tuple[str, str], int] = {}  # frames, and connects, that met a cut, by its ends
-        self.squeezed = 0  # frames that met one of the limits
+        self.squeezed: dict[tuple[str, tuple[str, str]], int] = {}  # frames that met a limit, by its kind and ends
         self.frames = 0
         self.lost = 0
         self.resets = 0
@@ -108,6 +108,7 @@ class Network:
         for way in list(self._ways):
             if way.stuck and self.open_between(way.source.owner, way.target.owner):
                 way.stuck = False
+                way.unclogged()
                 for frame in way.wire:
                     self._set_out(way, frame, way.draws.next())
 
@@ -286,12 +287,14 @@ class Network:
         plan = self.plan
         if plan.frames:
             entry = plan.frames.get(f"{way.name}#{way.draws.ordinal}")
-            if entry is not None:
+            if entry is not None and not (entry.what == REORDER and not way.wire):
                 counts = plan.count(entry.what)
                 counts.fired += 1
                 counts.affected += entry.what != LOSS  # what a loss takes along is counted where it is done
                 return entry.what, entry.strength
         for noise, number, numerator, denominator in plan.rows:
+            if noise.what == REORDER and not way.wire:
+                continue  # there is nothing to overtake
             own = mix(draw + number) if number else draw  # each kind by a draw of its own: none moves another
             if (own & 0xFFFFF) * denominator < numerator:
                 what = noise.what
@@ -311,44 +314,69 @@ class Network:
     def _set_out(self, way: Way, frame: Written, draw: int, extra: int = 0) -> None:
         now = self.clock.now
         time = now + way.latency.pick(draw) + extra
-        if self._delays and (delays := self._standing(self._delays, way)):
-            self.squeezed += 1
+        if self._delays and (delays := self._standing(DELAY, way)):
+            self._met(DELAY, way)
             time += sum(delays)
-        if self._clogs and (rates := self._standing(self._clogs, way)):
-            self.squeezed += 1
+        clogged = bool(self._clogs) and (rates := self._standing(CLOG, way))
+        if clogged:
+            self._met(CLOG, way)
             begin = max(now, way.free_at)
             way.free_at = begin + len(data_of(frame)) * 1_000_000_000 // max(min(rates), 1)
             time += way.free_at - now
         if time <= way.latest:
             time = way.latest + 1
         way.latest = time
-        self.clock.at(time, draw, self._arrive, way)
+        if clogged:
+            way.clogged += 1
+            self.clock.at(time, draw, self._passed, (way, way.era))
+        else:
+            self.clock.at(time, draw, self._arrive, way)
 
     # --- limits of links ---
 
-    def _standing(self, table: dict[tuple[str, str], list[int]], way: Way) -> list[int]:
-        near, far = way.source.owner, way.target.owner
-        return [
-            *table.get((near.node, far.node), ()), *table.get((near.core, far.core), ()),
-            *table.get((ANYWHERE, far.core), ()),
-        ]  # fmt: skip
+    def _standing(self, what: str, way: Way) -> list[int]:
+        table = self.limits[what]
+        return [strength for pair in _pairs(way) for strength in table.get(pair, ())]
+
+    def _met(self, what: str, way: Way) -> None:
+        table = self.limits[what]
+        for pair in _pairs(way):
+            if pair in table:
+                self.squeezed[what, pair] = self.squeezed.get((what, pair), 0) + 1
+
+    def squeezed_between(self, what: str, pairs: list[tuple[str, str]]) -> int:
+        """How many frames met limits of a kind there so far."""
+        return sum(self.squeezed.get((what, pair), 0) for pair in pairs)
+
+    def _passed(self, passage: tuple[Way, int]) -> None:
+        """A frame has come through a clog, unless that was cleared before."""
+        way, era = passage
+        if way.era == era:
+            way.clogged -= 1
+            self._arrive(way)
 
     def full(self, way: Way) -> bool:
         """Whether a capped link takes no more now; its sender then hears when it does."""
         if not self.caps:
             return False
-        caps = self._standing(self.caps, way)
+        caps = self._standing(IN_FLIGHT, way)
         if not caps or len(way.wire) < max(min(caps), 1):
             return False
-        self.squeezed += 1
+        self._met(IN_FLIGHT, way)
         way.wanting = True
         return True
 
-    def relieved(self) -> None:
-        """A limit has gone: who waits for room may try again."""
-        for way in list(self._ways):
-            if way.wanting:
+    def relieved(self, what: str, source: str, target: str) -> None:
+        """A limit has gone: who waits for room may try again, and what queued in a clog goes on at the rate now."""
+        for way in self._between(source, target):
+            if what == IN_FLIGHT and way.wanting:
                 self._room(way)
+            if what == CLOG and way.clogged and not way.stuck:
+                queued = list(way.wire)[-way.clogged :]
+                way.latest = way.free_at = self.clock.now
+                way.unclogged()
+                for frame in queued:
+                    self._set_out(way, frame, self._draws.draw("unclog", way.source.owner.core, way.target.owner.core))
 
     def _room(self, way: Way) -> None:
         way.wanting = False
@@ -356,10 +384,10 @@ class Network:
             way.source.owner.arrived(way.source, None, "room", 0)
 
     def _too_large(self, way: Way, frame: Written) -> bool:
-        sizes = self._standing(self._sizes, way)
+        sizes = self._standing(FRAME_LIMIT, way)
         if not sizes or len(data_of(frame)) <= min(sizes):
             return False
-        self.squeezed += 1
+        self._met(FRAME_LIMIT, way)
         self.lost += 1
         self.reset(way.connection)
         return True
@@ -441,6 +469,11 @@ class Network:
         self._ways.pop(way, None)
         if half.open:
             half.owner.arrived(half, None, why, 0)
+
+
+def _pairs(way: Way) -> tuple[tuple[str, str], ...]:
+    near, far = way.source.owner, way.target.owner
+    return (near.node, far.node), (near.core, far.core), (ANYWHERE, far.core)
 
 
 def _no_event(_way: Way, _frame: Written, _parent: Cause) -> int:

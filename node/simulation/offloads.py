@@ -29,15 +29,15 @@ class Pool:
 
 
 class Ailing(Protocol):
-    """How a core's threads and processes fare."""
+    """How a core's threads and processes fare: `offload_slowness` times as slow, faults that make them fail.
 
-    @property
-    def offload_slowness(self) -> int:
-        """How many times as long everything takes."""
+    `offloads_slowed` and `offloads_failed` count what met that.
+    """
 
-    @property
-    def offload_failures(self) -> int:
-        """How many faults that make it fail stand."""
+    offload_slowness: int
+    offload_failures: int
+    offloads_slowed: int
+    offloads_failed: int
 
 
 class Offloads:
@@ -86,6 +86,7 @@ class Offloads:
         ailing = self.ailing
         try:
             if ailing is not None and ailing.offload_failures:
+                ailing.offloads_failed += 1
                 raise OSError("the plan fails what this core offloads")
             result = wait.function(*wait.args)
         except BaseException as error:
@@ -95,6 +96,7 @@ class Offloads:
             result = Raised(told.type, without_addresses(told.text))
         delay = OFFLOAD_TIME.pick(self._draws.draw("offload", self._who, wait.function.__qualname__))
         if ailing is not None:
+            ailing.offloads_slowed += ailing.offload_slowness > 1
             delay *= ailing.offload_slowness
         rank = self._draws.draw("offload.rank", self._who)
         self._clock.at(self._clock.now + delay, rank, self._returned, (token, result, wait.where))

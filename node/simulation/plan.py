@@ -300,9 +300,13 @@ class Plan:
             self.hear(Noise(kind.what, kind.noise, kind.strength[1] if kind.what == SPIKE else 0))
 
     def hear(self, noise: Noise) -> None:
-        """Add noise of one kind."""
-        self.noise[noise.what] = noise
+        """Add noise of one kind; of two the stronger stands."""
         self.count(noise.what).armed += 1
+        other = self.noise.get(noise.what)
+        if other is not None and _strength(other) >= _strength(noise):
+            return
+        self.noise[noise.what] = noise
+        self.rows = [row for row in self.rows if row[0].what != noise.what]
         if noise.what in FRAME_KINDS and noise.ratio.numerator:
             top, bottom = noise.ratio
             self.rows.append((noise, FRAME_KINDS.index(noise.what), top << SLICE_BITS, bottom))
@@ -364,6 +368,11 @@ class Plan:
     def explicit(self, until: int) -> tuple[Fault | Noise, ...]:
         """Give all that this run had met at `until`, as a plan by hand: the same seed runs the same with it."""
         return (*self.noise.values(), *(fault for fault in self.entries if fault.at <= until))
+
+
+def _strength(noise: Noise) -> tuple[int, int]:
+    top, bottom = noise.ratio
+    return (top << 64) // bottom, noise.strength
 
 
 def _from(fault: Fault, now: int) -> Fault | None:

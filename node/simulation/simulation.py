@@ -89,6 +89,7 @@ class Simulation(ByHand):
         self._conserved: list[Conserved] = []
         self._streams = 0
         self._driving = False
+        self._stepping = False
         self._entered = False
 
     # --- the beginning and the end ---
@@ -245,7 +246,10 @@ class Simulation(ByHand):
 
     def run(self, span: Span) -> None:
         """Let virtual time pass."""
-        self._drive(None, self.now + duration(span))
+        end = self.now + duration(span)
+        self._check()
+        with self._step():
+            self._drive(None, end)
 
     def after(self, span: Span, action: Callable[[], Any]) -> None:
         """Do `action()` when so much virtual time has passed: how programs outside act on their own."""
@@ -261,19 +265,34 @@ class Simulation(ByHand):
     def until(self, condition: Callable[[], Any], within: Span = "60s") -> None:
         """Let time pass until the condition holds; what `find` misses counts as not yet. Fails after `within`."""
         given.function("until", "condition", condition)
-        if not self._drive(lambda: is_so(condition), self.now + duration(within)):
+        end = self.now + duration(within)
+        with self._step():
+            held = self._drive(lambda: is_so(condition), end)
+        if not held:
             raise PropertyViolated("until", getattr(condition, "__name__", "condition"), self.now, f"within {within}")
 
     def settle(self) -> None:
         """Let time pass until no message, outcome or ready isolate is left. Raises NotSettled after 60 s."""
         end = self.now + SETTLE_LIMIT
-        while why := unrest(self):
-            if self.now >= end:
-                raise NotSettled(f"not settled after 60 virtual seconds: {why}")
-            self._drive(None, self.now + QUIET_POLL)
+        with self._step():
+            while why := unrest(self):
+                if self.now >= end:
+                    raise NotSettled(f"not settled after 60 virtual seconds: {why}")
+                self._drive(None, self.now + QUIET_POLL)
         self.world.progress = self.world.callbacks
         for quantity in self._conserved:
             quantity.check()
+
+    @contextmanager
+    def _step(self) -> Iterator[None]:
+        """A step of the test itself: what ran before it is no livelock. One within another is a part of that."""
+        before, self._stepping = self._stepping, True
+        if not before:
+            self.world.progress = self.world.callbacks
+        try:
+            yield
+        finally:
+            self._stepping = before
 
     def _drive(self, condition: Callable[[], bool] | None, deadline: int) -> bool:
         """Let time pass until the condition holds (True; None never does), at most up to `deadline`."""
@@ -330,6 +349,10 @@ class Simulation(ByHand):
         _check_name("eventually", name)
         given.function("eventually", "predicate", predicate, self)
         end = self.now + duration(within)
+        with self._step():
+            self._await(name, predicate, end, within)
+
+    def _await(self, name: str, predicate: Predicate, end: int, within: Span) -> None:
         problem = ""
         while True:
             try:

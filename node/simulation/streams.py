@@ -43,7 +43,7 @@ class End:
     """One end of a connection. `inbox` is what has arrived and was not read."""
 
     __slots__ = (
-        "_clock", "_lane", "_latest", "_path_open", "_slow", "_wire",
+        "_clock", "_lane", "_latest", "_path_open", "_slow", "_slowed", "_wire",
         "closed", "error", "finished", "inbox", "name", "owner", "peer", "place", "unsent", "window",
     )  # fmt: skip
 
@@ -64,6 +64,7 @@ class End:
         self._lane = draws.lane("tcp", name)
         self._path_open = path_open
         self._slow: dict[str, int] = {}  # extra ns by node
+        self._slowed: dict[str, int] = {}  # how many pieces met that
         self._wire: deque[bytes | None] = deque()  # None is a reset
         self._latest = 0
 
@@ -86,9 +87,14 @@ class End:
             self.owner.stream_drained(self)
 
     def _send(self, piece: bytes | None, draw: int) -> None:
-        time = max(self._clock.now + LATENCY.pick(draw), self._latest + 1)
+        time = self._clock.now + LATENCY.pick(draw)
         if self._slow:
-            time += self._slow.get(self.place, 0) + self._slow.get(self.peer.place, 0)
+            for place in (self.place, self.peer.place):
+                if place in self._slow:
+                    time += self._slow[place]
+                    self._slowed[place] = self._slowed.get(place, 0) + 1
+        if time <= self._latest:
+            time = self._latest + 1
         self._latest = time
         self._wire.append(piece)
         self._clock.at(time, draw, self._arrive)
@@ -190,6 +196,8 @@ class Tcp:
         self.known: dict[int, None] = {}  # ports that anybody has ever listened on
         self.refusing: dict[str, int] = {}  # nodes that refuse connects
         self.slow: dict[str, int] = {}  # extra ns to and from a node
+        self.slowed: dict[str, int] = {}  # pieces that met that, by node
+        self.turned_away: dict[str, int] = {}  # connects that met a node that refuses them
 
     def bind(self, place: str, port: int, listener: Backlog, shared: bool) -> int | None:
         """Listen; return the port, or None when it is in use. Several share a port only if all of them ask to."""
@@ -252,6 +260,7 @@ class Tcp:
         able = [listener for listener in self.listeners(*target) if choose is None or choose(listener)]
         if target[0] in self.refusing:
             able = []
+            self.turned_away[target[0]] = self.turned_away.get(target[0], 0) + 1
         back = self._clock.now + LATENCY.pick(draw)
         ends = self._pair(name, source[0], target[0])
         if able and able[draw % len(able)].offer(ends[1], f"{source[0] or 'outside'}:{name.rsplit('#', 1)[1]}"):
@@ -265,6 +274,7 @@ class Tcp:
         far = End(f"{name}-", target, self._clock, self._draws, self._path_open)
         near.peer, far.peer = far, near
         near._slow = far._slow = self.slow
+        near._slowed = far._slowed = self.slowed
         self._ends += (near, far)
         if len(self._ends) > self._looked:
             self._ends = [end for end in self._ends if not end.closed and end.error is None]

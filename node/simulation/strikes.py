@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -97,16 +98,16 @@ def squeeze(stage: Stage, fault: Fault) -> Done:
     table = network.limits[fault.what]
     for pair in ends:
         table.setdefault(pair, []).append(fault.strength)
-    before = network.squeezed
+    before = network.squeezed_between(fault.what, ends)
 
     def heal(source: str, target: str) -> None:
         table[source, target].remove(fault.strength)
         if not table[source, target]:
             del table[source, target]
-        network.relieved()
+        network.relieved(fault.what, source, target)
 
     undo, within = _pair_by_pair(ends, heal)
-    return Done(0, undo, met=lambda: network.squeezed - before, within=within)
+    return Done(0, undo, met=lambda: network.squeezed_between(fault.what, ends) - before, within=within)
 
 
 # --- nodes and cores ---
@@ -118,7 +119,7 @@ def late(stage: Stage, fault: Fault) -> Done:
     table, key = network.limits[p.DELAY], (ANYWHERE, core.name)
     table.setdefault(key, []).append(fault.strength)
     core.lateness += fault.strength
-    before = network.squeezed
+    before = network.squeezed_between(p.DELAY, [key])
 
     def heal() -> None:
         core.lateness -= fault.strength
@@ -126,7 +127,7 @@ def late(stage: Stage, fault: Fault) -> Done:
         if not table[key]:
             del table[key]
 
-    return Done(0, heal, met=lambda: network.squeezed - before)
+    return Done(0, heal, met=lambda: network.squeezed_between(p.DELAY, [key]) - before)
 
 
 def pause(stage: Stage, fault: Fault) -> Done:
@@ -277,52 +278,59 @@ def stream_reset(stage: Stage, fault: Fault) -> Done:
 
 def refuse(stage: Stage, fault: Fault) -> Done:
     """Refuse connects to a node."""
-    return _counted(stage.world.tcp.refusing, stage.node(fault.where).name, 1)
+    tcp = stage.world.tcp
+    return _counted(tcp.refusing, tcp.turned_away, stage.node(fault.where).name, 1)
 
 
 def slow_peer(stage: Stage, fault: Fault) -> Done:
     """Delay what arrives by tcp at a node."""
-    return _counted(stage.world.tcp.slow, stage.node(fault.where).name, fault.strength)
+    tcp = stage.world.tcp
+    return _counted(tcp.slow, tcp.slowed, stage.node(fault.where).name, fault.strength)
 
 
-def _counted(table: dict[str, int], name: str, amount: int) -> Done:
+def _counted(table: dict[str, int], met: dict[str, int], name: str, amount: int) -> Done:
     table[name] = table.get(name, 0) + amount
+    before = met.get(name, 0)
 
     def heal() -> None:
         table[name] -= amount
         if not table[name]:
             del table[name]
 
-    return Done(1, heal)
+    return Done(0, heal, met=lambda: met.get(name, 0) - before)
 
 
 def offload_slow(stage: Stage, fault: Fault) -> Done:
     """Make offloads take longer."""
     core, factor = stage.core(fault.where), max(fault.strength, 1)
     core.offload_slowness *= factor
+    before = core.offloads_slowed
 
     def heal() -> None:
         core.offload_slowness //= factor
 
-    return Done(1, heal)
+    return Done(0, heal, met=lambda: core.offloads_slowed - before)
 
 
 def offload_fails(stage: Stage, fault: Fault) -> Done:
     """Make offloads fail."""
     core = stage.core(fault.where)
     core.offload_failures += 1
+    before = core.offloads_failed
 
     def heal() -> None:
         core.offload_failures -= 1
 
-    return Done(1, heal)
+    return Done(0, heal, met=lambda: core.offloads_failed - before)
 
 
 def break_disk(stage: Stage, fault: Fault) -> Done:
     """Break the disk of a node. Faults of one kind may overlap: the disk is whole when the last has ended."""
     disk = stage.node(fault.where).disk
     disk.ails(fault.what, max(fault.strength, 1))
-    return Done(1, lambda: disk.recovers(fault.what, max(fault.strength, 1)))
+    before = disk.met(fault.what)
+    heal = functools.partial(disk.recovers, fault.what, max(fault.strength, 1))
+    return Done(0, heal, met=lambda: disk.met(fault.what) - before)
 
 
 STRIKES: Final[dict[str, Callable[[Stage, Fault], Done]]] = {

@@ -149,7 +149,7 @@ class World:
                 return node.name
         return None
 
-    def buggify(self, path: str, point: str) -> bool:
+    def buggify(self, place: str, path: str, point: str) -> bool:
         """Whether a buggify point strikes: a seed switches a quarter of them on; the plan says how often those do."""
         ratio = self.plan.ratio(BUGGIFY)
         if not ratio.numerator:
@@ -157,7 +157,7 @@ class World:
         on = self._points.get(("", point))
         if on is None:
             on = self._points[("", point)] = holds(self.draws.draw("buggify.on", point), 0, BUGGIFY_ON)
-        if not on or not holds(self.draws.draw("buggify", path, point), 0, ratio):
+        if not on or not holds(self.draws.draw("buggify", f"{place}:{path}", point), 0, ratio):
             return False
         if BUGGIFY in self.plan.counts:
             counts = self.plan.count(BUGGIFY)

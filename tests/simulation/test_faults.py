@@ -137,3 +137,30 @@ def test_a_swizzled_cut_takes_nodes_off_and_back_one_by_one() -> None:
 def test_an_entry_that_names_what_the_world_has_not_is_refused_before_it_runs(entry: Fault) -> None:
     with pytest.raises(Misuse, match=r"n0|n7"):
         Simulation(counting, nodes=2, faults=entry)
+
+
+def test_two_sources_of_one_kind_strike_at_instants_of_their_own() -> None:
+    both = plan_of((f.pause(), f.pause(on="node")), seconds=600)
+    cores, nodes = ({fault.at for fault in both.entries if ("/" in fault.where) is core} for core in (True, False))
+    assert cores
+    assert nodes
+    assert not cores & nodes
+    alone = plan_of(f.pause(), seconds=600).entries
+    assert [fault for fault in both.entries if "/" in fault.where] == alone
+
+
+def test_a_swarm_switches_two_sources_of_one_kind_one_by_one() -> None:
+    chosen = [plan_of(f.swarm(f.pause(), f.pause(on="node")), seed, seconds=0).kinds for seed in range(40)]
+    assert {len(kinds) for kinds in chosen} == {1, 2}
+
+
+def test_a_swarm_asks_for_no_more_noise_than_all_there_is() -> None:
+    ratios = {plan_of(f.swarm(f.loss(noise=(3, 4))), seed, seconds=0).noise["loss"].ratio for seed in range(40)}
+    assert {top / bottom for top, bottom in ratios} == {1 / 4, 1 / 2, 3 / 4, 1.0}
+
+
+def test_of_noise_that_is_given_twice_the_stronger_stands_in_the_run_and_in_its_replay() -> None:
+    for faults in ((f.loss((1, 10)), f.loss((1, 2000))), (f.loss((1, 2000)), f.loss((1, 10)))):
+        plan = plan_of(faults, seconds=0)
+        assert [str(noise) for noise in plan.explicit(0)] == ["noise loss 1/10", "noise buggify 1/4"]
+        assert [noise for noise, *_ in plan.rows] == [plan.noise["loss"]]

@@ -197,3 +197,35 @@ def test_where_an_object_lies_is_not_in_what_others_hear_of_a_crash() -> None:
     assert told_of("object()") == "<object object at 0x..>"
     assert told_of('f"{self.handle!r} is at 0x"').endswith(" at 0x..>> is at 0x")
     assert told_of('"broken"') == "broken"
+
+
+class Fickle(Isolate):
+    """Asks for a buggify point each 5 ms, and more often where a test wants that."""
+
+    def start(self, ctx: Context) -> Effect:
+        self.met: list[bool] = []
+        self.more = ctx.place.node == "n1@sim" and ctx.place.settings.get("extra") == "more"
+        ctx.send_every(0.005, Tick())
+        return RECEIVE
+
+    def handle(self, ctx: Context, message: Any) -> Effect:
+        self.met.append(ctx.buggify("a"))
+        if self.more:
+            ctx.buggify("a")
+        return RECEIVE
+
+
+fickle = Application("fickle", tree=lambda place: Supervisor("root", [Child("fickle", Fickle)]))
+
+
+def test_an_isolate_that_asks_for_a_point_more_often_moves_no_answer_on_another_place() -> None:
+    def answers(extra: str, seed: int) -> list[list[bool]]:
+        with Simulation(fickle, nodes=2, seed=seed, faults=f.buggify((1, 2)), settings={"extra": extra}) as sim:
+            sim.run("1s")
+            return [isolate.met for isolate in sim.isolates(Fickle)]
+
+    seed = next(seed for seed in range(20) if any(answers("", seed)[0]))
+    (first, second), (first_beside_more, second_of_more) = answers("", seed), answers("more", seed)
+    assert first == first_beside_more
+    assert second != second_of_more
+    assert first != second

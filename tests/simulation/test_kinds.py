@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from examples import kv
 from regrove.testing import Simulation
 from regrove.testing import faults as f
-from tests.simulation.apps import counting, everything
+from tests.simulation.apps import Add, counting, everything
 
 OFTEN = (3, 1)
 SHORT = ("50ms", "200ms")
@@ -55,3 +56,59 @@ def test_a_drifting_node_fires_its_timers_early_and_a_stepped_wall_clock_moves_n
         assert one.local(sim.now) - sim.now == 1_000_000_000
         assert one.real(one.local(sim.now)) == sim.now
         assert (other.local(sim.now), other.wall_offset) == (sim.now, 5_000_000_000)
+
+
+def affected(sim: Simulation) -> dict[str, int]:
+    return {what: counts.affected for what, counts in sim.plan.counts.items()}
+
+
+def test_a_limit_counts_what_met_it_and_nothing_that_met_another() -> None:
+    idle = f.once("delay", "n2>n1", at="1s", lasts="5s", strength=5_000_000)
+    busy = f.once("clog", "n0>n1", at="1s", lasts="5s", strength=50_000)
+    with Simulation(counting, nodes=3, faults=[idle, busy]) as sim:
+        sim.run("1100ms")
+        for _ in range(20):
+            sim.send(sim.find("root/counter", node=1).address, Add(1), source="n0")
+            sim.run("10ms")
+    found = affected(sim)
+    assert found["clog"] >= 20
+    assert found["delay"] == 0
+
+
+def test_what_nothing_meets_has_fired_and_touched_nothing() -> None:
+    kinds = {"refuse": 0, "slow-peer": 1_000, "offload-slow": 5, "offload-fails": 0, "sync-fails": 0, "disk-full": 0}
+    plan = [
+        f.once(what, "n0/0" if what.startswith("offload") else "n0", at="1s", lasts="1s", strength=strength)
+        for what, strength in kinds.items()
+    ]
+    with Simulation(counting, faults=plan) as sim:
+        sim.run("3s")
+    assert {what: counts.fired for what, counts in sim.plan.counts.items()} == dict.fromkeys(kinds, 1)
+    assert affected(sim) == dict.fromkeys(kinds, 0)
+
+
+def test_a_slow_peer_delays_each_piece_and_adds_none_to_the_next() -> None:
+    with Simulation(kv.app, faults=f.once("slow-peer", "n0", at="1s", lasts="2s", strength=200_000_000)) as sim:
+        client = sim.connect(6380)
+        sim.run("1s")
+        for _ in range(50):
+            client.send(b"GET a\r\n")
+            sim.run("20ms")
+        sim.run("1s")
+        assert client.received().count(b"\r\n") == 50
+    assert affected(sim)["slow-peer"] >= 100
+
+
+def test_a_frame_that_nothing_is_before_is_not_reordered() -> None:
+    with Simulation(counting, nodes=2, faults=f.reorder((1, 1)), profile="hostile") as sim:
+        counter = sim.find("root/counter", node=1).address
+        for _ in range(20):
+            sim.send(counter, Add(1), source="n0")
+            sim.run("100ms")
+        alone = sim.plan.counts["reorder"].fired
+        for _ in range(20):
+            sim.send(counter, Add(1), source="n0")
+            sim.run("10us")
+        sim.settle()
+        assert alone == 0
+        assert sim.plan.counts["reorder"].fired > 0

@@ -9,11 +9,11 @@ import pytest
 from regrove import Application, Child, Effect, Isolate, Misuse, Name, Reply, Sent, Supervisor
 from regrove.node.client.errors import CallFailed
 from regrove.node.core.context import Context
-from regrove.node.simulation.clock import SECOND
+from regrove.node.simulation.clock import MILLISECOND, SECOND
 from regrove.supervisor.reasons import NoConnection, NoProcess
 from regrove.testing import Simulation
 from regrove.testing import faults as f
-from tests.simulation.apps import Add, Counter, Explode, Total, counting
+from tests.simulation.apps import Add, Counter, Explode, Total, counting, everything
 
 
 def counter_of(sim: Simulation, node: int = 0, core: int = 0) -> Counter:
@@ -349,3 +349,42 @@ def test_a_node_that_a_test_stops_stays_away_whatever_faults_it_had_before() -> 
         sim.stop("n0")
         sim.run("10s")
         assert not sim.nodes[0].alive
+
+
+def test_what_queued_in_a_clog_goes_on_when_it_is_cleared() -> None:
+    with Simulation(counting, nodes=2, faults=f.once("clog", "n0>n1", at="1s", lasts="1s", strength=100)) as sim:
+        counter = sim.find("root/counter", node=1)
+        sim.send(counter.address, Add(1), source="n0")
+        sim.run("1200ms")
+        for _ in range(50):
+            sim.send(counter.address, Add(1), source="n0")
+            sim.run("1ms")
+        sim.until(lambda: sim.now >= 1_990 * MILLISECOND)
+        assert counter_of(sim, 1).total < 20
+        sim.run("200ms")  # the clog ends meanwhile
+        assert counter_of(sim, 1).total == 61
+
+
+def test_a_clog_that_gives_way_to_a_cut_delivers_everything_once_and_in_order() -> None:
+    plan = [
+        f.once("clog", "n0>n1", at="1s", lasts="2s", strength=2_000),
+        f.once("cut", "n0>n1", at="1300ms", lasts="300ms"),
+        f.once("clog", "n0>n1", at="1500ms", lasts="4s", strength=1_000),
+    ]
+    with Simulation(counting, nodes=2, faults=plan) as sim:
+        counter = sim.find("root/counter", node=1)
+        sim.run("900ms")
+        for _ in range(100):
+            sim.send(counter.address, Add(1), source="n0")
+            sim.run("10ms")
+        sim.settle()
+        assert counter_of(sim, 1).total == 110
+        assert sim.world.network.lost == 0
+
+
+def test_a_livelock_is_within_one_step_of_a_test_however_many_steps_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("regrove.node.simulation.world.LIVELOCK", 1_000)
+    with Simulation(everything, nodes=2) as sim:
+        for _ in range(40):
+            sim.run("50ms")
+        assert sim.world.callbacks > 2_000
