@@ -127,6 +127,7 @@ class ByHand(ABC):
         if core.life is None or core.life.dead:
             raise Misuse(f"{core!r} has no process that could be busy: wait until it is up again, as with sim.until")
         core.life.extra += longer
+        core.busy_with = place.path if isinstance(place, Found) else ""
 
     def kill(self, isolate: Found | Address) -> None:
         """Kill an isolate or supervisor; its supervisor restarts it as its spec says. Raises NotThere."""

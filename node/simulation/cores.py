@@ -11,6 +11,7 @@ from regrove.node.simulation.clock import Skew
 from regrove.node.simulation.plan import START_FAILS
 from regrove.node.simulation.seeds import Ratio, holds
 from regrove.node.simulation.tracing import CoreTracer
+from regrove.node.simulation.watching import watch_stop
 
 if TYPE_CHECKING:
     from regrove.node.simulation.driver import Life
@@ -33,6 +34,8 @@ class SimulatedCore:
         self.life: Life | None = None
         self.ended: list[dict[str, int]] = []  # the counts of earlier lives
         self.pauses = 0
+        self.stopped_at = 0  # when the process that is stopped now was
+        self.busy_with = ""  # the isolate that a test last had hold this core
         self.slowness = 1  # what faults and the test have made of it, both together
         self._slow_by = 1
         self._slow_to = 1
@@ -78,8 +81,11 @@ class SimulatedCore:
 
     def pause(self) -> Callable[[], None]:
         """Stop its process; return how to let that one go on."""
-        self.pauses += 1
         life = self.life
+        if not self.pauses and life is not None:
+            self.stopped_at = self.node.world.clock.now
+            watch_stop(life)
+        self.pauses += 1
 
         def go_on() -> None:
             if self.life is life and self.pauses and not (life is not None and life.dead):

@@ -26,6 +26,7 @@ from regrove.node.simulation.ends import SCHEME, SimulatedTransport, Way
 from regrove.node.simulation.packets import Packet
 from regrove.node.simulation.seeds import key_of
 from regrove.node.simulation.tracing import TracedLinks
+from regrove.node.simulation.watching import watch_end, watch_pass
 from regrove.supervisor.reasons import Killed
 from regrove.transport.credit import OVERHEAD_BYTES
 from regrove.transport.handshake import Identity
@@ -46,8 +47,9 @@ class Life:
     """One life of one core: the process. `started` when its whole tree has."""
 
     __slots__ = (
-        "armed", "begin_by", "control", "core", "dead", "edge", "extra", "finish_at", "going", "home", "known", "links",
-        "pass_at", "peers", "place", "punctual", "started", "stopped", "transport", "tree_begun", "woken", "world",
+        "armed", "begin_by", "control", "core", "dead", "edge", "extra", "finish_at", "going", "held", "home",
+        "known", "links", "pass_at", "peers", "place", "punctual", "started", "stopped", "transport", "tree_begun",
+        "woken", "world",
     )  # fmt: skip
 
     def __init__(self, place: SimulatedCore, home: Home) -> None:
@@ -67,6 +69,7 @@ class Life:
         self.punctual = 0  # an alarm up to then is not late, or has been already
         self.finish_at: int | None = None  # set while a pass runs
         self.extra = 0  # ns that the next pass takes longer
+        self.held = 0  # ns by which the pass under way was made longer
         self.control: list[ControlInput] = []
         node = place.node
         self.transport = SimulatedTransport(world.network, node.name, place.name, self.wake, place.index)
@@ -239,7 +242,9 @@ class Life:
         place, world = self.place, self.world
         world.callbacks += callbacks
         end = self.finish_at = time + (PASS_COST + callbacks * CALLBACK_COST) * place.slowness + self.extra
-        self.extra = 0
+        if self.extra:
+            self.held, self.extra = self.extra, 0
+            watch_pass(self, time, end)
         clock = world.clock
         heap = clock.heap
         if end <= clock.limit and (not heap or heap[0][0] > end):
@@ -273,6 +278,9 @@ class Life:
             place.on_resume.append(lambda: self._finish(self.world.clock.now))
             return
         self.finish_at = None
+        if self.held:
+            held, self.held = self.held, 0
+            watch_end(self, held)
         even = place.skew is None
         deadline = core.end(end if even else place.local(end))
         if not core.io.idle:
