@@ -2,12 +2,13 @@
 
 First what the test did last and what came of it, then fired faults and the times a checker names with what happened
 around them, then the causes of the last event, what was out of the ordinary, and the end. What repeats at one interval
-(a tick) is one row; so is, where not all fits, what came again and again at none, but for the last few of it.
+(a tick) or many times at one instant is one row, and so is what the test did again and again between two faults; where
+not all fits, so is what came again and again at no interval, but for the last few of it.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
@@ -40,7 +41,7 @@ class Rows:
     def __init__(self, trace: Trace, most: int = LINES) -> None:
         self._trace = trace
         self._most = most
-        self._told: dict[Place, Event | Doing | list[Event]] = {}
+        self._told: dict[Place, Event | Doing | list[Event] | list[Doing]] = {}
         self._chosen: dict[Place, None] = {}
         self._of: dict[int, Place] = {}  # by an event's sequence, where it is told: alone, or among others
         self._events = [event for event in trace if event.kind not in DULL]
@@ -51,6 +52,7 @@ class Rows:
 
     def _take(self, events: list[Event], doings: list[Doing]) -> None:
         folded = _folded(events)
+        folded |= _at_once([event for event in events if event.sequence not in folded])
         for event in events:
             among = folded.get(event.sequence)
             place = (event.sequence if among is None else among[-1].sequence, 0, 0)
@@ -59,12 +61,13 @@ class Rows:
                 self._told[place] = event
             else:
                 self._told[place] = among
-        for number, doing in enumerate(doings):
-            place = (doing.sequence, 1, number)
-            self._told[place] = doing
+        groups = _done_again(doings, [event.sequence for event in events if event.kind.startswith(STRUCK)])
+        for number, group in enumerate(groups):
+            place = (group[-1].sequence, 1, number)
+            self._told[place] = group if len(group) > 1 else group[0]
             self._doings.append(place)
         single = [((event.sequence, 0, 0), event.time) for event in events if event.sequence not in folded]
-        single += zip(self._doings, (doing.time for doing in doings), strict=True)
+        single += zip(self._doings, (group[-1].time for group in groups), strict=True)
         for place, time in sorted(single):
             self._singles.append(place)
             self._times.append(time)
@@ -88,7 +91,9 @@ class Rows:
         # How a world started is not out of the ordinary: what comes before the first fault, and what the test did.
         begin = min([event.sequence for event in struck[:1]] + [place[0] for place in self._doings[:1]], default=0)
         rare = [event for event in self._events if event.kind not in ORDINARY and event.sequence > begin]
-        self._events_of(reversed(rare[-RARE:]))
+        rows = list(dict.fromkeys(self._of[event.sequence] for event in reversed(rare)))
+        for place in rows[:RARE]:
+            self._add(place)
         self._fill()
         if not self._events:
             return [*map(str, list(self._trace)[-self._most :])]
@@ -153,7 +158,34 @@ def _folded(events: Iterable[Event]) -> dict[int, list[Event]]:
     return {event.sequence: group for group in regular for event in group}
 
 
-def _interval(group: Sequence[Event]) -> int:
+def _at_once(events: Iterable[Event]) -> dict[int, list[Event]]:
+    """For each event that comes many times at one instant, by its sequence, all of them."""
+    alike: dict[tuple[int, Kin], list[Event]] = {}
+    for event in events:
+        if not event.kind.startswith(STRUCK):
+            alike.setdefault((event.time, _kin(event)), []).append(event)
+    return {event.sequence: group for group in alike.values() if len(group) >= REGULAR for event in group}
+
+
+def _done_again(doings: Sequence[Doing], struck: Sequence[int]) -> list[list[Doing]]:
+    """What the test did, in order; what it did alike in a row, with no fault in between, together."""
+    groups: list[list[Doing]] = []
+    alike: tuple[str, int] | None = None
+    for doing in doings:
+        at_once = doing.ended in (None, doing.time)
+        kind = (doing.words, bisect_right(struck, doing.sequence)) if at_once else None
+        if kind is not None and kind == alike:
+            groups[-1].append(doing)
+        else:
+            groups.append([doing])
+        alike = kind
+    told: list[list[Doing]] = []
+    for group in groups:
+        told += [group] if len(group) >= REGULAR else [[doing] for doing in group]
+    return told
+
+
+def _interval(group: Sequence[Event | Doing]) -> int:
     """The interval in ns at which these repeat; 0 when they do so at none."""
     gaps = [later.time - earlier.time for earlier, later in pairwise(group)]
     usual = sorted(gaps)[len(gaps) // 2]
@@ -161,11 +193,13 @@ def _interval(group: Sequence[Event]) -> int:
     return usual if close * 5 >= len(gaps) * 4 else 0
 
 
-def _in_words(row: Event | Doing | list[Event]) -> str:
+def _in_words(row: Event | Doing | list[Event] | list[Doing]) -> str:
     return _together(row) if isinstance(row, list) else str(row)
 
 
-def _together(group: Sequence[Event]) -> str:
+def _together(group: Sequence[Event | Doing]) -> str:
+    if group[0].time == group[-1].time:
+        return f"{group[-1]} x{len(group)}, at once"
     interval = f"{_interval(group) / SECOND:.3f}".rstrip("0").rstrip(".")
     often = f"each {interval}s" if interval != "0" else "now and then"
     return f"{group[-1]} x{len(group)}, {often} since {written(group[0].time)}"

@@ -72,11 +72,16 @@ class Doing:
         self.ended = time
         self.gave = word
 
-    def __str__(self) -> str:
+    @property
+    def words(self) -> str:
+        """What is told of it, but for its time."""
         given = " ".join(map(shortly, self.arguments))
         when = f" at {written(self.ended)}" if self.ended is not None and self.ended != self.time else ""
         gave = "" if self.ended is None else f" -> {self.gave}{when}"
-        return f"{written(self.time)} test {self.verb} {given}{gave}"
+        return f"{self.verb} {given}{gave}"
+
+    def __str__(self) -> str:
+        return f"{written(self.time)} test {self.words}"
 
 
 def _small(value: object) -> object:

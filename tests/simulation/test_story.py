@@ -221,3 +221,33 @@ def test_a_large_message_is_told_by_its_class_and_not_kept_alive() -> None:
     assert [type(argument) for argument in doing.arguments] == [type, bytes, Blob]
     assert "Blob b'yyyy" in str(doing)
     assert len(str(doing)) < 200
+
+
+def test_what_comes_many_times_at_one_instant_is_one_row() -> None:
+    trace = Trace()
+    for number in range(1, 60):
+        trace.emit(number * number * SECOND, 0, "n0", "root", 1, "handle", 0, f"Work{number}")
+    for _ in range(30):
+        trace.emit(4_000 * SECOND, 0, "n0", "root", 1, "undelivered", 0, "STALE")
+    told = Rows(trace).choose(())
+    assert [row.partition("undelivered ")[2] for row in told if "undelivered" in row] == ["STALE x30, at once"]
+    assert sum("Work" in row for row in told) == LINES - 1
+
+
+def test_what_the_test_did_alike_is_one_row_up_to_a_fault_and_one_behind_it() -> None:
+    trace = Trace()
+    for number in range(1, 31):
+        doing = trace.doing(number * SECOND, "send", "counter", number if number == 30 else 0)
+        doing.end(doing.time, "OK")
+        trace.emit(number * SECOND + 1, 0, "n0", "root", 1, "handle", 0, f"Work{number * number}")
+        if number == 10:
+            trace.emit(number * SECOND + 2, 0, "n0>n1", "", 0, "fault-cut", 0)
+        if number in (28, 29):
+            trace.doing(number * SECOND + 2, "call", "counter").end((number + 1) * SECOND, 1)
+    told = [row.partition("test ")[2] for row in Rows(trace).choose(()) if " test " in row]
+    assert told == [
+        "send 'counter' 0 -> 'OK' x10, each 1s since 1.000000s",
+        "send 'counter' 0 -> 'OK' x18, each 1s since 11.000000s",
+        "call 'counter' -> 1 at 29.000000s", "send 'counter' 0 -> 'OK'", "call 'counter' -> 1 at 30.000000s",
+        "send 'counter' 30 -> 'OK'",
+    ]  # fmt: skip
