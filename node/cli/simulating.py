@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -269,6 +270,8 @@ def _again(file: str, seconds: float, trace: str | None) -> int:
     from regrove.node.simulation.violation import in_a_line
 
     case, search = _kept(file, seconds)
+    if trace is not None:
+        _writable(trace)
     try:
         scenario = search.scenario()
         if seconds:
@@ -281,7 +284,7 @@ def _again(file: str, seconds: float, trace: str | None) -> int:
     except ENDS:
         raise
     except Misuse as problem:
-        raise UsageProblem(str(problem)) from None
+        raise UsageProblem(f"{file}: {problem}") from None
     except BaseException as error:
         click.echo(text_of(error))
         return FAILED
@@ -291,9 +294,16 @@ def _again(file: str, seconds: float, trace: str | None) -> int:
     if failed is None:
         click.echo(f"replayed: seed {case.seed} passes now under the plan of {file}")
         return 0
-    world.command = f"regrove sim replay {file}"
+    world.command = f"regrove sim replay {shlex.quote(file)}"
     click.echo(story(world, failed, compared=case.compared(in_a_line(failed), world.trace.digest)))
     return FAILED
+
+
+def _writable(file: str) -> None:
+    try:
+        Path(file).touch()
+    except OSError as problem:
+        raise UsageProblem(f"--trace {file}: {problem.strerror}") from None
 
 
 def _kept(file: str, seconds: float) -> tuple[Case, Search]:

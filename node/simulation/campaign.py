@@ -179,6 +179,8 @@ def run_part(
             if is_skip(error):
                 skipped.append(error)
                 continue
+            if isinstance(part, Case) and isinstance(error, Misuse):
+                error.add_note(f"this is the case of {part.path}: edit or delete it where the test has changed since")
             if hasattr(error, FIRED):
                 result["seeds"] += not stored
                 result["failed"].append(seed)

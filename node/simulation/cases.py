@@ -137,8 +137,16 @@ def read_case(path: str | Path) -> Case:
     """Read a case file. Raises Misuse naming the file and what is wrong."""
     try:
         rows = json.loads(Path(path).read_text())
+        if not isinstance(rows, dict):
+            raise Misuse(f"{path} is no case file: it is no object of names and values")
         if rows["format"] != FORMAT:
             raise Misuse(f"{path}: format {rows['format']} is not known here, this version reads {FORMAT}")
+        if not (isinstance(rows["test"], str) and rows["test"].strip()):
+            raise Misuse(f"{path}: test names a test or MODULE:APP, got {rows['test']!r}")
+        if not (isinstance(rows["plan"], list) and all(isinstance(line, str) for line in rows["plan"])):
+            raise Misuse(f"{path}: plan is a list of lines, got {rows['plan']!r}")
+        if not isinstance(rows.get("settings", {}), dict):
+            raise Misuse(f"{path}: settings are names with values, got {rows['settings']!r}")
         numbers = [rows[name] for name in ("seed", "nodes", "cores")]
         if not all(type(number) is int for number in numbers):
             raise Misuse(f"{path}: seed, nodes and cores are numbers, got {numbers}")
@@ -161,11 +169,13 @@ def read_case(path: str | Path) -> Case:
         raise Misuse(f"{path} cannot be read: {error.strerror}") from None
     except KeyError as error:
         raise Misuse(f"{path} is no case file: it has no {error.args[0]!r}") from None
+    except UnicodeDecodeError:
+        raise Misuse(f"{path} is no case file: it is no text") from None
     except json.JSONDecodeError as error:
         raise Misuse(f"{path} is no case file: it is not JSON ({error})") from None
     except Misuse as error:
         raise Misuse(str(error) if str(error).startswith(str(path)) else f"{path}: {error}") from None
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError) as error:
         raise Misuse(f"{path} is no case file: {type(error).__name__}: {error}") from None
 
 

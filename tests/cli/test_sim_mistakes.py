@@ -127,15 +127,28 @@ def test_a_replay_says_how_it_compares_with_the_run_that_was_kept(
     assert "replayed: seed 0 passes now" in replayed(test=f"examples.counter:app {checks}:passes")
 
 
+def case(**changed: object) -> str:
+    """The text of a case file, with some of it changed by hand."""
+    rows = {"format": 1, "test": "examples.counter:app", "seed": 0, "nodes": 1, "cores": 1, "profile": "faithful"}
+    return json.dumps({**rows, "plan": [], **changed})
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
-    [("{", "it is not JSON"), ('{"format": 1}', "it has no 'seed'"), ("[]", "is no case file")],
-)
+    [
+        ("{", "it is not JSON"), ('{"format": 1}', "it has no 'test'"), ("[]", "is no case file: it is no object"),
+        ("\udcff", "it is no text"), (case(test=""), "test names a test or MODULE:APP, got ''"),
+        (case(plan="cut"), "plan is a list of lines, got 'cut'"), (case(plan=[1]), "plan is a list of lines, got [1]"),
+        (case(settings=[]), "settings are names with values, got []"), (case(nodes="2"), "seed, nodes and cores are"),
+        (case(plan=["1s cut n0>n9 for 1s"]), "case.json: there is no node 'n9' in this world: n0"),
+        (case(test="examples.counter:app no:gone"), "case.json: --check 'no:gone': No module named 'no'"),
+    ],
+)  # fmt: skip
 def test_a_broken_case_file_is_said_in_a_line(
     text: str, told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "case.json"
-    file.write_text(text)
+    file.write_text(text, errors="surrogateescape")
     assert sim("replay", str(file)) == 64
     assert told in capsys.readouterr().err
 
@@ -173,3 +186,14 @@ def test_the_help_names_the_faults_that_are_usual(capsys: pytest.CaptureFixture[
     assert USUAL == exploring.USUAL
     assert sim("run", "--help") == 0
     assert "default: cut,swizzle" in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_trace_that_cannot_be_written_is_refused_before_the_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "case.json"
+    file.write_text(case())
+    assert sim("replay", str(file), "--trace", str(tmp_path / "no" / "trace")) == 64
+    assert "no/trace: No such file or directory" in capsys.readouterr().err
+    assert sim("replay", str(file), "--trace", str(tmp_path / "trace")) == 0
+    assert (tmp_path / "trace").stat().st_size

@@ -13,6 +13,7 @@ import pytest
 from regrove.node.simulation.cases import Case, read_case
 from regrove.node.simulation.items import Item
 from regrove.node.simulation.stored import Candidate, Stored
+from regrove.testing import faults as f
 
 ROOT = Path(__file__).parents[2]
 TESTS = """
@@ -118,6 +119,14 @@ def test_what_is_said_of_cases_that_cannot_run(project: Path) -> None:
     assert f"{other} is of part/test_it.py::test_limit with the parameters c" in run(
         project, "-n", "0", "--sim-replay", str(other)
     )
+
+
+def test_a_case_that_does_not_fit_its_test_any_more_names_its_file(project: Path) -> None:
+    plan = (f.once("cut", "n0>n9", at="1s", lasts="1s"),)
+    kept = Case("part/test_it.py::test_limit", 2, plan, parameters="a b").write(project / ".regrove/cases")
+    output = run(project, "-q", "-p", "no:xdist", "--sim-replay", str(kept))
+    assert "there is no node 'n9' in this world: n0" in output
+    assert f"this is the case of {kept}: edit or delete it where the test has changed since" in output
 
 
 def test_a_test_that_moved_keeps_its_cases_and_one_that_is_still_there_does_too(tmp_path: Path) -> None:

@@ -128,6 +128,14 @@ class ListOfTheClass(Planted):
         return sum(self.seen)  # LEAK
 
 
+class AddressPassedOn(Planted):
+    def read(self, ctx: Context) -> object:
+        return self.half(id(object()))  # LEAK
+
+    def half(self, number: int) -> int:
+        return number // 2
+
+
 class MutableDefault(Planted):
     def read(self, ctx: Context) -> object:
         return self.remember()
