@@ -8,13 +8,13 @@ Two runs are equal when their digests are; `first_difference` names the first ev
 from __future__ import annotations
 
 import json
+from bisect import bisect
 from collections import deque
 from collections.abc import Iterable, Iterator
 from enum import Enum
 from hashlib import blake2b
-from itertools import zip_longest
-from operator import itemgetter
-from typing import IO, Final, NamedTuple
+from itertools import chain, islice, zip_longest
+from typing import IO, Any, Final, NamedTuple, TypeAlias
 
 import msgpack
 
@@ -26,9 +26,9 @@ DOINGS: Final = 2_000  # of the test itself, kept for stories
 SHORT: Final = 40
 LARGE: Final = 1_000
 BATCH: Final = 1_024  # rows hashed at once
-_HASHED: Final = itemgetter(0, 1, 2, 3, 4, 5, 6, 7)  # all but the text
 
-Row = tuple[int, int, int, str, str, int, str, int, str]
+Row: TypeAlias = tuple[int, int, int, str, str, int, str, int]  # an event without its text
+Batch: TypeAlias = tuple[int, bytes, tuple[str, ...]]  # the first sequence, the rows as they were hashed, their texts
 
 
 class Event(NamedTuple):
@@ -109,10 +109,13 @@ class Trace:
     """The events of one run. Iterating yields `Event`s, oldest kept first."""
 
     def __init__(self, kept: int = KEPT) -> None:
-        self._rows: deque[Row] = deque(maxlen=max(kept, 1))
-        self.fresh: list[Row] = []  # what is not hashed yet, nor among the rows kept
+        self._most = max(kept, 1)
+        self._batches: deque[Batch] = deque()
+        self._count = 0  # of events in the batches
+        self.fresh: list[Row] = []  # what is in no batch yet, and `texts` beside it
+        self.texts: list[str] = []
         self._hash = blake2b(digest_size=16)
-        self._pack = msgpack.Packer(unicode_errors="surrogatepass").pack
+        self._pack = msgpack.Packer().pack
         self.sequence = 0
         self.doings: deque[Doing] = deque(maxlen=DOINGS)
 
@@ -128,73 +131,112 @@ class Trace:
         """Add one event; return its sequence number, the `parent` of what it causes. `digest` has at most 64 bits."""
         self.sequence = sequence = self.sequence + 1
         fresh = self.fresh
-        fresh.append((time, sequence, parent, node, path, incarnation, kind, digest, text))
+        fresh.append((time, sequence, parent, node, path, incarnation, kind, digest))
+        self.texts.append(text)
         if len(fresh) >= BATCH:
             self.absorb()
         return sequence
 
     def absorb(self) -> None:
-        """Hash what came since the last time, and keep it among the rows; who appends to `fresh` itself calls it."""
+        """Hash what is fresh and keep it packed; who appends to `fresh` and `texts` itself calls it each `BATCH`."""
         fresh = self.fresh
-        if fresh:
-            self._rows.extend(fresh)
-            for begin in range(0, len(fresh), BATCH):
-                rows = list(map(_HASHED, fresh[begin : begin + BATCH]))
-                head = 1 if len(rows) < 16 else 3  # of the array around them: the rows are hashed as if each by itself
-                self._hash.update(self._pack(rows)[head:])
-            fresh.clear()
+        packed = self._packed(fresh)
+        self._hash.update(memoryview(packed)[_head(len(fresh)) :])
+        batches = self._batches
+        batches.append((fresh[0][1], packed, tuple(self.texts)))
+        self._count += len(fresh)
+        while self._count - len(batches[0][2]) >= self._most:
+            self._count -= len(batches.popleft()[2])
+        fresh.clear()
+        self.texts.clear()
 
-    def _kept(self) -> deque[Row]:
-        self.absorb()
-        return self._rows
+    def _packed(self, rows: list[Row]) -> bytes:
+        try:
+            packed: bytes = self._pack(rows)
+        except UnicodeEncodeError:  # a name with half a surrogate pair
+            packed = msgpack.packb(rows, unicode_errors="surrogatepass")
+        return packed
 
     @property
     def digest(self) -> str:
         """The rolling hash over every event so far, as 32 hex digits."""
-        self.absorb()
-        return self._hash.copy().hexdigest()
+        hashed = self._hash.copy()
+        hashed.update(memoryview(self._packed(self.fresh))[_head(len(self.fresh)) :])
+        return hashed.hexdigest()
 
     @property
     def dropped(self) -> int:
         """How many of the oldest events are no longer kept; they are in the digest."""
-        return self.sequence - len(self._kept())
+        return self.sequence - len(self)
 
     def __iter__(self) -> Iterator[Event]:
-        return map(Event._make, self._kept())
+        batches = self._all()
+        return islice(chain.from_iterable(map(_events, batches)), self._beyond(), None)
 
     def __len__(self) -> int:
-        return len(self._kept())
+        return min(self._count + len(self.fresh), self._most)
+
+    def _beyond(self) -> int:
+        """How many of the oldest that are still there are not kept any more: a batch goes as a whole."""
+        return self._count + len(self.fresh) - len(self)
+
+    def _all(self) -> list[Batch]:
+        return [*self._batches, (self.fresh[0][1] if self.fresh else 0, self._packed(self.fresh), tuple(self.texts))]
 
     def undelivered(self, reason: str | None = None) -> list[Event]:
         """Return the messages that reached nobody; `reason` is a word of `Sent` such as `"STALE"`."""
         if reason is not None and not (isinstance(reason, str) and reason.isupper()):
             raise Misuse(f"undelivered(reason={reason!r}): a reason is a word of Sent, such as 'STALE'")
+        least = self.dropped
         return [
             event
-            for event in self
-            if event.kind == "undelivered" and (reason is None or event.text.split(" ", 1)[0] == reason)
+            for batch in self._all()
+            if b"undelivered" in batch[1]
+            for event in _events(batch)
+            if event.kind == "undelivered"
+            and event.sequence > least
+            and (reason is None or event.text.split(" ", 1)[0] == reason)
         ]
 
     def causes(self, sequence: int, most: int = 40) -> list[Event]:
         """Return the event and what led to it, oldest first, at most `most`."""
         first = self.dropped + 1
-        rows = self._kept()
-        chain: list[Event] = []
-        while sequence >= first and len(chain) < most:
-            event = Event._make(rows[sequence - first])
-            chain.append(event)
+        batches = self._all()
+        firsts = [batch[0] for batch in batches if batch[2]]
+        found: list[Event] = []
+        known: dict[int, list[Event]] = {}
+        while sequence >= first and len(found) < most:
+            index = bisect(firsts, sequence) - 1
+            if index not in known:
+                known[index] = list(_events(batches[index]))
+            event = known[index][sequence - firsts[index]]
+            found.append(event)
             sequence = event.parent
-        chain.reverse()
-        return chain
+        found.reverse()
+        return found
 
     def write(self, file: IO[str]) -> None:
         """Write the kept events as JSON lines, the digest in the first."""
         file.write(json.dumps({"digest": self.digest, "events": self.sequence, "dropped": self.dropped}) + "\n")
-        for row in self._kept():
-            file.write(json.dumps(row) + "\n")
+        for event in self:
+            file.write(json.dumps(event) + "\n")
 
     def __repr__(self) -> str:
         return f"<Trace of {self.sequence} events, {self.digest}>"
+
+
+def _head(count: int) -> int:
+    """Bytes of the array around so many packed rows: they are hashed as if each by itself."""
+    return 1 if count < 16 else 3
+
+
+def _events(batch: Batch) -> Iterator[Event]:
+    rows: list[Any] = msgpack.unpackb(batch[1], use_list=False, unicode_errors="surrogatepass")
+    return map(_event, rows, batch[2])
+
+
+def _event(row: Row, text: str) -> Event:
+    return Event(*row, text)
 
 
 def read(file: Iterable[str]) -> list[Event]:

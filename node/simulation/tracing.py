@@ -96,8 +96,9 @@ class CoreTracer:
         parent = cell.parent
         path = cell.path if parent is None else f"{parent.path}/{cell.id}"
         trace.fresh.append(
-            (self._clock.now, sequence, cause, self.place, path, cell.incarnation, "handle", crc32(payload), name)
+            (self._clock.now, sequence, cause, self.place, path, cell.incarnation, "handle", crc32(payload))
         )
+        trace.texts.append(name)
         return sequence
 
     def callback(self, now: int, cell: Cell, kind: str, argument: Any, cause: int) -> int:
@@ -150,7 +151,8 @@ class FrameTracer:
             digest, batch = crc32(frame), frame[3] == BATCH or frame[3] == RUN
         trace = self._trace
         trace.sequence = event = trace.sequence + 1  # `emit`, written out: one a frame
-        trace.fresh.append((self._clock.now, event, parent, target.core, source.core, 0, "frame", digest, ""))
+        trace.fresh.append((self._clock.now, event, parent, target.core, source.core, 0, "frame", digest))
+        trace.texts.append("")
         if len(trace.fresh) >= FRESH:
             trace.absorb()
         if batch:
