@@ -22,7 +22,7 @@ COMPILED = (
     ),
     *(
         f"regrove/node/simulation/{name}.py"
-        for name in ("clock", "driver", "ends", "network", "packets", "seeds", "trace", "tracing")
+        for name in ("clock", "cores", "driver", "ends", "network", "packets", "seeds", "trace", "tracing")
     ),
     *(f"regrove/supervisor/{name}.py" for name in ("intensity", "slots")),
     *(
@@ -32,6 +32,7 @@ COMPILED = (
 )  # fmt: skip
 OPTIONS = (
     "--explicit-package-bases", "--ignore-missing-imports", "--no-warn-unused-ignores", "--no-warn-return-any",
+    "--always-true=COMPILED",
 )  # fmt: skip
 
 

@@ -61,10 +61,14 @@ class SendCredit:
 class ReceiveCredit:
     """The receiver's side: counts what was taken and says what to grant next."""
 
-    __slots__ = ("_granted_messages", "_granted_size", "_window", "held_messages", "held_size", "messages", "size")
+    __slots__ = (
+        "_granted_messages", "_granted_size", "_window_messages", "_window_size", "held_messages", "held_size",
+        "messages", "size",
+    )  # fmt: skip
 
     def __init__(self, window: Window, opening: Window) -> None:
-        self._window = window
+        self._window_messages = window.messages
+        self._window_size = window.size
         self._granted_messages = max(window.messages, opening.messages)  # what came before the first grant is in it
         self._granted_size = max(window.size, opening.size)
         self.messages = 0
@@ -84,16 +88,17 @@ class ReceiveCredit:
     @property
     def due(self) -> bool:
         """Whether half a window was used since the last grant."""
-        window = self._window
         return (
-            self._granted_messages - self.messages <= window.messages // 2
-            or self._granted_size - self.size <= window.size // 2
+            self._granted_messages - self.messages <= self._window_messages // 2
+            or self._granted_size - self.size <= self._window_size // 2
         )
 
     def grant(self) -> tuple[int, int]:
         """Grant a whole window beyond what was taken and is not held: the new limits in messages and bytes."""
-        messages = self.messages + self._window.messages - self.held_messages
-        size = self.size + self._window.size - self.held_size
-        self._granted_messages = max(self._granted_messages, messages)
-        self._granted_size = max(self._granted_size, size)
+        messages = self.messages + self._window_messages - self.held_messages
+        size = self.size + self._window_size - self.held_size
+        if messages > self._granted_messages:
+            self._granted_messages = messages
+        if size > self._granted_size:
+            self._granted_size = size
         return self._granted_messages, self._granted_size

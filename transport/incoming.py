@@ -70,11 +70,10 @@ class Incoming(ReceiveCredit):
     def only(self, first: int, size: int) -> bool:
         """Accept a frame of one user item of `size` bytes, overhead included, that makes no grant due; else False."""
         messages, size = self.messages + 1, self.size + size
-        window = self._window
         if (
             first != self.expected or self.assembly.halves
-            or self._granted_messages - messages <= window.messages // 2
-            or self._granted_size - size <= window.size // 2
+            or self._granted_messages - messages <= self._window_messages // 2
+            or self._granted_size - size <= self._window_size // 2
         ):  # fmt: skip
             return False
         self.expected = first + 1

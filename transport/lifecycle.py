@@ -59,6 +59,8 @@ class Lifecycle:
         self.key = key  # our public key, for those who dial us
         self.leaving = ""  # why no session is opened any more, "" while they are
         self._transport = transport
+        self._try_send = transport.try_send
+        self._quiet = settings.quiet
         self._draw = draw
         self._encoder = Encoder()
         self._decoder = Decoder(settings.limits)
@@ -85,7 +87,9 @@ class Lifecycle:
 
     def _valid(self, when: int, what: str, subject: Any) -> bool:
         if what == "grant":  # by far the most
-            return subject.into is not None and subject.into.grant_at == when
+            session: Session = subject
+            into = session.into
+            return into is not None and into.grant_at == when
         match what:
             case "welcome":
                 return bool(subject.welcome_at == when)
@@ -107,7 +111,8 @@ class Lifecycle:
         while timers:
             when, _, what, subject = timers[0]
             if what == "grant":  # by far the most
-                into = subject.into
+                session: Session = subject
+                into = session.into
                 if into is not None and into.grant_at == when:
                     return when
             elif self._valid(when, what, subject):

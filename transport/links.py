@@ -353,7 +353,7 @@ class LinkTable(BulkSessions):
         if due:
             self._owe_grant(session)
         elif into.grant_at is None:
-            into.grant_at = now + self.settings.quiet
+            into.grant_at = now + self._quiet
             self._arm(into.grant_at, "grant", session)
 
     def _granted(self, session: Session, frame: Read) -> None:
@@ -395,25 +395,25 @@ class LinkTable(BulkSessions):
         assert out is not None
         assert session is not None
         link.used_at = now
-        out.leave(session.number, self._transport.try_send)  # disarmed: the next post marks the link again
+        out.leave(session.number, self._try_send)  # disarmed: the next post marks the link again
         if out.bulk is not None and out.bulk.transfers:
             self._write_pieces(link, out, now)
 
     def _leave(self, link: Link, out: Outgoing) -> None:
         """A frame is full in the middle of a pass."""
         if link.state is State.UP and link.session is not None:
-            out.write(link.session.number, self._transport.try_send)
+            out.write(link.session.number, self._try_send)
 
     def _credit(self, session: Session) -> None:
         """Credit that is due leaves before what arrived is handled, so that the sender goes on meanwhile."""
         into = session.into
         if into is not None and into.due and into.plain:
-            self._transport.try_send(session.number, self._encoder.frame(GRANT, session.nonce, 0, into.credit_body()))
+            self._try_send(session.number, self._encoder.frame(GRANT, session.nonce, 0, into.credit_body()))
 
     def _grant(self, session: Session) -> None:
         if session.main is not None and session.main.into is not None:
             self._tell_taken(session, session.main)
         while session.into is not None and session.into.owed:
             frame = self._encoder.frame(GRANT, session.nonce, 0, session.into.grant_body())
-            if not self._transport.try_send(session.number, frame):
+            if not self._try_send(session.number, frame):
                 return

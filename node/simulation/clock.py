@@ -9,6 +9,8 @@ from typing import Any, Final, TypeAlias
 
 from regrove.node.core.errors import Misuse
 
+_push: Final = heappush  # found faster in compiled code
+_pop: Final = heappop
 MICROSECOND: Final = 1_000
 MILLISECOND: Final = 1_000_000
 SECOND: Final = 1_000_000_000
@@ -74,10 +76,11 @@ class Skew:
 class Clock:
     """The present instant and what is still to happen. Nothing moves it but `step`."""
 
-    __slots__ = ("heap", "limit", "now", "sequence")
+    __slots__ = ("callbacks", "heap", "limit", "now", "sequence")
 
     def __init__(self) -> None:
         self.now = 0
+        self.callbacks = 0  # of all cores so far
         self.limit = 0
         self.sequence = 0
         self.heap: list[tuple[int, int, int, Callable[[Any], None], Any]] = []
@@ -85,7 +88,7 @@ class Clock:
     def at(self, time: int, rank: int, action: Callable[[Any], None], argument: Any = None) -> None:
         """Do `action(argument)` at `time` (never before now); `rank`, a draw, orders what shares the instant."""
         self.sequence = sequence = self.sequence + 1
-        heappush(self.heap, (time if time > self.now else self.now, rank, sequence, action, argument))
+        _push(self.heap, (time if time > self.now else self.now, rank, sequence, action, argument))
 
     def instead(self, action: Callable[[Any], None], others: list[tuple[int, Any]]) -> None:
         """Forget all that is still to happen by that action; have it happen at these times, first of what ties."""
@@ -105,7 +108,7 @@ class Clock:
     def step(self, limit: int = 0) -> None:
         """Move to the next thing and do it; it may go on by itself up to `limit`."""
         self.limit = limit
-        self.now, _, _, action, argument = heappop(self.heap)
+        self.now, _, _, action, argument = _pop(self.heap)
         action(argument)
 
     def run_until(self, limit: int) -> None:
@@ -115,7 +118,7 @@ class Clock:
         while True:
             if not heap or heap[0][0] > limit:
                 break
-            self.now, _, _, action, argument = heappop(heap)
+            self.now, _, _, action, argument = _pop(heap)
             action(argument)
         if limit > self.now:
             self.now = limit

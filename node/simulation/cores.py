@@ -34,6 +34,7 @@ class SimulatedCore:
         self.life: Life | None = None
         self.ended: list[dict[str, int]] = []  # the counts of earlier lives
         self.pauses = 0
+        self.halted = 0  # pauses of its node
         self.stopped_at = 0  # when the process that is stopped now was
         self.busy_with = ""  # the isolate that a test last had hold this core
         self.slowness = 1  # what faults and the test have made of it, both together
@@ -59,7 +60,7 @@ class SimulatedCore:
     @property
     def paused(self) -> bool:
         """Whether its process, or its whole node, is stopped."""
-        return self.pauses > 0 or self.node.pauses > 0
+        return self.pauses > 0 or self.halted > 0
 
     @property
     def incarnation(self) -> int:

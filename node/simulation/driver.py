@@ -19,7 +19,7 @@ from regrove.node.core.ports import ControlInput, ControlOutput, Inputs, Started
 from regrove.node.core.remote import SEND
 from regrove.node.core.sent import OK, Sent
 from regrove.node.core.single import step, target
-from regrove.node.simulation.clock import MICROSECOND, SECOND
+from regrove.node.simulation.clock import MICROSECOND, SECOND, Clock
 from regrove.node.simulation.cores import InjectedFault
 from regrove.node.simulation.edge import SimulatedEdge
 from regrove.node.simulation.ends import SCHEME, SimulatedTransport, Way
@@ -47,7 +47,7 @@ class Life:
     """One life of one core: the process. `started` when its whole tree has."""
 
     __slots__ = (
-        "armed", "begin_by", "control", "core", "dead", "edge", "extra", "finish_at", "going", "held", "home",
+        "armed", "begin_by", "clock", "control", "core", "dead", "edge", "extra", "finish_at", "going", "held", "home",
         "known", "links", "pass_at", "peers", "place", "punctual", "started", "stopped", "transport", "tree_begun",
         "woken", "world",
     )  # fmt: skip
@@ -55,6 +55,7 @@ class Life:
     def __init__(self, place: SimulatedCore, home: Home) -> None:
         self.place = place
         self.world = world = place.node.world
+        self.clock: Clock = world.clock
         self.home = home
         self.dead = False
         self.started = False
@@ -130,15 +131,15 @@ class Life:
         """There is an input: a pass as soon as the one under way is over."""
         if self.finish_at is None and not self.woken and not self.dead:
             self.woken = True
-            now = self.world.clock.now
-            self.world.clock.at(now, self.place.rank.at(now), self._woken)
+            now = self.clock.now
+            self.clock.at(now, self.place.rank.at(now), self._woken)
 
     def _wake_late(self) -> None:
         lateness = self.place.lateness
         if not lateness:
             self.wake()
             return
-        clock = self.world.clock
+        clock = self.clock
         time = clock.now + lateness
         clock.at(time, self.place.rank.at(time), lambda _: self.wake())
 
@@ -147,11 +148,11 @@ class Life:
         place = self.place
         half = way.target
         if (
-            self.finish_at is not None or self.woken or place.pauses or place.node.pauses or self.transport.inbox
+            self.finish_at is not None or self.woken or place.pauses or place.halted or self.transport.inbox
             or type(frame) is not Packet or not half.open
         ):  # fmt: skip
             return False
-        clock = self.world.clock
+        clock = self.clock
         now = clock.now
         heap = clock.heap
         if now > clock.limit or (heap and heap[0][0] <= now):
@@ -198,14 +199,14 @@ class Life:
     def _woken(self, _: None) -> None:
         self.woken = False
         if self.finish_at is None and not self.dead and not self.place.paused:
-            self._pass(self.world.clock.now)
+            self._pass(self.clock.now)
 
     def due(self, time: int) -> None:
         """Have the next pass at `time`, unless something wakes the core before."""
         self.pass_at = time
         if self.armed is None or time < self.armed:
             self.armed = time
-            self.world.clock.at(time, self.place.rank.at(time), self._alarm, time)
+            self.clock.at(time, self.place.rank.at(time), self._alarm, time)
 
     def _alarm(self, time: int) -> None:
         if self.armed != time:
@@ -239,13 +240,12 @@ class Life:
 
     def _passed(self, time: int, callbacks: int) -> None:
         """The pass that began at `time` is over when its time is."""
-        place, world = self.place, self.world
-        world.callbacks += callbacks
+        place, clock = self.place, self.clock
+        clock.callbacks += callbacks
         end = self.finish_at = time + (PASS_COST + callbacks * CALLBACK_COST) * place.slowness + self.extra
         if self.extra:
             self.held, self.extra = self.extra, 0
             watch_pass(self, time, end)
-        clock = world.clock
         heap = clock.heap
         if end <= clock.limit and (not heap or heap[0][0] > end):
             clock.now = end
@@ -274,8 +274,8 @@ class Life:
         if self.dead:
             return
         core, place = self.core, self.place
-        if place.pauses or place.node.pauses:
-            place.on_resume.append(lambda: self._finish(self.world.clock.now))
+        if place.pauses or place.halted:
+            place.on_resume.append(lambda: self._finish(self.clock.now))
             return
         self.finish_at = None
         if self.held:
@@ -352,7 +352,7 @@ class Life:
     def go(self, peers: tuple[Home, ...]) -> None:
         """Start the tree once the links to `peers` are up."""
         self.peers = peers
-        self.begin_by = self.world.clock.now + LINKS_LIMIT
+        self.begin_by = self.clock.now + LINKS_LIMIT
         self.going = True
         self.wake()
 
@@ -368,7 +368,7 @@ class Life:
     def _may_begin(self) -> bool:
         if self.peers is None or self.tree_begun:
             return False
-        if self.world.clock.now >= self.begin_by:
+        if self.clock.now >= self.begin_by:
             return True
         rows = {row.peer: row.state for row in self.links.statistics()}
         missing = [peer for peer in self.peers if rows.get(peer) != State.UP.value]
@@ -386,7 +386,7 @@ class Life:
     def leave(self) -> None:
         """The process ends in order: links say goodbye, then it is gone."""
         if not self.dead:
-            self.links.goodbye("the core has stopped", self.place.local(self.world.clock.now))
+            self.links.goodbye("the core has stopped", self.place.local(self.clock.now))
             self.dead = True
             self.transport.destroy()
             self.edge.die()

@@ -21,6 +21,7 @@ from regrove.node.simulation.plan import (
     CLOG,
     DELAY,
     DUPLICATE,
+    FRAME_KINDS,
     FRAME_LIMIT,
     IN_FLIGHT,
     LOSS,
@@ -30,10 +31,6 @@ from regrove.node.simulation.plan import (
     Plan,
 )
 from regrove.node.simulation.seeds import (
-    GOLDEN,
-    MASK,
-    MIX_1,
-    MIX_2,
     SLICE,
     SLICE_BITS,
     Distribution,
@@ -55,6 +52,8 @@ OUTSIDE: Final = Distribution(
 )  # tcp between machines
 DIAL_AGAIN: Final = 200 * MILLISECOND  # a connect that meets a cut is tried again, as tcp repeats its SYN
 ANYWHERE: Final = ""  # in place of a source: whatever comes to a core
+OVERTAKES: Final = FRAME_KINDS.index(REORDER)
+_push: Final = heappush  # found faster in compiled code
 HEARS_LATE: Final = 20 * MILLISECOND  # the most by which the dialled end hears later that its peer is gone
 
 
@@ -65,6 +64,8 @@ class Network:
         assert profile in PROFILES
         self.clock = clock
         self.plan = plan
+        self._rows = plan.rows  # the plan's own, which it changes in place, as the next
+        self._marked = plan.frames
         self.hostile = profile == "hostile"
         self.limits: dict[str, dict[tuple[str, str], list[int]]] = {
             what: {} for what in (DELAY, CLOG, IN_FLIGHT, FRAME_LIMIT)
@@ -239,13 +240,9 @@ class Network:
         """Send a frame on its way; here the noise strikes."""
         self.frames += 1
         draws = way.draws
-        draws.ordinal = ordinal = draws.ordinal + 1
-        draw = (draws.key + (ordinal + 1) * GOLDEN) & MASK  # `Lane.next`, written out, as what is below: one a frame
-        draw = ((draw ^ (draw >> 30)) * MIX_1) & MASK
-        draw = ((draw ^ (draw >> 27)) * MIX_2) & MASK
-        draw ^= draw >> 31
+        draw = draws.next()
         extra = 0
-        if self.plan.loud:
+        if self._rows or self._marked:
             what, strength = self._fate(way, draw)
             if what == LOSS:
                 self._lose(way)
@@ -274,29 +271,33 @@ class Network:
             self._set_out(way, frame, draw, extra)
             return
         clock, latency = self.clock, way.latency
-        row = (draw >> 20) & 0xFF  # `Distribution.pick`
-        time = clock.now + latency.low[row] + ((latency.span[row] * ((draw >> 40) & SLICE)) >> SLICE_BITS) + extra
+        row = draws.row  # `Distribution.pick`, written out as `Clock.at` below: one a frame
+        time = clock.now + latency.low[row] + ((latency.span[row] * draws.fine) >> SLICE_BITS) + extra
         if time <= way.latest:
             time = way.latest + 1
         way.latest = time
-        clock.sequence = sequence = clock.sequence + 1  # `Clock.at`
-        heappush(clock.heap, (time, draw, sequence, self._arriving, way))
+        clock.sequence = sequence = clock.sequence + 1
+        _push(clock.heap, (time, draw, sequence, self._arriving, way))
 
     def _fate(self, way: Way, draw: int) -> tuple[str, int]:
         """What the noise, or an entry of the plan for this one frame, does to it, and how strongly."""
         plan = self.plan
-        if plan.frames:
-            entry = plan.frames.get(f"{way.name}#{way.draws.ordinal}")
+        if self._marked:
+            entry = self._marked.get(f"{way.name}#{way.draws.ordinal}")
             if entry is not None and not (entry.what == REORDER and not way.wire):
                 counts = plan.count(entry.what)
                 counts.fired += 1
                 counts.affected += entry.what != LOSS  # what a loss takes along is counted where it is done
                 return entry.what, entry.strength
-        for noise, number, numerator, denominator in plan.rows:
-            if noise.what == REORDER and not way.wire:
-                continue  # there is nothing to overtake
-            own = mix(draw + number) if number else draw  # each kind by a draw of its own: none moves another
-            if (own & 0xFFFFF) * denominator < numerator:
+        low = way.draws.low
+        for noise, number, numerator, denominator in self._rows:
+            own = draw
+            if number:  # each kind by a draw of its own: none moves another
+                if number == OVERTAKES and not way.wire:
+                    continue  # there is nothing to overtake
+                own = mix(draw + number)
+                low = own & SLICE
+            if low * denominator < numerator:
                 what = noise.what
                 strength = slice_of(own, 1) * noise.strength >> SLICE_BITS
                 counts = plan.strike(what, f"{way.name}#{way.draws.ordinal}", self.clock.now, strength)

@@ -43,7 +43,7 @@ class SimulatedNode:
         self.short = f"n{index}"
         self.name = f"n{index}@sim"
         self.incarnation = 0
-        self.pauses = 0
+        self._pauses = 0
         self.ready = False  # every core has started in this life of the node
         self.state: ManagerState | None = None
         self.disk = Disk(self.name, world.draws)
@@ -54,6 +54,17 @@ class SimulatedNode:
         self._pipes: dict[int, int] = {}  # when the last message in each core's pipe arrives
         self.boot_when_gone = False  # it is leaving, and to be started again
         self._held: deque[me.Event] = deque()  # what the manager has not read while it was stopped
+
+    @property
+    def pauses(self) -> int:
+        """How many stand that stop it as a whole."""
+        return self._pauses
+
+    @pauses.setter
+    def pauses(self, count: int) -> None:
+        self._pauses = count
+        for core in self.cores:
+            core.halted = count
 
     @property
     def alive(self) -> bool:

@@ -281,7 +281,6 @@ class Plan:
     counts: dict[str, Counts] = field(default_factory=dict)
     frames: dict[str, Fault] = field(default_factory=dict)  # single frames that the plan strikes, by their place
     calm: bool = False
-    loud: bool = False  # frames meet noise, or entries of the plan
     rows: list[tuple[Noise, int, int, int]] = field(default_factory=list)  # the noise of frames, ready to be judged
 
     def arm(self, fault: Fault) -> None:
@@ -290,7 +289,6 @@ class Plan:
         self.count(fault.what).armed += 1
         if "#" in fault.where:
             self.frames[fault.where] = fault
-            self.loud = True
 
     def enable(self, kind: Kind | Priorities) -> None:
         """Let a kind draw from the seed."""
@@ -311,7 +309,6 @@ class Plan:
             top, bottom = noise.ratio
             self.rows.append((noise, FRAME_KINDS.index(noise.what), top << SLICE_BITS, bottom))
             self.rows.sort(key=lambda row: row[1])
-            self.loud = True
 
     def second(self, second: int, now: int = 0, opening: bool = False) -> list[Fault]:
         """Draw the faults of one virtual second, in order of time; from `now` on when it is the first."""
@@ -350,7 +347,6 @@ class Plan:
         self.calm = True
         self.frames.clear()
         self.rows.clear()
-        self.loud = False
 
     def go_on(self, faults: Sequence[Fault], now: int) -> None:
         """Take what another plan has to come from `now` on, instead of what this one had."""
@@ -359,7 +355,6 @@ class Plan:
         met = [fault for fault in self.entries if fault.at <= now and "#" not in fault.where]
         self.entries.clear()
         self.frames.clear()
-        self.loud = bool(self.rows)
         for fault in (*met, *(fault for fault in faults if fault.at > now or "#" in fault.where)):
             self.arm(fault)
         if self.calm:

@@ -8,7 +8,10 @@ in every process, on every machine and Python. A draw has 64 bits and is sliced;
 from __future__ import annotations
 
 from hashlib import blake2b
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from mypy_extensions import i64
 
 MASK: Final = 0xFFFF_FFFF_FFFF_FFFF
 SLICE_BITS: Final = 20  # three independent decisions fit one draw
@@ -16,6 +19,13 @@ SLICE: Final = (1 << SLICE_BITS) - 1
 GOLDEN: Final = 0x9E37_79B9_7F4A_7C15
 MIX_1: Final = 0xBF58_476D_1CE4_E5B9
 MIX_2: Final = 0x94D0_49BB_1331_11EB
+
+# What follows is compiled where this module is, and never runs otherwise: the same draws in machine numbers.
+COMPILED = False
+HALF: Final = MASK >> 1
+GOLDEN_SIGNED: Final = -0x61C8_8646_80B5_83EB
+MIX_1_SIGNED: Final = -0x40A7_B892_E31B_1A47
+MIX_2_SIGNED: Final = -0x6B2F_B644_ECCE_EE15
 
 Part = str | int | bytes
 
@@ -47,10 +57,29 @@ def key_of(*parts: Part) -> int:
 
 def mix(value: int) -> int:
     """Spread 64 bits over 64 bits (splitmix64)."""
+    if COMPILED:
+        return _unsigned(_mixed(_signed(value & MASK)))
     value = (value + GOLDEN) & MASK
     value = ((value ^ (value >> 30)) * MIX_1) & MASK
     value = ((value ^ (value >> 27)) * MIX_2) & MASK
     return value ^ (value >> 31)
+
+
+def _mixed(value: i64) -> i64:
+    """`mix` in machine numbers, which wrap at 64 bits; their shift brings the sign along, so it is cut off."""
+    value = value + GOLDEN_SIGNED
+    value = (value ^ ((value >> 30) & 0x3_FFFF_FFFF)) * MIX_1_SIGNED
+    value = (value ^ ((value >> 27) & 0x1F_FFFF_FFFF)) * MIX_2_SIGNED
+    return value ^ ((value >> 31) & 0x1_FFFF_FFFF)
+
+
+def _signed(value: int) -> i64:
+    return value - MASK - 1 if value > HALF else value
+
+
+def _unsigned(value: i64) -> int:
+    draw: int = value
+    return draw if draw >= 0 else draw + MASK + 1
 
 
 def slice_of(draw: int, index: int) -> int:
@@ -76,23 +105,46 @@ def between(draw: int, low: int, high: int) -> int:
 class Lane:
     """The draws of one (kind, source, destination), counted by their ordinal."""
 
-    __slots__ = ("key", "ordinal")
+    __slots__ = ("_wrapped", "fine", "key", "low", "ordinal", "row")
 
     def __init__(self, key: int) -> None:
         self.key = key
+        self._wrapped: i64 = _signed(key)
         self.ordinal = 0
+        self.low = 0  # of the last `next`: its slice 0, the 8 bits behind it, and its slice 2
+        self.row = 0
+        self.fine = 0
 
     def next(self) -> int:
         """Draw for the next ordinal: 64 bits."""
         self.ordinal = ordinal = self.ordinal + 1
+        if COMPILED:
+            return self._next(ordinal)
         value = (self.key + (ordinal + 1) * GOLDEN) & MASK  # `mix`, written out: one draw a frame
         value = ((value ^ (value >> 30)) * MIX_1) & MASK
         value = ((value ^ (value >> 27)) * MIX_2) & MASK
-        return value ^ (value >> 31)
+        value ^= value >> 31
+        self.low = value & SLICE
+        self.row = (value >> 20) & 0xFF
+        self.fine = (value >> 40) & SLICE
+        return value
+
+    def _next(self, ordinal: i64) -> int:
+        value: i64 = _mixed(self._wrapped + ordinal * GOLDEN_SIGNED)
+        low: i64 = value & SLICE
+        row: i64 = (value >> 20) & 0xFF
+        fine: i64 = (value >> 40) & SLICE
+        self.low, self.row, self.fine = low, row, fine
+        return _unsigned(value)
 
     def at(self, ordinal: int) -> int:
         """Draw for a given ordinal, whatever was drawn before."""
+        if COMPILED and ordinal < HALF:
+            return self._at(ordinal)
         return mix(self.key + ordinal * GOLDEN)
+
+    def _at(self, ordinal: i64) -> int:
+        return _unsigned(_mixed(self._wrapped + ordinal * GOLDEN_SIGNED))
 
 
 class Draws:

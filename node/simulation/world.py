@@ -75,7 +75,6 @@ class World:
         self.control = ControlLinks(self)
         self.captured = Captured()
         self.known: dict[Payload, Any] = {}  # messages by their bytes
-        self.callbacks = 0
         self.progress = 0  # the number of callbacks when a check last made progress
         self.held: dict[str, bool] = {}  # what `sometimes` saw
         self._points: dict[tuple[str, str], bool] = {}
@@ -89,6 +88,11 @@ class World:
             node.boot()
 
     # --- time ---
+
+    @property
+    def callbacks(self) -> int:
+        """How many ran so far, on all cores."""
+        return self.clock.callbacks
 
     def later(self, delay: int, kind: str, name: str, action: Callable[[Any], None], argument: Any = None) -> None:
         """Do something after `delay` ns; its rank among what shares the instant is keyed by kind and name."""
