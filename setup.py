@@ -32,7 +32,6 @@ COMPILED = (
 )  # fmt: skip
 OPTIONS = (
     "--explicit-package-bases", "--ignore-missing-imports", "--no-warn-unused-ignores", "--no-warn-return-any",
-    "--always-true=COMPILED",
 )  # fmt: skip
 
 

@@ -12,11 +12,14 @@ from regrove.transport.wire import BATCH_ITEMS_MAX, ENVELOPE_BYTES_MAX, SIGNAL, 
 class Incoming(ReceiveCredit):
     """The receiving half: checks the sequence, counts what was taken, gathers the next grant."""
 
-    __slots__ = ("_mixed", "_owed", "_told", "assembly", "expected", "grant_at", "nonce", "refusals", "signals")
+    __slots__ = (
+        "_mixed", "_owed", "_told", "assembly", "expected", "grant_at", "halves", "nonce", "refusals", "signals",
+    )  # fmt: skip
 
     def __init__(self, nonce: int, window: Window, opening: Window, assembly: Assembly) -> None:
         super().__init__(window, opening)
         self.assembly = assembly
+        self.halves = assembly.halves  # its own, which it changes in place
         self.nonce = nonce
         self.expected = 1
         self.signals = 0
@@ -71,7 +74,7 @@ class Incoming(ReceiveCredit):
         """Accept a frame of one user item of `size` bytes, overhead included, that makes no grant due; else False."""
         messages, size = self.messages + 1, self.size + size
         if (
-            first != self.expected or self.assembly.halves
+            first != self.expected or self.halves
             or self._granted_messages - messages <= self._window_messages // 2
             or self._granted_size - size <= self._window_size // 2
         ):  # fmt: skip

@@ -312,25 +312,26 @@ class LinkTable(BulkSessions):
         return f"key {session.user_id}" if session.user_id else f"session {session.number}"
 
     def _frame(self, session: Session, frame: Read, now: int) -> None:
-        if frame.type == HELLO:
+        type_ = frame.type
+        if type_ == HELLO:
             self._hello(session, frame, now)
-        elif session.main is not None and frame.type != BYE:
+        elif session.main is not None and type_ != BYE:
             self._bulk_frame(session, session.main, frame, now)
         elif session.up and frame.nonce != session.nonce:
             raise WireError(f"a frame of session {frame.nonce} came on session {session.nonce}")
-        elif frame.type == BATCH:
+        elif type_ == BATCH:
             self._batch(session, frame, now)
-        elif frame.type == GRANT:
+        elif type_ == GRANT:
             self._granted(session, frame)
-        elif frame.type == RUN:
+        elif type_ == RUN:
             self._batch(session, frame, now)
-        elif frame.type == ORDERED:
+        elif type_ == ORDERED:
             self._ordered(session, frame, now)
-        elif frame.type == WELCOME:
+        elif type_ == WELCOME:
             self._welcome(session, frame, now)
-        elif frame.type == BULK:
+        elif type_ == BULK:
             self._bulk_opened(session, frame, now)
-        elif frame.type in (REFUSED, BYE):
+        elif type_ in (REFUSED, BYE):
             self._told_off(session, frame, now)
         else:
             raise WireError("pieces came where they do not travel: open a bulk session for them")
@@ -360,14 +361,15 @@ class LinkTable(BulkSessions):
         link = session.link
         if link is None or link.out is None or not session.up:
             raise WireError("a GRANT came on a session that sends nothing")
-        out = link.out
-        taken, messages, size, refusals = frame.body[:4]
+        out, body = link.out, frame.body
+        taken, messages, size, refusals = body[:4]
+        unfinished = body[4] if len(body) > 4 else ()
         bulk = out.bulk
         if bulk is None or not bulk.transfers:
-            out.acknowledge(taken, *frame.body[4:5])
+            out.acknowledge(taken, unfinished)
         else:
             before = bulk.size
-            out.acknowledge(taken, *frame.body[4:5])
+            out.acknowledge(taken, unfinished)
             if bulk.size < before:
                 self._bulk_freed(link, bulk)
         for sequence, reason in refusals:

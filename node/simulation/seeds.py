@@ -8,6 +8,7 @@ in every process, on every machine and Python. A draw has 64 bits and is sliced;
 from __future__ import annotations
 
 from hashlib import blake2b
+from types import FunctionType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
@@ -20,8 +21,7 @@ GOLDEN: Final = 0x9E37_79B9_7F4A_7C15
 MIX_1: Final = 0xBF58_476D_1CE4_E5B9
 MIX_2: Final = 0x94D0_49BB_1331_11EB
 
-# What follows is compiled where this module is, and never runs otherwise: the same draws in machine numbers.
-COMPILED = False
+# For the same draws in machine numbers, where this module is compiled.
 HALF: Final = MASK >> 1
 GOLDEN_SIGNED: Final = -0x61C8_8646_80B5_83EB
 MIX_1_SIGNED: Final = -0x40A7_B892_E31B_1A47
@@ -53,6 +53,9 @@ def key_of(*parts: Part) -> int:
         state.update(b"%d:" % len(data))
         state.update(data)
     return int.from_bytes(state.digest(), "little")
+
+
+COMPILED: Final = type(key_of) is not FunctionType
 
 
 def mix(value: int) -> int:

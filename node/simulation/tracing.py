@@ -29,6 +29,7 @@ from regrove.transport.links import LinkTable
 from regrove.transport.parts import Payload, parts_of
 from regrove.transport.wire import BATCH, RUN, WireError, Written
 
+PATHS: Final = 1_000  # of isolates that handled something, kept by a core's tracer
 _push: Final = heappush  # found faster in compiled code, as the next
 _crc32: Final = crc32
 _WORDS: Final = {type(sent.reason).__name__: sent.value for sent in Sent if sent is not Sent.OK}
@@ -74,11 +75,12 @@ def _digest_of_parts(value: object) -> int:
 class CoreTracer:
     """The `Tracer` of one core, over all its lives."""
 
-    __slots__ = ("_clock", "_trace", "arrivals", "bytes_of", "place")
+    __slots__ = ("_clock", "_paths", "_trace", "arrivals", "bytes_of", "place")
 
     def __init__(self, trace: Trace, clock: Clock, place: str) -> None:
         self._trace = trace
         self._clock = clock
+        self._paths: dict[Cell, str] = {}
         self.place = place
         self.bytes_of: Callable[[object], Payload | None] = _unknown  # of a message, where the core still has them
         self.arrivals: dict[tuple[str, int], deque[int]] = {}  # events of batches that wait to be read, by peer
@@ -95,8 +97,11 @@ class CoreTracer:
         """`handle` of a message of class `name` whose bytes are at hand."""
         trace = self._trace
         trace.sequence = sequence = trace.sequence + 1
-        parent = cell.parent
-        path = cell.path if parent is None else f"{parent.path}/{cell.id}"
+        path = self._paths.get(cell)
+        if path is None:
+            if len(self._paths) >= PATHS:
+                self._paths.clear()
+            path = self._paths[cell] = cell.path
         trace.fresh.append(
             (self._clock.now, sequence, cause, self.place, path, cell.incarnation, "handle", _crc32(payload))
         )
