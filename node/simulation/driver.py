@@ -100,7 +100,7 @@ class Life:
         self.known = world.known
         self.core = Core(settings, tree, self.links, logger, place.tracer)
         assert self.core.crossing is not None
-        place.tracer.bytes_of = self.core.crossing.taken
+        place.tracer.begin(self.core.crossing.taken)
 
     def _make_links(self) -> TracedLinks:
         world, bounds = self.world, self.world.application.bounds

@@ -85,6 +85,11 @@ class CoreTracer:
         self.bytes_of: Callable[[object], Payload | None] = _unknown  # of a message, where the core still has them
         self.arrivals: dict[tuple[str, int], deque[int]] = {}  # events of batches that wait to be read, by peer
 
+    def begin(self, bytes_of: Callable[[object], Payload | None]) -> None:
+        """Another life of the core begins; nothing of the one before is kept."""
+        self.bytes_of = bytes_of
+        self._paths.clear()
+
     def handle(self, now: int, cell: Cell, message: Any, cause: int) -> int:
         """A message is about to be handled."""
         payload = self.bytes_of(message)
