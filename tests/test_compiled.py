@@ -29,19 +29,18 @@ SOURCES = (
     "LICENSE",
 )
 PROMISES = [
-    f"tests/core/test_{name}.py"
-    for name in [
-        "turns",
-        "letters_and_batches",
-        "waits_at_the_door",
-        "books",
-        "names",
-        "timers",
-        "between_cores",
-        "calls",
-        "restarts_at_once",
-        "supervisors_at_work",
-    ]
+    "tests/core/test_turns.py",
+    "tests/core/test_letters_and_batches.py",
+    "tests/core/test_waits_at_the_door.py",
+    "tests/core/test_books.py",
+    "tests/core/test_names.py",
+    "tests/core/test_timers.py",
+    "tests/core/test_between_cores.py",
+    "tests/core/test_calls.py",
+    "tests/core/test_restarts_at_once.py",
+    "tests/core/test_supervisors_at_work.py",
+    "tests/simulation/test_seeds.py",
+    "tests/simulation/test_trace.py",
 ]
 DIGESTS = """
 import sys

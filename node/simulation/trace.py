@@ -231,7 +231,7 @@ def _head(count: int) -> int:
 
 
 def _events(batch: Batch) -> Iterator[Event]:
-    rows: list[Any] = msgpack.unpackb(batch[1], use_list=False, unicode_errors="surrogatepass")
+    rows: tuple[Any, ...] = msgpack.unpackb(batch[1], use_list=False, unicode_errors="surrogatepass")
     return map(_event, rows, batch[2])
 
 

@@ -8,7 +8,7 @@ import sys
 from hypothesis import given
 from hypothesis import strategies as st
 
-from regrove.node.simulation.seeds import Distribution, Draws, Ratio, below, between, holds, key_of, mix, slice_of
+from regrove.node.simulation.seeds import Distribution, Draws, Lane, Ratio, below, between, holds, key_of, mix, slice_of
 
 PROGRAM = """
 from regrove.node.simulation.seeds import Draws, key_of
@@ -33,6 +33,29 @@ def test_known_draws_never_change() -> None:
     assert key_of("loss", "a", 3) == 9256840619256250212
     assert mix(1) == 10451216379200822465
     assert Draws(1).draw("loss", "a", "b") == Draws(1).at(1, "loss", "a", "b")
+
+
+def _spread(value: int) -> int:
+    """splitmix64 as it is written down, in numbers without end."""
+    whole = 2**64
+    value = (value + 0x9E3779B97F4A7C15) % whole
+    value = (value ^ (value >> 30)) * 0xBF58476D1CE4E5B9 % whole
+    value = (value ^ (value >> 27)) * 0x94D049BB133111EB % whole
+    return value ^ (value >> 31)
+
+
+def test_draws_are_splitmix64_on_all_64_bits() -> None:
+    edges = [0, 1, 2**31, 2**62, 2**63 - 1, 2**63, 2**64 - 1, 2**64, 2**64 + 5]
+    values = edges + [_spread(number) for number in range(200)]
+    assert [mix(value) for value in values] == [_spread(value % 2**64) for value in values]
+    for key in (0, 1, 2**63 - 1, 2**63, 2**64 - 1):
+        lane = Lane(key)
+        for ordinal in [0, 1, 5, 2**40, 2**63, 2**64 + 1]:
+            assert lane.at(ordinal) == _spread((key + ordinal * 0x9E3779B97F4A7C15) % 2**64)
+        for ordinal in range(1, 50):
+            draw = lane.next()
+            assert draw == lane.at(ordinal)
+            assert (lane.low, lane.row, lane.fine) == (slice_of(draw, 0), (draw >> 20) & 0xFF, slice_of(draw, 2))
 
 
 def test_another_pair_moves_no_draw() -> None:
