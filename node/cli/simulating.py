@@ -266,7 +266,7 @@ def _again(file: str, seconds: float, trace: str | None) -> int:
     from regrove.node.core.errors import Misuse
     from regrove.node.simulation.exploring import text_of
     from regrove.node.simulation.failing import ENDS, run_once
-    from regrove.node.simulation.story import story
+    from regrove.node.simulation.story import passes, story
     from regrove.node.simulation.violation import in_a_line
 
     case, search = _kept(file, seconds)
@@ -292,7 +292,7 @@ def _again(file: str, seconds: float, trace: str | None) -> int:
         with Path(trace).open("w") as out:
             world.trace.write(out)
     if failed is None:
-        click.echo(f"replayed: seed {case.seed} passes now under the plan of {file}")
+        click.echo(f"replayed: seed {case.seed} under the plan of {file} {passes(world, case.plan)}")
         return 0
     world.command = f"regrove sim replay {shlex.quote(file)}"
     click.echo(story(world, failed, compared=case.compared(in_a_line(failed), world.trace.digest)))

@@ -21,6 +21,7 @@ from regrove.node.simulation.items import Item, Simulated
 from regrove.node.simulation.orders import add_up, judge_under
 from regrove.node.simulation.searching import Search, checked, faults_under
 from regrove.node.simulation.simulation import Simulation
+from regrove.node.simulation.story import passes
 
 ITEMS: Final = 20  # pytest items of one campaign at most, so that workers share it
 PARAMETER: Final = "regrove_seeds"
@@ -168,10 +169,8 @@ def run_part(
                 how,
                 item.command,
             )
-        except NotDeterministic:
-            if how.audit_every and not stored:
-                _audit(item, [seed], how)
-            raise
+        except NotDeterministic as parted:
+            raise (_audit(item, [seed], how) if how.audit_every and not stored else None) or parted from None
         except KeyboardInterrupt as interrupt:
             interrupt.args = interrupt.args or (f"in seed {seed}; to run it again: {item.command(None, seed)}",)
             raise
@@ -187,6 +186,8 @@ def run_part(
                 add_up(result["fired"], getattr(error, FIRED))
             raise
         result["seeds"] += not stored
+        if isinstance(part, Case):
+            result["passed"].append(f"case {part.seed} ({part.path}) {passes(sim, part.plan)}")
         add_up(result["orders"], {} if explored is None else explored.counts)
         add_up(result["fired"], {what: count.fired for what, count in sim.plan.counts.items()})
         for claim, condition in sim.world.held.items():
@@ -194,9 +195,9 @@ def run_part(
     if skipped and len(skipped) == len(seeds):
         raise skipped[-1]
     if how.audit_every and not stored:
-        _audit(item, [seed for seed in seeds if seed % how.audit_every == 0], how)
-    if isinstance(part, Case):
-        result["passed"].append(f"case {part.seed} ({part.path})")
+        blamed = _audit(item, [seed for seed in seeds if seed % how.audit_every == 0], how)
+        if blamed is not None:
+            raise blamed
 
 
 def _again(kept: Case, item: Item) -> Case:
@@ -212,15 +213,14 @@ def serve_orders(orders: Path, play: Callable[[str, int], tuple[Simulation, Base
     serve(orders, play)
 
 
-def _audit(item: Item, seeds: list[int], how: Failing) -> None:
-    """Audit seeds of an item in other processes. Raises NotDeterministic with the lines to blame."""
+def _audit(item: Item, seeds: list[int], how: Failing) -> NotDeterministic | None:
+    """Audit seeds of an item in other processes; the failure with the lines to blame, where there is one."""
     from regrove.node.simulation.auditing.auditor import audit
     from regrove.node.simulation.auditing.launching import launcher
 
     if not seeds:
-        return
+        return None
     test = [sys.executable, "-m", "pytest", item.of_seed(seeds[0]), "--sim-seed", str(seeds[0]), *how.launched_by]
     launch = launcher(lambda orders: [*test, "--sim-orders", str(orders)], how.root)
     bad = [verdict for verdict in audit([("", seed) for seed in seeds], launch) if not verdict.clean]
-    if bad:
-        raise NotDeterministic("\n".join(map(str, bad)))
+    return NotDeterministic("\n".join(map(str, bad))) if bad else None

@@ -165,6 +165,7 @@ def _keep(case: Case, how: Failing) -> Path | str:
 
 
 def _audit(first: Simulation, second: Simulation) -> None:
+    __tracebackhide__ = True
     if first.trace.digest != second.trace.digest:
         where = first_difference(first.trace, second.trace) or "the events kept are equal: an earlier one differs"
         raise NotDeterministic(

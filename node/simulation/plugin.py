@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ PARAMETER = "regrove_seeds"
 STORED: pytest.StashKey[Any] = pytest.StashKey()  # the cases of this run, once they were read
 NOTES: pytest.StashKey[list[str]] = pytest.StashKey()  # what is said of cases that did not run
 PROPERTY = "regrove_campaign"
+SETTINGS = ("-p", "-o", "-W", "--override-ini", "--import-mode")
 INNERMOST = (
     "only pytest's marks may stand around @simulate; let @given drive a plain test that makes a world of its own for "
     "each example: `with Simulation(app, seed=seed) as sim:`"
@@ -184,7 +185,18 @@ def launched_by(config: pytest.Config) -> tuple[str, ...]:
         options += ["-c", str(config.inipath)]
     if config.pluginmanager.hasplugin("xdist"):
         options += ["-n", "0"]
-    return tuple(options)
+    return (*options, *_settings(config.invocation_params.args))
+
+
+def _settings(arguments: Sequence[str]) -> list[str]:
+    """Of the options of this run those by which a test may be another one: plugins, settings, ways to import."""
+    found, following = [], iter(arguments)
+    for argument in following:
+        if argument in SETTINGS:
+            found += [argument, next(following, "")]
+        elif argument.startswith(SETTINGS):
+            found.append(argument)
+    return found
 
 
 def _simulated(item: pytest.Item) -> Any:
@@ -240,12 +252,19 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     simulated = _simulated(item)
     if simulated is not None:
         simulated.item = _item(item)
+    outcome, parted = None, ""
     try:
         outcome = yield
+    except AssertionError as error:
+        if type(error).__name__ != "NotDeterministic":
+            raise
+        parted = str(error)  # it says where: how it was found out says nothing
     finally:
         if simulated is not None:
             item.user_properties += [(PROPERTY, result) for result in simulated.results]
             simulated.results.clear()
+    if parted:
+        pytest.fail(parted, pytrace=False)
     owed = [debt for owing in ledger.PAGE.get() or () if (debt := owing.debt()) is not None]
     if owed:
         pytest.fail("\n".join(owed), pytrace=False)
@@ -334,7 +353,7 @@ class Judge:
 
                 terminalreporter.write_line(f"orders of {test}: {told(row['orders'])}")
             for case in row["passed"]:
-                terminalreporter.write_line(f"replayed {test}: {case} passes now")
+                terminalreporter.write_line(f"replayed {test}: {case}")
             if row["seeds"] > 1:
                 terminalreporter.write_line(f"simulated {test}: {_told(row)}")
         for note in self.notes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from regrove.node.simulation.clock import written
-from regrove.node.simulation.plan import BUGGIFY
+from regrove.node.simulation.plan import BUGGIFY, Fault, Noise
 from regrove.node.simulation.telling import told_rows
 from regrove.node.simulation.violation import origin, violated
 from regrove.node.simulation.waiting import deadlocks
@@ -41,6 +41,15 @@ def story(sim: Simulation, error: BaseException, shrunk: Shrunk | None = None, c
     if sim.command:
         lines.append(f"run it again: {sim.command}")
     return "\n".join(lines)
+
+
+def passes(sim: Simulation, plan: tuple[Fault | Noise, ...]) -> str:
+    """Say of a stored case that it passes now, and which of its faults had nothing to strike."""
+    idle = [what for what, count in sim.plan.counts.items() if count.fired < count.armed]
+    entries = [str(entry) for entry in plan if isinstance(entry, Fault) and entry.what in idle]
+    if not entries:
+        return "passes now"
+    return f"passes now; nothing was struck by {'; '.join(entries)}: is it called otherwise now?"
 
 
 def _origin(error: BaseException) -> list[str]:

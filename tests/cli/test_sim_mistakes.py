@@ -116,7 +116,7 @@ def test_a_replay_says_how_it_compares_with_the_run_that_was_kept(
     kept = json.loads(file.read_text())
     capsys.readouterr()
 
-    def replayed(**changes: str) -> str:
+    def replayed(**changes: object) -> str:
         file.write_text(json.dumps({**kept, **changes}))
         sim("replay", str(file))
         return capsys.readouterr().out
@@ -124,7 +124,10 @@ def test_a_replay_says_how_it_compares_with_the_run_that_was_kept(
     assert "replayed: this is the very run that was kept" in replayed()
     assert "replayed: it fails as it did, in another run" in replayed(digest="00")
     assert "but not as it did" in replayed(digest="00", violated="KeyError: 1")
-    assert "replayed: seed 0 passes now" in replayed(test=f"examples.counter:app {checks}:passes")
+    passing = f"examples.counter:app {checks}:passes"
+    assert f"replayed: seed 0 under the plan of {file} passes now\n" in replayed(test=passing)
+    struck = "nothing was struck by 0.100000s crash-isolate n0/0:root/other: is it called otherwise now?"
+    assert f"passes now; {struck}\n" in replayed(test=passing, plan=["0.1s crash-isolate n0/0:root/other"])
 
 
 def case(**changed: object) -> str:

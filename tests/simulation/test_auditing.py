@@ -14,6 +14,7 @@ from regrove.node.simulation.auditing import auditor
 from regrove.node.simulation.auditing.lines import Row, parting
 from regrove.node.simulation.auditing.values import told
 from regrove.node.simulation.auditing.variants import answer_of, read_orders
+from regrove.node.simulation.plugin import _settings
 from regrove.testing import first_difference
 from tests.simulation.leaks.planting import Seen, Thing
 
@@ -128,6 +129,8 @@ def line_of(text: str) -> int:
 
 def test_pytest_names_the_lines_of_seeds_it_audits_and_passes_what_is_clean(tmp_path: Path) -> None:
     output = audited(tmp_path, "--sim-audit", "--sim-audit-every", "3")
+    assert "During handling of" not in output
+    assert "raise NotDeterministic" not in output
     assert "2 failed, 4 passed" in output
     place = f"test_audited.py:{line_of('        return list(set(self.known))')}: what is returned in Unsorted.read"
     assert f"{place} is not the same under another hash seed" in output
@@ -208,3 +211,8 @@ def test_a_circle_of_values_is_told_to_a_depth() -> None:
 
 def test_no_difference_between_a_trace_and_itself() -> None:
     assert first_difference([], []) is None
+
+
+def test_an_audit_is_started_with_the_settings_of_the_run() -> None:
+    given = ["-q", "-p", "no:x", "tests/test_a.py", "-o", "a=b", "-Werror", "--import-mode=append", "-k", "some"]
+    assert _settings(given) == ["-p", "no:x", "-o", "a=b", "-Werror", "--import-mode=append"]
