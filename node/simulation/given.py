@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+from functools import partial
+from types import FunctionType, MethodType
 from typing import Any, Final
 
 from regrove.node.core.errors import Misuse
@@ -79,16 +81,35 @@ def function(verb: str, name: str, given: object, *arguments: Any) -> None:
     wanted = "the simulation" if arguments else "nothing"
     lambda_ = "lambda world: ..." if arguments else "lambda: ..."
     problem = Misuse(f"{verb}: {name} is a function that is called with {wanted}, such as `{lambda_}`, got {given!r}")
+    if _plainly(given, len(arguments)):
+        return
     if not callable(given):
         raise problem
     try:
         signature = inspect.signature(given)
-    except ValueError:  # of some functions in C
+    except ValueError:  # of some functions in C, and of a partial that gives more than is taken
+        if isinstance(given, partial):
+            raise problem from None
         return
     try:
         signature.bind(*arguments)
     except TypeError:
         raise problem from None
+
+
+def _plainly(given: object, count: int) -> bool:
+    """Whether it is a function that takes so many: told without a signature, which takes as long as ten deliveries."""
+    if type(given) is partial and not given.keywords:
+        count += len(given.args)
+        given = given.func
+    if type(given) is MethodType:
+        count += 1
+        given = given.__func__
+    if type(given) is not FunctionType:
+        return False
+    code = given.__code__
+    least = code.co_argcount - len(given.__defaults__ or ())
+    return least <= count <= code.co_argcount and not code.co_kwonlyargcount
 
 
 def _pair_of_ints(given: object) -> tuple[int, int] | None:
