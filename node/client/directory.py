@@ -30,10 +30,11 @@ class Door:
 class Directory:
     """The cores and names of the node a client is connected to, and of the nodes joined to it."""
 
-    __slots__ = ("_absent", "_holders", "_local", "application", "doors", "incarnation", "node")
+    __slots__ = ("_absent", "_holders", "_info", "_local", "application", "doors", "incarnation", "node")
 
     def __init__(self, local: bool) -> None:
         self._local = local  # dial the ipc endpoints of the node itself
+        self._info: Mapping[str, Any] | None = None  # what was taken last, while all of it stands
         self.node = ""
         self.incarnation = 0
         self.application = ""
@@ -43,6 +44,9 @@ class Directory:
 
     def update(self, info: Mapping[str, Any]) -> tuple[list[Door], list[Home]]:
         """Take a whole `call-info`; answers the lives to learn and those that are over."""
+        if info == self._info:
+            return [], []
+        self._info = info
         self.node = str(info["node"])
         self.incarnation = int(info["incarnation"])
         self.application = str(info.get("application", ""))
@@ -76,6 +80,7 @@ class Directory:
         door = self.doors.get((home.node, home.core))
         if door is not None and door.home == home:
             del self.doors[(home.node, home.core)]
+            self._info = None
 
     def nodes(self) -> tuple[str, ...]:
         """The known nodes by name, the connected one first."""
