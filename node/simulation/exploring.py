@@ -21,6 +21,7 @@ from regrove.node.core.application import Place
 from regrove.node.core.errors import Misuse, RegroveError
 from regrove.node.process.loading import load_application
 from regrove.node.simulation import faults as f
+from regrove.node.simulation.attempts import is_skip
 from regrove.node.simulation.campaign import ATTRIBUTE
 from regrove.node.simulation.cases import FOLDER, Case
 from regrove.node.simulation.failing import ENDS, FIRED, Failing, run_once
@@ -263,6 +264,9 @@ def explore(search: Search, seeds: range) -> Found:
             place = origin(mistake)
             raise Misuse(f"{mistake}{f' ({place})' if place else ''}") from None
         except BaseException as error:
+            if is_skip(error):
+                found.seeds -= 1
+                continue
             found.failed.append((seed, _with_printed(text_of(error), printed.getvalue())))
             found.add(Found(0, getattr(error, FIRED, {})))
             continue

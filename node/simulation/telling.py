@@ -43,6 +43,7 @@ class Rows:
         self._most = most
         self._told: dict[Place, Event | Doing | list[Event] | list[Doing]] = {}
         self._chosen: dict[Place, None] = {}
+        self._ticks: dict[Place, None] = {}  # rows of what repeats at one interval
         self._of: dict[int, Place] = {}  # by an event's sequence, where it is told: alone, or among others
         self._events = [event for event in trace if event.kind not in DULL]
         self._singles: list[Place] = []  # what stands for itself, in order
@@ -52,6 +53,7 @@ class Rows:
 
     def _take(self, events: list[Event], doings: list[Doing]) -> None:
         folded = _folded(events)
+        self._ticks = {(group[-1].sequence, 0, 0): None for group in folded.values()}
         folded |= _at_once([event for event in events if event.sequence not in folded])
         for event in events:
             among = folded.get(event.sequence)
@@ -121,22 +123,28 @@ class Rows:
             return
         seen: dict[Kin, int] = {}
         before: dict[Kin, list[Event]] = {}
-        for event in self._events:
-            if self._of[event.sequence] in self._chosen:
-                seen[_kin(event)] = seen.get(_kin(event), 0) + 1
-        for event in reversed(left):
-            key, place = _kin(event), self._of[event.sequence]
-            if isinstance(self._told[place], list) or seen.get(key, 0) < LAST:  # a tick is one row already
+        for place in dict.fromkeys(self._of[event.sequence] for event in self._events):
+            if place in self._chosen:
+                key = _kin(self._events_at(place)[-1])
+                seen[key] = seen.get(key, 0) + 1
+        for place in dict.fromkeys(self._of[event.sequence] for event in reversed(left)):
+            events = self._events_at(place)
+            key = _kin(events[-1])
+            if place in self._ticks or seen.get(key, 0) < LAST:  # a tick is one row already
                 seen[key] = seen.get(key, 0) + 1
                 self._add(place)
             elif key in before:
-                before[key].append(event)
+                before[key] += events[::-1]
             elif len(self._chosen) < self._most:
-                before[key] = [event]
+                before[key] = events[::-1]
                 self._add(place)
         for group in before.values():
             if len(group) > 1:
                 self._told[self._of[group[0].sequence]] = group[::-1]
+
+    def _events_at(self, place: Place) -> list[Event]:
+        row = self._told[place]
+        return [each for each in (row if isinstance(row, list) else [row]) if isinstance(each, Event)]
 
     def _around(self, index: int, before: int, behind: int) -> None:
         for place in self._singles[max(index - before, 0) : index + behind + 1]:

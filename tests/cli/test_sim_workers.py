@@ -22,6 +22,7 @@ ROOT = Path(__file__).parents[2]
 CHECKS = """
 import os
 import sys
+import unittest
 
 
 def dies(sim):
@@ -38,6 +39,11 @@ def exits(sim):
 def never_ends(sim):
     while sim.seed >= 8:
         pass
+
+
+def skips(sim):
+    if sim.seed != 2:
+        raise unittest.SkipTest("not this one")
 
 
 async def waits(sim): ...
@@ -156,6 +162,13 @@ def test_what_would_be_run_for_nothing_is_refused(
     Path("checks.py").write_text(CHECKS)
     assert main(["sim", "run", f"{shop}:app", "--workers", "1", *words]) == 64
     assert told in capsys.readouterr().err
+
+
+def test_seeds_that_skip_are_not_counted(shop: str, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("checks.py").write_text(CHECKS)
+    words = ["sim", "run", f"{shop}:app", "--check", "checks:skips", "--nodes", "1", "--faults", "none"]
+    assert main([*words, "--workers", "1", "--seeds", "4"]) == 0
+    assert "1 seeds, 0 failed" in capsys.readouterr().out
 
 
 def test_a_group_of_commands_without_one_shows_its_help(capsys: pytest.CaptureFixture[str]) -> None:

@@ -251,3 +251,16 @@ def test_what_the_test_did_alike_is_one_row_up_to_a_fault_and_one_behind_it() ->
         "call 'counter' -> 1 at 29.000000s", "send 'counter' 0 -> 'OK'", "call 'counter' -> 1 at 30.000000s",
         "send 'counter' 30 -> 'OK'",
     ]  # fmt: skip
+
+
+def test_what_comes_at_once_again_and_again_takes_no_more_rows_than_what_comes_singly() -> None:
+    trace = Trace()
+    for number in range(1, 100):
+        trace.emit(number * number * SECOND, 0, "n0", "root", 1, "handle", 0, f"Work{number}")
+        for _ in range(4):
+            trace.emit(number * number * SECOND + 5, 0, "n0", "root/sink", 1, "handle", 0, "Go")
+    told = Rows(trace).choose(())
+    assert [row.partition("Go")[2] for row in told if "Go" in row] == [
+        " x384, now and then since 1.000000s", " x4, at once", " x4, at once", " x4, at once",
+    ]  # fmt: skip
+    assert len(told) == LINES
