@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 INTERRUPTED: Final = 130
 USUAL: Final = "cut,swizzle,loss,reset,delay,pause,pause-node,slow,crash,crash-node,crash-isolate,disk,spike"
+LABEL: Final = 28  # letters of an application's name beside the progress bar
 SHOWN: Final = 5  # stories printed in full
 JUDGED: Final = 25  # seeds: in fewer it says nothing that a kind of fault never fired
 
@@ -113,8 +114,9 @@ def _run(search: Search, wanted: range, workers: int | None) -> int:
     from regrove.node.simulation.exploring import Found
 
     found = Found()
+    name = search.app if len(search.app) <= LABEL else f"...{search.app[3 - LABEL :]}"
     with click.progressbar(
-        length=len(wanted), label=f"{search.app} seeds {wanted[0]}-{wanted[-1]}", file=sys.stderr
+        length=len(wanted), label=f"{name} seeds {wanted[0]}-{wanted[-1]}", file=sys.stderr, width=0
     ) as bar:
         why, code = _explored(search, iter(wanted), workers, found, wanted[0], lambda part: bar.update(part.seeds))
     if why:
