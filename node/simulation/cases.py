@@ -56,9 +56,12 @@ class Case:
         """What its file is called."""
         words = (self._module, self.function, self.parameters)
         plain = "-".join(_plain(word)[:WORD] for word in words if word)
+        return f"{plain}-{hashlib.blake2b(repr(self._whose).encode(), digest_size=3).hexdigest()}-{self.seed}.json"
+
+    @property
+    def _whose(self) -> tuple[Any, ...]:
         kept = (self.test, self.profile, self.nodes, self.cores, self.settings, self.span, self.campaign)
-        whose = repr((*kept, self.parameters) if self.parameters else kept)
-        return f"{plain}-{hashlib.blake2b(whose.encode(), digest_size=3).hexdigest()}-{self.seed}.json"
+        return (*kept, self.parameters) if self.parameters else kept  # as it was before parameters were kept
 
     @property
     def _module(self) -> str:
@@ -115,22 +118,19 @@ class Case:
         return path
 
     def _free_in(self, folder: Path) -> Path:
+        for path, there in cases_in(folder):
+            if there.is_of(self) and (there.seed, there.plan) == (self.seed, self.plan):
+                return path  # under whatever name: its test may have moved
         path = folder / self.name
         for number in count(2):
-            try:
-                there = read_case(path)
-            except Misuse:
-                if not path.exists():
-                    break
-            else:
-                if there.is_of(self) and there.plan == self.plan:
-                    break
+            if not path.exists():
+                break
             path = folder / f"{self.name.removesuffix('.json')}-{number}.json"
         return path
 
     def is_of(self, other: Case) -> bool:
         """Whether both are of the same campaign of the same test, with the same parameters."""
-        return (self.test, self.campaign, self.parameters) == (other.test, other.campaign, other.parameters)
+        return self._whose == other._whose
 
 
 def read_case(path: str | Path) -> Case:

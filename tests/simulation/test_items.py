@@ -173,3 +173,9 @@ def test_the_names_of_case_files_tell_parameters_apart_and_stay_short(tmp_path: 
     assert len(set(names)) == 4
     assert all(name.startswith("test_a-test_b-") and len(name) < 200 for name in names)
     assert [read_case(tmp_path / name) for name in names] == cases
+
+
+def test_a_failure_that_is_kept_under_another_name_is_not_kept_twice(tmp_path: Path) -> None:
+    moved = Case("tests/test_b.py::test_it", 3, ()).write(tmp_path, over=tmp_path / "test_a-test_it-3.json")
+    assert Case("tests/test_b.py::test_it", 3, ()).write(tmp_path) == moved
+    assert Case("tests/test_b.py::test_it", 4, ()).write(tmp_path) != moved
