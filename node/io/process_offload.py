@@ -75,7 +75,7 @@ class ProcessOffload:
 
     def submit(self, token: int, wait: Offload) -> None:
         """Begin an Offload, or refuse it at once."""
-        task = _make_task(token, wait)
+        task = make_task(token, wait)
         if not isinstance(task, Task):
             self._board.answer(token, task)
         elif self.busy < self._processes_max:
@@ -132,7 +132,7 @@ class ProcessOffload:
         worker.token = None
         del self._workers[token], self._tasks[token]
         self._idle.append(worker)
-        self._board.end(token, _result(frame))
+        self._board.end(token, result_of(frame))
         self._next()
 
     def _gone(self, worker: WorkerProcess, how: str) -> None:
@@ -148,7 +148,8 @@ class ProcessOffload:
         self._next()
 
 
-def _make_task(token: int, wait: Offload) -> Task | Raised | TooLarge:
+def make_task(token: int, wait: Offload) -> Task | Raised | TooLarge:
+    """What a worker process is sent for an Offload, or why it is refused."""
     found = importable_name(wait.function)
     if isinstance(found, Raised):
         return found
@@ -164,7 +165,8 @@ def _make_task(token: int, wait: Offload) -> Task | Raised | TooLarge:
     return Task(token, frame, f"{module}:{name}")
 
 
-def _result(frame: bytes) -> object:
+def result_of(frame: bytes) -> object:
+    """What a worker process answered, as an outcome."""
     try:
         match decode(frame):
             case (True, value):

@@ -275,6 +275,9 @@ class SimulatedEdge:
         if request is None:
             self._undo(token)
             return
+        if isinstance(request.wait, Offload):
+            self.offloads.cancel(token, request.wait.where)
+            return
         held = self._handles.get(request.handle)
         if isinstance(held, TcpStream):
             if held.reader == token:

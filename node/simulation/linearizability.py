@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from regrove.node.core.errors import Misuse, RegroveError
 from regrove.node.simulation.clock import written
+from regrove.node.simulation.foresight import Foresight, foresight, taken_of
 from regrove.node.simulation.history import FAIL, OK, History, Operation
 from regrove.node.simulation.models import REFUSED, UNKNOWN, Model
 
@@ -71,24 +72,39 @@ def linearizable(history: History | Iterable[Operation], model: Model, *, steps:
             raise Misuse(f"linearizable takes a history or its operations, got {operation!r:.100} among them")
         keys.setdefault(operation.key, []).append(operation)
     for key, operations in keys.items():
-        _Search(key, model, steps).walk(operations)
+        _judge(key, model, operations, steps)
+
+
+def _judge(key: Hashable, model: Model, operations: list[Operation], steps: int) -> None:
+    ahead = foresight(model, operations)
+    try:
+        _Search(key, model, steps, ahead).walk(operations)
+    except NotLinearizable as told:
+        if ahead is None:
+            raise
+        try:  # without looking ahead it names the first that fits nowhere, and what was possible then
+            _Search(key, model, steps // 100).walk(operations)
+        except TooManyOrders:
+            raise told from None
 
 
 class _Search:
     """The walk over the operations of one key."""
 
-    def __init__(self, key: Hashable, model: Model, steps: int) -> None:
+    def __init__(self, key: Hashable, model: Model, steps: int, ahead: Foresight | None = None) -> None:
         self._key = key
         self._model = model
         self._limit = self._left = steps
-        self._configurations: set[Configuration] = {(model.initial, 0)}
+        self._ahead = ahead
+        first = model.initial if ahead is None else ahead.blur(model.initial)
+        self._configurations: set[Configuration] = {(first, 0)}
         self._under_way: dict[int, Operation] = {}  # by bit
         self._looks: dict[int, Operation] = {}  # those that change no state
         self._ended = 0  # bits of operations whose end is known
         self._free: list[int] = []
         self._bits: dict[int, int] = {}  # the bit of an operation, by its beginning
-        self._alike: dict[Hashable, list[int]] = {}  # bits of `info` operations that differ in nothing, oldest first
-        self._before: dict[int, int] = {}  # for such a bit, the one that has to have its instant first
+        # Bits of operations that differ in nothing: the one that ends first may as well have its instant first.
+        self._alike: dict[Hashable, list[int]] = {}
 
     def walk(self, operations: list[Operation]) -> None:
         events: list[tuple[int, Operation, bool]] = []
@@ -117,27 +133,53 @@ class _Search:
         known = operation.state == OK
         looks = self._model.looks(operation.name, operation.given, operation.taken if known else UNKNOWN)
         if looks and not known:
+            if self._ahead is not None:
+                self._ahead.begins(operation, 0)
             return  # it changed nothing, and nobody knows what it saw
         bit = self._free.pop() if self._free else 1 << (len(self._under_way))
         self._under_way[bit] = operation
         self._bits[operation.began] = bit
+        if self._ahead is not None:
+            self._ahead.begins(operation, bit)
         if known:
             self._ended |= bit
-        else:
-            self._queue_behind_alike(operation, bit)
         if looks:
             self._looks[bit] = operation
             self._configurations = {self._with_looks(*each) for each in self._configurations}
+        else:
+            self._join_alike(operation, bit)
 
-    def _queue_behind_alike(self, operation: Operation, bit: int) -> None:
-        """Of operations that differ in nothing, the oldest may as well be the first."""
+    def _join_alike(self, operation: Operation, bit: int) -> None:
+        word: Hashable = (operation.name, operation.given, taken_of(operation))
         try:
-            alike = self._alike.setdefault((operation.name, operation.given), [])
-        except TypeError:  # `given` is not hashable: each stands for itself
-            return
-        if alike:
-            self._before[bit] = alike[-1]
+            alike = self._alike.setdefault(word if self._ahead is None else self._ahead.alike(operation), [])
+        except TypeError:  # it cannot be looked up: it stands for itself
+            alike = self._alike.setdefault(operation.began, [])
         alike.append(bit)
+        alike.sort(key=lambda each: _end_of(self._under_way[each]))
+
+    def _forget(self) -> None:
+        """A value is minded by nobody any more: what differed in it alone is alike now."""
+        ahead = self._ahead
+        assert ahead is not None
+        self._alike.clear()
+        for bit, operation in self._under_way.items():
+            if bit not in self._looks:
+                self._join_alike(operation, bit)
+        kept = _Minimal(self._ended)
+        for state, done in self._configurations:
+            kept.add((ahead.blur(state), self._in_turn(done)))
+        self._configurations = set(kept.configurations())
+
+    def _in_turn(self, done: int) -> int:
+        """The same many of operations that never end and are alike now, the oldest ones."""
+        for alike in self._alike.values():
+            if alike[0] & self._ended:
+                continue  # the one that has its instant may have had it before another one began
+            count = sum(bool(done & bit) for bit in alike)
+            for place, bit in enumerate(alike):
+                done = done | bit if place < count else done & ~bit
+        return done
 
     def _with_looks(self, state: Hashable, done: int) -> Configuration:
         """Give an instant to each look that this state answers right: no later one could be better."""
@@ -166,6 +208,14 @@ class _Search:
         self._ended &= ~bit
         self._free.append(bit)
         self._configurations = {(state, done & ~bit) for state, done in kept.configurations()}
+        for word, alike in self._alike.items():
+            if bit in alike:
+                alike.remove(bit)
+                if not alike:
+                    del self._alike[word]
+                break
+        if self._ahead is not None and self._ahead.ends(operation, bit):
+            self._forget()
 
     def _reach(self, bit: int, waiting: list[Configuration], kept: _Minimal) -> None:
         """Find every configuration in which the operation of `bit` has had its instant, fewest `info` ones first."""
@@ -181,15 +231,20 @@ class _Search:
     def _extend(
         self, state: Hashable, done: int, bit: int, kept: _Minimal, found: list[Configuration], seen: _Minimal
     ) -> None:
-        for other, operation in self._under_way.items():
-            if done & other or other in self._looks:
+        ahead = self._ahead
+        for alike in self._alike.values():
+            other = next((each for each in alike if not done & each), 0)
+            if not other:
                 continue
-            before = self._before.get(other)
-            if before is not None and not done & before:
-                continue
-            after = self._step(state, operation)
+            after = self._step(state, self._under_way[other])
             if after is REFUSED or (after == state and not self._ended & other):
                 continue
+            if ahead is not None:
+                after = ahead.blur(after)
+                if after != state and ahead.dead(state, done | other):
+                    continue
+                if not self._ended & other and ahead.in_vain(state, after):
+                    continue
             reached = self._with_looks(after, done | other)
             if reached[1] & bit:
                 kept.add(reached)
@@ -205,6 +260,12 @@ class _Search:
         self._left -= steps
         if self._left < 0:
             raise TooManyOrders(self._key, self._limit, time or max(each.invoked for each in self._under_way.values()))
+
+
+def _end_of(operation: Operation) -> tuple[bool, int]:
+    """When it ends, for a sort: what never does is last, in the order of their beginnings."""
+    ended = operation.ended if operation.state == OK else None
+    return ended is None, operation.began if ended is None else ended
 
 
 class _Minimal:

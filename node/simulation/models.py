@@ -14,7 +14,9 @@ from typing import Any, Final, Protocol, TypeAlias
 from regrove.node.core.errors import Misuse
 
 
-class _Sign:
+class Sign:
+    """A word of its own: equal to nothing but itself."""
+
     __slots__ = ("name",)
 
     def __init__(self, name: str) -> None:
@@ -24,8 +26,8 @@ class _Sign:
         return self.name
 
 
-REFUSED: Final = _Sign("REFUSED")
-UNKNOWN: Final = _Sign("UNKNOWN")
+REFUSED: Final = Sign("REFUSED")
+UNKNOWN: Final = Sign("UNKNOWN")
 
 State: TypeAlias = Hashable
 
@@ -68,6 +70,24 @@ class Register:
     def looks(self, name: str, given: Any, taken: Any) -> bool:
         """A read, or a cas that found another value."""
         return name == "read" or (name == "cas" and taken is not UNKNOWN and not taken)
+
+    def minds(self, name: str, given: Any, taken: Any) -> tuple[Hashable, ...]:
+        """A read the value it gave, a cas the old value."""
+        if name == "cas":
+            return (given[0],)
+        return (taken,) if name == "read" and taken is not UNKNOWN else ()
+
+    def needs(self, name: str, given: Any, taken: Any) -> tuple[Hashable, ...]:
+        """A read the value it gave, a cas that swapped the old value."""
+        if name == "cas":
+            return (given[0],) if taken is not UNKNOWN and taken else ()
+        return (taken,) if name == "read" and taken is not UNKNOWN else ()
+
+    def makes(self, name: str, given: Any, taken: Any) -> tuple[Hashable, ...]:
+        """A write its value, a cas that may have swapped the new one."""
+        if name == "cas":
+            return (given[1],) if taken is UNKNOWN or taken else ()
+        return (given,) if name == "write" else ()
 
 
 class Counter:

@@ -1,4 +1,8 @@
-"""Simulated Offload: the function runs at once, its end comes after keyed time; as many run as there are threads."""
+"""Simulated Offload: the function runs at once, its end comes after keyed time; as many run as there are threads.
+
+What goes to a worker process crosses the codec both ways, as outside: it works on copies, and what does not travel is
+refused. A cancelled one loses its process, and so makes room; a thread is busy until its function ends.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +13,10 @@ from typing import Final, Protocol
 from regrove.node.core.bounds import Bounds
 from regrove.node.core.effects import Offload
 from regrove.node.core.lifecycle import without_addresses
-from regrove.node.core.reasons import Busy, Raised
+from regrove.node.core.reasons import Busy, Raised, TooLarge
 from regrove.node.io.offload import importable_name, raised
+from regrove.node.io.process_offload import Task, make_task, result_of
+from regrove.node.io.worker import serve
 from regrove.node.simulation.clock import MICROSECOND, MILLISECOND, Clock
 from regrove.node.simulation.seeds import Distribution, Draws
 
@@ -59,6 +65,7 @@ class Offloads:
         self._end = end
         self._wanted = wanted
         self._pools = {"thread": Pool(bounds.offload_threads), "process": Pool(bounds.offload_processes)}
+        self._killed: dict[int, None] = {}  # in worker processes that a cancel has ended
         self.dead = False
         self.ailing: Ailing | None = None
 
@@ -69,16 +76,26 @@ class Offloads:
 
     def begin(self, token: int, wait: Offload) -> None:
         """Begin an Offload, or refuse it at once."""
-        name = importable_name(wait.function)
         pool = self._pools[wait.where]
-        if isinstance(name, Raised):
-            self._end(token, name)
+        refused = _refusal(token, wait)
+        if refused is not None:
+            self._end(token, refused)
         elif pool.running < pool.limit:
             self._run(token, wait)
         elif len(pool.queue) < self._queue_limit:
             pool.queue.append((token, wait))
         else:
             self._end(token, Busy())
+
+    def cancel(self, token: int, where: str) -> None:
+        """Nobody waits for it any more."""
+        pool = self._pools[where]
+        waiting = len(pool.queue)
+        pool.queue = deque(entry for entry in pool.queue if entry[0] != token)
+        if len(pool.queue) == waiting and where == "process":
+            self._killed[token] = None
+            pool.running -= 1
+            self._next(pool)
 
     def _run(self, token: int, wait: Offload) -> None:
         self._pools[wait.where].running += 1
@@ -88,7 +105,7 @@ class Offloads:
             if ailing is not None and ailing.offload_failures:
                 ailing.offloads_failed += 1
                 raise OSError("the plan fails what this core offloads")
-            result = wait.function(*wait.args)
+            result = _by_worker(token, wait) if wait.where == "process" else wait.function(*wait.args)
         except BaseException as error:
             if isinstance(error, KeyboardInterrupt):
                 raise
@@ -105,11 +122,31 @@ class Offloads:
         token, result, where = job
         if self.dead:
             return
+        if token in self._killed:
+            del self._killed[token]
+            return
         pool = self._pools[where]
         pool.running -= 1
         self._end(token, result)
+        self._next(pool)
+
+    def _next(self, pool: Pool) -> None:
         while pool.queue:
             token, wait = pool.queue.popleft()
             if self._wanted(token):
                 self._run(token, wait)
                 break
+
+
+def _refusal(token: int, wait: Offload) -> Raised | TooLarge | None:
+    if wait.where == "process":
+        task = make_task(token, wait)
+        return None if isinstance(task, Task) else task
+    name = importable_name(wait.function)
+    return name if isinstance(name, Raised) else None
+
+
+def _by_worker(token: int, wait: Offload) -> object:
+    task = make_task(token, wait)
+    result = result_of(serve(task.frame)) if isinstance(task, Task) else task
+    return Raised(result.type, without_addresses(result.text)) if isinstance(result, Raised) else result

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import pytest
 
 from regrove.node.core.bounds import Bounds
@@ -270,6 +272,53 @@ def test_offloaded_work_returns_raises_and_is_bounded() -> None:
     assert refused == tokens[4 + 64 :]
     world.run()
     assert len(world.a.collect()) == 68
+
+
+def grown(numbers: list[int]) -> list[int]:
+    numbers.append(len(numbers))
+    return numbers
+
+
+def a_set(count: int) -> object:
+    return object() if count else {1}
+
+
+def test_what_goes_to_a_worker_process_is_a_copy_and_has_to_travel() -> None:
+    world = World()
+    given = [5]
+    assert world.do(world.a, Offload(grown, given, where="process")) == [5, 1]
+    assert given == [5]
+    for offload in (Offload(grown, [object()], where="process"), Offload(a_set, 1, where="process")):
+        refused = world.do(world.a, offload)
+        assert isinstance(refused, Raised)
+        assert refused.type == "UnsendableValue"
+    assert world.do(world.a, Offload(grown, given)) == [5, 1]
+    assert given == [5, 1]  # a thread has the same object
+
+
+@pytest.mark.parametrize("where", ["thread", "process"])
+def test_a_cancelled_offload_that_waited_takes_no_place_in_the_queue(where: Literal["thread", "process"]) -> None:
+    world = World()
+    bounds = Bounds()
+    running = bounds.offload_threads if where == "thread" else bounds.offload_processes
+    tokens = [world.begin(world.a, Offload(divmod, 7, 2, where=where)) for _ in range(running + bounds.offload_queue)]
+    world.a.submit([IoCancel(token) for token in tokens[running:]])
+    more = [world.begin(world.a, Offload(divmod, 7, 2, where=where)) for _ in range(bounds.offload_queue)]
+    assert world.a.collect() == []
+    world.run()
+    assert {done.token for done in world.a.collect()} == {*tokens[:running], *more}
+
+
+def test_a_cancelled_worker_process_makes_room_and_a_thread_stays_busy() -> None:
+    for where, at_once in (("thread", False), ("process", True)):
+        world = World()
+        bounds = Bounds()
+        running = bounds.offload_threads if where == "thread" else bounds.offload_processes
+        tokens = [world.begin(world.a, Offload(divmod, 7, 2, where=where)) for _ in range(running)]  # type: ignore[arg-type]
+        world.a.submit([IoCancel(tokens[0])])
+        assert (world.a.offloads._pools[where].running < running) is at_once
+        world.run()
+        assert world.a.offloads.working == 0
 
 
 @pytest.mark.parametrize("wait", [Read(FILE), Write(FILE, b""), Sync(FILE), Truncate(FILE, 0), Close(FILE)])

@@ -311,6 +311,44 @@ def test_ten_thousand_operations_of_a_real_register_are_linearizable(keys: int, 
     assert holds(played(1, 10_000, processes=8, keys=keys, unknown=unknown), Register())
 
 
+def played_with_values_of_their_own(seed: int, count: int, processes: int, unknown: float) -> History:
+    """Reads and writes of one key, of which no two write the same; whoever gets no answer is replaced by another."""
+    random = Random(seed)
+    history = History(lambda: 0)
+    value: Any = None
+    under_way: list[list[Any]] = []
+    while count or under_way:
+        if count and len(under_way) < processes and (not under_way or random.random() < 0.5):
+            count -= 1
+            name = random.choice(["read", "write", "write"])
+            given = count if name == "write" else None
+            under_way.append([history.invoke(f"p{count}", name, given), False, None])
+            continue
+        chosen = under_way[random.randrange(len(under_way))]
+        operation, happened, taken = chosen
+        if happened:
+            history.ok(operation, taken)
+            under_way.remove(chosen)
+        elif random.random() < unknown:
+            history.info(operation)
+            under_way.remove(chosen)
+            if operation.name == "write" and random.random() < 0.5:
+                value = operation.given
+        else:
+            chosen[1], chosen[2] = True, value if operation.name == "read" else None
+            value = operation.given if operation.name == "write" else value
+    return history
+
+
+@pytest.mark.parametrize(("processes", "unknown"), [(20, 0.0), (10, 0.05), (5, 0.2)])
+def test_many_at_once_and_many_unknown_outcomes_are_decided(processes: int, unknown: float) -> None:
+    history = played_with_values_of_their_own(4, 1_500, processes, unknown)
+    assert holds(history, Register())
+    reads = [each for each in history if each.name == "read" and each.state == "ok" and each.taken is not None]
+    reads[-1].taken = reads[len(reads) // 2].taken  # long overwritten
+    assert not holds(history, Register())
+
+
 def test_one_wrong_answer_among_ten_thousand_is_found() -> None:
     history = played(2, 10_000, processes=8, keys=1, unknown=0.0)
     read = [each for each in history if each.name == "read" and each.state == "ok"][3_000]
