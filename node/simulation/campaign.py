@@ -182,7 +182,7 @@ def run_part(
                 error.add_note(f"this is the case of {part.path}: edit or delete it where the test has changed since")
             if hasattr(error, FIRED):
                 result["seeds"] += not stored
-                result["failed"].append(seed)
+                result["failed"] += [] if stored else [seed]
                 add_up(result["fired"], getattr(error, FIRED))
             raise
         result["seeds"] += not stored
