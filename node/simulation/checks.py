@@ -6,10 +6,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from regrove.node.simulation.clock import MILLISECOND, SECOND, written
+from regrove.node.simulation.hiding import ours
 
 if TYPE_CHECKING:
     from regrove.node.simulation.driver import Life
     from regrove.node.simulation.simulation import Simulation
+
+__tracebackhide__ = ours  # of pytest
 
 POLL: Final = 100 * MILLISECOND
 QUIET_POLL: Final = 1 * MILLISECOND

@@ -19,6 +19,7 @@ from regrove.node.core.sent import STALE, UNREACHABLE, Sent
 from regrove.node.simulation.clock import SECOND, duration
 from regrove.node.simulation.driver import CLUSTER
 from regrove.node.simulation.ends import SimulatedTransport
+from regrove.node.simulation.hiding import ours
 from regrove.node.simulation.seeds import key_of
 from regrove.node.simulation.tracing import TracedLinks
 from regrove.transport.handshake import Identity
@@ -27,6 +28,8 @@ from regrove.transport.link import LinkSettings
 if TYPE_CHECKING:
     from regrove.node.simulation.node import SimulatedNode
     from regrove.node.simulation.world import World
+
+__tracebackhide__ = ours  # of pytest
 
 Target = Address | Name | str
 Drive = Callable[[Callable[[], bool], int], bool]  # let time pass until the condition holds, at most up to that instant

@@ -8,6 +8,9 @@ from heapq import heapify, heappop, heappush
 from typing import Any, Final, TypeAlias
 
 from regrove.node.core.errors import Misuse
+from regrove.node.simulation.hiding import ours
+
+__tracebackhide__ = ours  # of pytest
 
 _push: Final = heappush  # found faster in compiled code
 _pop: Final = heappop

@@ -9,6 +9,9 @@ from typing import Any
 from regrove.node.core.address import Address
 from regrove.node.core.isolate import BLOCKED, ENDED, STATE_NAMES, Cell
 from regrove.node.simulation.cores import SimulatedCore
+from regrove.node.simulation.hiding import ours
+
+__tracebackhide__ = ours  # of pytest
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,10 @@ from typing import Protocol, TypeAlias
 
 from regrove.node.core.reasons import Busy, NotOwner, OsError
 from regrove.node.simulation.disk import File
+from regrove.node.simulation.hiding import ours
 from regrove.node.simulation.streams import End, Tcp
+
+__tracebackhide__ = ours  # of pytest
 
 
 class Edge(Protocol):

@@ -12,7 +12,10 @@ from typing import Any, Final, Literal
 
 from regrove.node.core.errors import Misuse
 from regrove.node.simulation.clock import written
+from regrove.node.simulation.hiding import ours
 from regrove.node.simulation.trace import Doing, Trace
+
+__tracebackhide__ = ours  # of pytest
 
 OPEN: Final = "open"
 OK: Final = "ok"

@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from regrove.node.core.messages import decode
+from regrove.node.simulation.hiding import ours
 from regrove.transport.wire import BATCH, ORDERED, RUN, SIGNAL, Decoder, WireLimits
 
 if TYPE_CHECKING:
     from regrove.node.simulation.world import World
+
+__tracebackhide__ = ours  # of pytest
 
 
 class Held:

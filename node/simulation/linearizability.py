@@ -16,8 +16,11 @@ from typing import Any, Final
 from regrove.node.core.errors import Misuse, RegroveError
 from regrove.node.simulation.clock import written
 from regrove.node.simulation.foresight import Foresight, foresight, taken_of
+from regrove.node.simulation.hiding import ours
 from regrove.node.simulation.history import FAIL, OK, History, Operation
 from regrove.node.simulation.models import REFUSED, UNKNOWN, Model
+
+__tracebackhide__ = ours  # of pytest
 
 STEPS: Final = 20_000_000  # of the model, for one key: some ten seconds
 COMPARISONS: Final = 8  # of what is possible take as long as one step

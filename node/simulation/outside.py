@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from regrove.node.core.errors import Misuse, RegroveError
 from regrove.node.simulation.clock import Span, duration
 from regrove.node.simulation.handles import SimulatedListener
+from regrove.node.simulation.hiding import ours
 from regrove.node.simulation.streams import Backlog, End
 from regrove.node.simulation.trace import Doing
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from regrove.node.simulation.cores import SimulatedCore
     from regrove.node.simulation.node import SimulatedNode
     from regrove.node.simulation.world import World
+
+__tracebackhide__ = ours  # of pytest
 
 
 class NobodyListens(RegroveError, ConnectionRefusedError):

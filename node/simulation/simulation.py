@@ -39,6 +39,7 @@ from regrove.node.simulation.cores import SimulatedCore
 from regrove.node.simulation.effects_once import Conserved
 from regrove.node.simulation.faults import Faults
 from regrove.node.simulation.finding import Found, NotThere, cells, found_of, is_so
+from regrove.node.simulation.hiding import ours
 from regrove.node.simulation.history import History
 from regrove.node.simulation.node import SimulatedNode
 from regrove.node.simulation.outside import OutsideStream
@@ -48,6 +49,8 @@ from regrove.node.simulation.story import story
 from regrove.node.simulation.trace import Trace
 from regrove.node.simulation.waiting import Deadlock, deadlocks
 from regrove.node.simulation.world import World
+
+__tracebackhide__ = ours  # of pytest
 
 T = TypeVar("T")
 BOOT_LIMIT: Final = 120 * SECOND

@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Any
 from regrove.node.core.errors import Misuse
 from regrove.node.simulation.clock import SECOND
 from regrove.node.simulation.cores import SimulatedCore
+from regrove.node.simulation.hiding import ours
 from regrove.node.simulation.node import SimulatedNode
 from regrove.node.simulation.plan import FRAME_KINDS, SHAPES, Fault, Noise
 from regrove.node.simulation.strikes import STRIKES
 
 if TYPE_CHECKING:
     from regrove.node.simulation.world import World
+
+__tracebackhide__ = ours  # of pytest
 
 Undo = Callable[[], Any]
 Entries = tuple[Fault | Noise, ...]

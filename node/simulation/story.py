@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from regrove.node.simulation.simulation import Simulation
 
 PLAN_LINES: Final = 30
+VIOLATED_LINES: Final = 16  # the whole of it is the failure's own text
+CRASH_LINES: Final = 16  # of a traceback's end
+WIDE: Final = 300
 
 
 def story(sim: Simulation, error: BaseException, shrunk: Shrunk | None = None, compared: str = "") -> str:
@@ -26,7 +29,7 @@ def story(sim: Simulation, error: BaseException, shrunk: Shrunk | None = None, c
     lines = [
         f"--- simulation of {world.application.name}: seed {sim.seed}, {len(world.nodes)} nodes x "
         f"{len(world.nodes[0].cores)} cores, {sim.profile}, failed at {written(world.clock.now)} virtual ---",
-        f"violated: {violated(error)}",
+        *_cut(f"violated: {violated(error)}".splitlines(), VIOLATED_LINES),
         *_origin(error),
         *(_plan(sim) if shrunk is None or not shrunk.reproduced else _minimal(shrunk)),
         *_not_shrunk(shrunk),
@@ -98,5 +101,13 @@ def _crashes(sim: Simulation) -> list[str]:
     if not traced:
         return []
     last = traced[-1]
-    text = "\n".join(f"  | {part}" for part in last["traceback"].rstrip().splitlines())
-    return [f"the last of {len(traced)} kinds of crashes, {last.get('path', '')} at {written(last['time'])}:", text]
+    text = [f"  | {part}" for part in _cut(last["traceback"].rstrip().splitlines(), 4, CRASH_LINES)]
+    return [f"the last of {len(traced)} kinds of crashes, {last.get('path', '')} at {written(last['time'])}:", *text]
+
+
+def _cut(lines: list[str], first: int, last: int = 0) -> list[str]:
+    """The first and last of many lines, each of a length that can be read."""
+    left = len(lines) - first - last
+    if left > 1:
+        lines = [*lines[:first], f"... {left} lines ...", *(lines[-last:] if last else [])]
+    return [line if len(line) <= WIDE else f"{line[: WIDE - 3]}..." for line in lines]

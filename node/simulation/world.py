@@ -16,6 +16,7 @@ from regrove.node.core.errors import Misuse, RegroveError
 from regrove.node.process.budget import RestartBudget
 from regrove.node.simulation.clock import MILLISECOND, Clock, written
 from regrove.node.simulation.faults import Faults, plan_of
+from regrove.node.simulation.hiding import ours
 from regrove.node.simulation.log import Log
 from regrove.node.simulation.network import Network
 from regrove.node.simulation.node import ControlLinks, SimulatedNode
@@ -27,6 +28,8 @@ from regrove.node.simulation.streams import Tcp
 from regrove.node.simulation.trace import Trace
 from regrove.node.simulation.tracing import FrameTracer
 from regrove.transport.parts import Payload
+
+__tracebackhide__ = ours  # of pytest
 
 PROGRESS_STEP: Final = 50 * MILLISECOND
 LIVELOCK: Final = 20_000_000  # callbacks between two steps of a test: a storm that no check gets through

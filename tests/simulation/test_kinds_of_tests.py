@@ -48,6 +48,11 @@ def test_exits(sim):
 
 
 @simulate(app=counting, seeds=1)
+def test_looks_in_vain(sim):
+    sim.always("looked", lambda world: world.find("root/nobody"))
+
+
+@simulate(app=counting, seeds=1)
 def test_expects_to_fail(sim):
     pytest.xfail("not yet")
 
@@ -102,6 +107,13 @@ def test_an_exit_is_a_failure_with_a_story_and_an_expected_failure_is_none(outpu
     assert "violated: SystemExit: 3" in output
     assert re.search(r"XFAIL test_kinds.py::test_expects_to_fail\[seed 0\] - .*not yet", output)
     assert "1 xfailed" in output
+
+
+def test_a_failure_is_shown_at_the_line_of_the_test_and_not_inside_of_us(output: str) -> None:
+    shown = output[output.index("___ test_looks_in_vain") :].partition("--- simulation of")[0]
+    assert shown.count('>       sim.always("looked", lambda world: world.find("root/nobody"))') == 1
+    assert "nothing runs at 'root/nobody' now" in shown
+    assert "regrove/node/simulation" not in shown
 
 
 def test_a_case_that_cannot_be_kept_is_said_and_the_seed_is_run_again_by_its_number(output: str) -> None:

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from examples.counter import Add, Total, app
-from regrove import message
+from regrove import Application, Child, Context, Effect, Isolate, Supervisor, message
 from regrove.node.simulation.history import History
 from regrove.node.simulation.telling import LINES, Rows, times_of
 from regrove.node.simulation.trace import Trace
@@ -264,3 +264,32 @@ def test_what_comes_at_once_again_and_again_takes_no_more_rows_than_what_comes_s
         " x384, now and then since 1.000000s", " x4, at once", " x4, at once", " x4, at once",
     ]  # fmt: skip
     assert len(told) == LINES
+
+
+class Deep(Isolate):
+    def handle(self, ctx: Context, message: Add) -> Effect:
+        return self.one()
+
+    def one(self) -> Effect:
+        return self.other()
+
+    def other(self) -> Effect:
+        return self.one()
+
+
+def test_a_deep_traceback_and_a_long_text_take_few_lines_of_a_story() -> None:
+    deep = Application("deep", tree=lambda place: Supervisor("root", [Child("deep", Deep, name="deep")]))
+
+    def fails() -> None:
+        with Simulation(deep) as sim:
+            sim.send("deep", Add(1))
+            sim.settle()
+            raise AssertionError("\n".join(["x" * 10_000] * 500))
+
+    with pytest.raises(AssertionError) as failed:
+        fails()
+    story = "\n".join(failed.value.__notes__).splitlines()
+    assert len(story) < 80
+    assert max(map(len, story)) <= 300
+    assert "... 484 lines ..." in story
+    assert any(line.endswith("RecursionError: maximum recursion depth exceeded") for line in story)
