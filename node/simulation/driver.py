@@ -99,6 +99,7 @@ class Life:
         world.captured.add(world.application.tree, tree)
         self.known = world.known
         self.core = Core(settings, tree, self.links, logger, place.tracer)
+        self.edge.offloads.whose = self._whose
         assert self.core.crossing is not None
         place.tracer.begin(self.core.crossing.taken)
 
@@ -124,6 +125,10 @@ class Life:
     def endpoint(self) -> str:
         """Where its peers dial it."""
         return self.links.advertise["sim"]
+
+    def _whose(self, token: int) -> str:
+        debt = self.core.calls.debts.get(token)
+        return "" if debt is None else debt.cell.path
 
     # --- passes ---
 

@@ -437,7 +437,7 @@ class SimulatedEdge:
         self.done.clear()
 
     def _interrupt(self, request: IoRequest, work: Work) -> None:
-        draw = self._draws.draw("io.interrupted", self._who)
+        draw = self._draws.draw("io.interrupted", f"{self._who}:{self.offloads.whose(request.token)}")
         held = self._handles.get(request.handle)
         if isinstance(request.wait, Write) and isinstance(held, OpenFile):
             self._disk.write_some(held.file, held.offset(), request.wait.data)

@@ -66,6 +66,7 @@ class Offloads:
         self._wanted = wanted
         self._pools = {"thread": Pool(bounds.offload_threads), "process": Pool(bounds.offload_processes)}
         self._killed: dict[int, None] = {}  # in worker processes that a cancel has ended
+        self.whose: Callable[[int], str] = _nobody  # the path of the isolate that a token belongs to
         self.dead = False
         self.ailing: Ailing | None = None
 
@@ -111,7 +112,9 @@ class Offloads:
                 raise
             told = raised(error)
             result = Raised(told.type, without_addresses(told.text))
-        delay = OFFLOAD_TIME.pick(self._draws.draw("offload", self._who, wait.function.__qualname__))
+        delay = OFFLOAD_TIME.pick(
+            self._draws.draw("offload", f"{self._who}:{self.whose(token)}", wait.function.__qualname__)
+        )
         if ailing is not None:
             ailing.offloads_slowed += ailing.offload_slowness > 1
             delay *= ailing.offload_slowness
@@ -136,6 +139,10 @@ class Offloads:
             if self._wanted(token):
                 self._run(token, wait)
                 break
+
+
+def _nobody(_token: int) -> str:
+    return ""
 
 
 def _refusal(token: int, wait: Offload) -> Raised | TooLarge | None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from regrove import RECEIVE, Application, Child, DynamicSupervisor, Effect, Isolate, Name, Place, Supervisor
+from regrove import RECEIVE, Application, Child, DynamicSupervisor, Effect, Isolate, Name, Offload, Place, Supervisor
 from regrove.node.core.context import Context
 from regrove.supervisor.spec import AnySpec
 from regrove.testing import Simulation
@@ -229,3 +229,46 @@ def test_an_isolate_that_asks_for_a_point_more_often_moves_no_answer_on_another_
     assert first == first_beside_more
     assert second != second_of_more
     assert first != second
+
+
+def square(number: int) -> int:
+    return number * number
+
+
+class Thinker(Isolate):
+    """Offloads one function again and again, and remembers how many whole 10 us each took."""
+
+    def start(self, ctx: Context) -> Effect:
+        self.took: list[int] = []
+        ctx.send_after(0.001, Tick())
+        return RECEIVE
+
+    def handle(self, ctx: Context, message: Any) -> Effect:
+        return self.think(ctx)
+
+    def think(self, ctx: Context) -> Effect:
+        self.began = ctx.now()
+        return Offload(square, 3, then=self.thought)
+
+    def thought(self, ctx: Context, _: Any) -> Effect:
+        self.took.append((ctx.now() - self.began) // 10_000)
+        return self.think(ctx)
+
+
+def thinking(place: Place) -> Supervisor:
+    more = [Child("another", Thinker)] if place.settings.get("extra") else []
+    return Supervisor("root", [*more, Child("thinker", Thinker)])
+
+
+def test_an_isolate_that_offloads_the_same_function_makes_that_of_another_take_no_longer() -> None:
+    def took(settings: dict[str, str]) -> list[int]:
+        with Simulation(Application("thinking", tree=thinking), seed=3, settings=settings) as sim:
+            sim.run("300ms")
+            isolate = sim.find("root/thinker").isolate
+            assert isinstance(isolate, Thinker)
+            return isolate.took
+
+    alone, beside = took({}), took({"extra": "1"})
+    both = min(len(alone), len(beside))
+    assert both > 20
+    assert all(abs(one - other) <= 2 for one, other in zip(alone[:both], beside[:both], strict=True))
