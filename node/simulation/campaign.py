@@ -84,6 +84,10 @@ def simulate(
     A failing seed ends its item with the story of that seed. A campaign of 25 seeds or more in which an enabled kind of
     fault never fired, or a `sometimes` never held, fails the whole pytest run, saying which.
     """
+    if not isinstance(app, Application):
+        raise Misuse(f"simulate takes an Application: write @simulate(app=shop.app), got {app!r:.100}")
+    if not isinstance(settings or {}, Mapping):
+        raise Misuse(f"simulate(settings={settings!r:.100}): settings are names with values, as {{'port': '6380'}}")
     if type(seeds) is not int or seeds < 1:
         raise Misuse(f"simulate(seeds={seeds!r}): seeds is an int of at least 1")
     campaign = Campaign(app, nodes, cores, seeds, faults, profile, dict(settings or {}), core_restarts, checked(search))

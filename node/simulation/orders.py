@@ -173,7 +173,8 @@ def judge_under(
     if bounds is None:
         return judge(make, test, faults_under(search, case.seed, faults), case, how, command), None
     explorer = Explorer(make, test, bounds)
-    sim = explorer.explore(faults)
+    with how.quiet():  # a failing order is run again, for all to hear
+        sim = explorer.explore(faults)
     explored = explorer.explored
     if explored.failing is not None:
         judge(make, test, explored.failing, case, how, command)

@@ -83,6 +83,8 @@ class Simulation(ByHand):
         self.closed = False
         self.command = ""  # how to run this seed again, for the story
         self.telling = True  # a failure gets its story at once
+        if not isinstance(app, Application):
+            raise Misuse(f"Simulation takes an Application, such as shop.app, got {app!r:.100}")
         if not isinstance(core_restarts, str):
             raise Misuse(f"Simulation(core_restarts={core_restarts!r}): write COUNT/PERIOD, such as '3/30s'")
         budget = RestartBudget.parse(core_restarts)
