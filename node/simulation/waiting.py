@@ -106,7 +106,7 @@ def _waiting(world: World, place: SimulatedCore, cell: Cell) -> Waiting | None:
         case Push():
             kind, owed = "capacity", [(wait.to, cell.wait_token)]
         case Await():
-            kind, owed = "tickets", _awaited(place, wait)
+            kind, owed = "tickets", _awaited(place, cell, wait)
         case _:
             return None
     targets = [_holder(world, place, to, token) for to, token in owed]
@@ -127,11 +127,14 @@ def _unanswered(place: SimulatedCore, cell: Cell) -> list[tuple[Any, int]]:
     return [(_target(debt.wait), debt.token) for debt in parts]
 
 
-def _awaited(place: SimulatedCore, wait: Await) -> list[tuple[Any, int]]:
+def _awaited(place: SimulatedCore, cell: Cell, wait: Await) -> list[tuple[Any, int]]:
     """What the tickets wait for; None for one that is no call: a timer, I/O, a monitor."""
     assert place.life is not None
     debts = place.life.core.calls.debts
-    owed = [(debts.get(ticket.token), ticket.token) for ticket in wait.tickets]
+    tokens = [ticket.token for ticket in wait.tickets]
+    if not tokens:  # for anything that is owed to it
+        tokens = [token for table in (cell.debts, cell.timers, cell.monitors) for token in table or ()]
+    owed = [(debts.get(token), token) for token in tokens]
     return [(None if debt is None else _target(debt.wait), token) for debt, token in owed]
 
 

@@ -50,7 +50,7 @@ class Worker(Isolate):
                 self.order = message
                 return Sleep(0.1, then=self.act)  # so that all have their orders before one asks another
             case Ask():
-                return Reply(1)
+                return RECEIVE if ctx.caller is None else Reply(1)
             case _:
                 return RECEIVE
 
@@ -63,6 +63,14 @@ class Worker(Isolate):
                 return CallAll([Call(name, Ask()) for name in to.split()], timeout=30)
             case "any":
                 return Await(*(ctx.begin(Call(name, Ask(), timeout=30)) for name in to.split()), timeout=30)
+            case "anything":
+                for name in to.split():
+                    ctx.begin(Call(name, Ask(), timeout=30))
+                return Await(timeout=30)
+            case "timer":
+                ctx.begin(Call(to, Ask(), timeout=30))
+                ctx.send_after(20, Ask())
+                return Await(timeout=30)
             case "push":
                 return Push(to, Ask(), timeout=30)
             case _:
@@ -121,11 +129,25 @@ def test_who_waits_for_all_is_stuck_by_one_and_who_waits_for_any_is_not() -> Non
             assert len(circle(sim)) == length, kind
 
 
+def test_who_waits_for_anything_is_stuck_when_all_that_is_owed_is_and_goes_on_by_a_timer() -> None:
+    for order, length in (("anything:c", 2), ("anything:c d", 0), ("timer:c", 0)):
+        with Simulation(APP, cores=2) as sim:
+            start(sim, d="sleep:", a=order, c="call:a")
+            assert len(circle(sim)) == length, order
+
+
 def test_a_circle_of_full_mailboxes_is_a_deadlock_of_capacity() -> None:
     with Simulation(APP, cores=2) as sim:
         start(sim, a="push:c", c="push:a")
         assert circle(sim) == []  # there was room
-        start(sim, a="push:c", c="push:a", b="sleep:", d="sleep:")
+        for count in (1, 2):  # one in hand, two that fill the mailbox meanwhile
+            for name, to in (("a", "c"), ("c", "a")):
+                for _ in range(count):
+                    sim.client.send(name, Go("push", to))
+            sim.run("50ms")
+        sim.run("1s")
+        assert circle(sim) == ["root/a", "root/c"]
+        assert "(capacity at " in str(sim.deadlocks()[0])
 
 
 def test_who_has_been_answered_is_not_stuck_while_the_answer_travels() -> None:
