@@ -22,7 +22,9 @@ COMPILED = (
     ),
     *(
         f"regrove/node/simulation/{name}.py"
-        for name in ("clock", "cores", "driver", "ends", "network", "packets", "seeds", "trace", "tracing")
+        for name in (
+            "clock", "cores", "disk", "driver", "edge", "ends", "network", "packets", "seeds", "trace", "tracing",
+        )
     ),
     *(f"regrove/supervisor/{name}.py" for name in ("intensity", "slots")),
     *(
