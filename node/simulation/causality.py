@@ -18,15 +18,18 @@ from regrove.node.core.errors import Misuse
 from regrove.node.simulation.clock import written
 from regrove.node.simulation.ends import Way
 from regrove.node.simulation.packets import Packet
+from regrove.node.simulation.plan import SPIKE
 from regrove.node.simulation.trace import Event
 from regrove.transport.wire import BATCH, RUN
 
 if TYPE_CHECKING:
+    from regrove.node.simulation.network import Network
     from regrove.node.simulation.simulation import Simulation
 
 Thing: TypeAlias = tuple[str, ...]  # an isolate by core, path and life, or a link by its ends
 
 
+WAITED_FOR: Final = "outcome"  # of what the callback before it on its isolate began
 INPUTS: Final = 8_000  # of one run: what led to each event is kept as so many bits
 
 
@@ -41,13 +44,18 @@ class TooLong(Misuse):
 
 
 class Input(NamedTuple):
-    """A frame as it arrived: its key in a plan, what it came on, when it was sent, where and when it arrived."""
+    """A frame as it arrived: its key in a plan, what it came on, when it was sent, where and when it arrived.
+
+    `held` is by how much it was later because it may not overtake those before it: to take longer it must first take
+    that long.
+    """
 
     key: str
     channel: str
     sent: int
     core: str
     arrived: int
+    held: int = 0
 
 
 class Race(NamedTuple):
@@ -72,15 +80,20 @@ class _Sent(int):
     key: str
     channel: str
     sent: int
+    held: int
 
 
 @dataclass(slots=True)
 class _Touch:
-    """One callback, or one write to a link: when, under which input (its event; 0: none), after which inputs."""
+    """One callback, or one write to a link: when, under which input (its event; 0: none), after which inputs.
+
+    `causes` are those without which it would not have come; `past` has those too that only came before it.
+    """
 
     time: int
     root: int
     past: int = 0
+    causes: int = 0
 
 
 class _Written(NamedTuple):
@@ -112,18 +125,27 @@ def listen(sim: Simulation) -> Run:
         sent.key, sent.channel, sent.sent = f"{way.name}#{way.draws.ordinal + 1}", way.name, network.clock.now
         if (frame.type if type(frame) is Packet else frame[3]) in (BATCH, RUN):
             run.written.append(_Written(world.trace.sequence, way.source.owner.core, way.target.owner.core, sent.key))
+        alone = _alone(network, way, sent.key)
         carry(way, frame, sent)
+        sent.held = 0 if way.stuck else max(way.latest - alone, 0)
 
     def arrived(way: Way, frame: Any, parent: int) -> int:
         event = emit(way, frame, int(parent))
         if isinstance(parent, _Sent):
             core = way.target.owner.core
-            run.inputs[event] = Input(parent.key, parent.channel, parent.sent, core, network.clock.now)
+            run.inputs[event] = Input(parent.key, parent.channel, parent.sent, core, network.clock.now, parent.held)
         return event
 
     network.carry = carried  # of this world alone: no other pays for it
     network.emit = arrived
     return run
+
+
+def _alone(network: Network, way: Way, key: str) -> int:
+    """When the next frame on a way would arrive if none were before it."""
+    entry = network.plan.frames.get(key)
+    extra = entry.strength if entry is not None and entry.what == SPIKE else 0
+    return network.clock.now + way.latency.pick(way.draws.at(way.draws.ordinal + 1)) + extra + network.delay(way)
 
 
 class _Pass:
@@ -189,10 +211,13 @@ class Orders:
             root = event.sequence
             past |= self._bits.setdefault(root, 1 << len(self._bits))
         self._root[event.sequence] = root
+        causes = past
         if touches:
             past |= touches[-1].past
+            if event.kind == WAITED_FOR:
+                causes = past
         self._past[event.sequence] = past
-        touches.append(_Touch(event.time, root, past))
+        touches.append(_Touch(event.time, root, past, causes))
         last = self._passes.get(event.node)
         if last is None or last.time != event.time:
             last = self._passes[event.node] = _Pass(event.time)
@@ -211,8 +236,8 @@ class Orders:
     def _exchanges(self, core: str, touches: list[_Touch], place: int, window: int) -> Iterator[Race | Stall]:
         inputs, later = self._run.inputs, touches[place]
         own = inputs.get(later.root)
-        causes = later.past if own is None else self._before.get(own.key, 0)
-        channels: dict[str, None] = {} if own is None else {own.channel: None}
+        causes = later.causes if own is None else self._before.get(own.key, 0)
+        channels: dict[str, None] = {}
         alone = own is None  # the nearest timer only; and two timers are not exchanged
         for number in range(place - 1, -1, -1):
             touch = touches[number]
@@ -226,8 +251,8 @@ class Orders:
                     yield Stall(core, touch.time - 1, later.time - touch.time + 2)
                 alone = True
                 continue
-            if first.channel in channels:
-                continue
+            if first.channel in channels or (own and first.channel == own.channel and first.arrived < own.arrived):
+                continue  # nothing overtakes on a link; but what came behind may come behind what its own led to, too
             channels[first.channel] = None
             if not causes & self._bits[touch.root]:
-                yield Race(first.key, first.sent, later.time - first.arrived + 1)
+                yield Race(first.key, first.sent, later.time - first.arrived + first.held + 1)

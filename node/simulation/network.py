@@ -335,6 +335,10 @@ class Network:
 
     # --- limits of links ---
 
+    def delay(self, way: Way) -> int:
+        """By how many ns the delays that stand now make a way slower."""
+        return sum(self._standing(DELAY, way)) if self.limits[DELAY] else 0
+
     def _standing(self, what: str, way: Way) -> list[int]:
         table = self.limits[what]
         return [strength for pair in _pairs(way) for strength in table.get(pair, ())]

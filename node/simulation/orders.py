@@ -161,7 +161,7 @@ def _around(sim: Simulation, plan: Entries, run: Run, window: int, stalls: Mappi
             yield (*plan[:number], replace(fault, at=min(after) + 1), *plan[number + 1 :])
         last = {each.channel: each for each in near if each.arrived < fault.at}
         for each in last.values():
-            yield _later(plan, Race(each.key, each.sent, fault.at - each.arrived + 1))
+            yield _later(plan, Race(each.key, each.sent, fault.at - each.arrived + each.held + 1))
 
 
 def judge_under(
