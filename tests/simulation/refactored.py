@@ -7,6 +7,8 @@ functions have other names and places, lines are logged, a class was split, isol
 
 from __future__ import annotations
 
+import re
+
 BEFORE = """
 from regrove import RECEIVE, Application, Call, Child, Isolate, Name, Reply, Sleep, Supervisor, message
 from regrove.node.core.outcomes import Failed
@@ -202,6 +204,28 @@ ADDED = (
     ('[Child("payer", Payer), ', '[Child("gauge", Gauge), Child("payer", Payer), '),
     ('Child("desk", Desk, name="desk")]', 'Child("desk", Desk, name="desk"), Child("gauge", Gauge)]'),
 )
+
+
+RENAMED = ("Payer", "Reporter", "Copier", "Desk")  # classes
+OTHERWISE = (
+    ('[Child("payer", Payer), Child("reporter", Reporter)]', '[Child("reporter", Reporter), Child("payer", Payer)]'),
+    ('Application("cases"', 'Application("money"'),
+    ("class Report:\n    number: int\n", 'class Report:\n    number: int\n    note: str = ""\n'),
+    ('name="desk"', 'name="counter"'),
+    ("        return Reply(", "        ctx.random.random()\n        return Reply("),
+)
+
+
+def otherwise() -> str:
+    """The text with other names, another order of children, one more field and one more draw."""
+    text = BEFORE
+    for old, new in OTHERWISE:
+        assert text.count(old) == 1, old
+        text = text.replace(old, new)
+    text = text.replace('Name("desk"', 'Name("counter"')
+    for name in RENAMED:
+        text = re.sub(rf"\b{name}\b", f"{name}Isolate", text)
+    return text
 
 
 def after() -> str:
