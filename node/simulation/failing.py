@@ -152,7 +152,8 @@ def _shrunk(
             return shrink(make, test, plan, signature(error), how.shrink_s, cost, sim.now)
     except KeyboardInterrupt:
         kept = _keep(replace(case, plan=plan, violated=in_a_line(error), digest=sim.trace.digest), how)
-        text = f"while seed {case.seed} was shrunk, which failed: {in_a_line(error)}; {kept}"
+        said = f"kept as {kept}" if isinstance(kept, Path) else kept
+        text = f"while seed {case.seed} was shrunk, which failed: {in_a_line(error)}; {said}"
         raise KeyboardInterrupt(text) from None
 
 
