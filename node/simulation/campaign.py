@@ -127,7 +127,7 @@ def _signature(test: Callable[..., None]) -> inspect.Signature:
             "test that makes a world of its own for each: `with Simulation(app, seed=seed) as sim:`"
         )
     parameters = list(inspect.signature(test).parameters.values())
-    instance = parameters[:1] if parameters and parameters[0].name == "self" else []
+    instance = parameters[:1] if parameters and parameters[0].name in ("self", "cls") else []
     sim, rest = next(iter(parameters[len(instance) :]), None), parameters[len(instance) + 1 :]
     if sim is None or sim.name != "sim":
         raise Misuse(f"{test.__qualname__} takes `sim` first (in a class: `self, sim`), then its fixtures")

@@ -43,6 +43,16 @@ class TestOther:
     @simulate(app=counting, seeds=2)
     def test_in_a_class(self, sim):
         assert sim.nodes
+
+    @classmethod
+    @simulate(app=counting, seeds=1)
+    def test_of_a_class(cls, sim):
+        assert cls is TestOther
+
+    @staticmethod
+    @simulate(app=counting, seeds=1)
+    def test_static_in_a_class(sim):
+        assert sim.nodes
 """
 
 
@@ -99,7 +109,9 @@ def test_a_case_from_before_parameters_were_kept_runs_under_each_and_becomes_a_c
 
 
 def test_a_case_of_a_method_is_not_run_under_another_of_its_name(project: Path) -> None:
-    assert failed(run(project, "-q", "-n", "0", "-k", "class")) == ["test_in_a_class[seed 1]"]
+    output = run(project, "-q", "-n", "0", "-k", "class")
+    assert failed(output) == ["test_in_a_class[seed 1]"]
+    assert "1 failed, 5 passed" in output
     output = run(project, "-v", "-n", "0", "-k", "class")
     cases = [line.split(" ")[0:2] for line in output.splitlines() if "[case 1]" in line and "%" in line]
     assert cases == [["part/test_it.py::TestClass::test_in_a_class[case", "1]"]]
