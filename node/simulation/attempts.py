@@ -12,6 +12,7 @@ from regrove.node.simulation.simulation import Simulation
 Make: TypeAlias = Callable[[Faults], Simulation]  # the world of one seed, with the faults it is to meet
 Test: TypeAlias = Callable[[Simulation], object]
 ENDS: tuple[type[BaseException], ...] = (KeyboardInterrupt, GeneratorExit)
+LIMITER = "pytest_timeout"
 SKIPS = ("Skipped", "SkipTest")
 OUTCOMES = (*SKIPS, "XFailed", "Exit")  # of pytest and unittest: what a test says of itself, no failure
 
@@ -44,11 +45,26 @@ def is_outcome(error: BaseException, outcomes: tuple[str, ...] = OUTCOMES) -> bo
     return kind.__name__ in outcomes and kind.__module__.partition(".")[0] in ("_pytest", "builtins", "unittest")
 
 
+class OutOfTime(AssertionError):
+    """A limit of real time struck inside a handler, where it ended an isolate instead of the test."""
+
+
+def out_of_time_in(sim: Simulation) -> OutOfTime | None:
+    """The failure of a run in which an isolate took what pytest-timeout raised for a crash of its own."""
+    for line in sim.world.log.lines:
+        if f'{LIMITER}.py"' in str(line.get("traceback", "")):
+            where = line.get("path", "an isolate")
+            return OutOfTime(f"the time limit of pytest-timeout struck in a handler of {where}")
+    return None
+
+
 def is_out_of_time(error: BaseException) -> bool:
     """Whether a limit of real time (pytest-timeout) ended the run: no seed decides that, so it is not run again."""
+    if isinstance(error, OutOfTime):
+        return True
     trace = error.__traceback__
     while trace is not None:
-        if trace.tb_frame.f_globals.get("__name__", "") == "pytest_timeout":
+        if trace.tb_frame.f_globals.get("__name__", "") == LIMITER:
             return True
         trace = trace.tb_next
     return False

@@ -10,7 +10,16 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 from regrove.node.core.errors import Misuse
-from regrove.node.simulation.attempts import ENDS, Make, Test, bounded, is_out_of_time, run_once, signature
+from regrove.node.simulation.attempts import (
+    ENDS,
+    Make,
+    Test,
+    bounded,
+    is_out_of_time,
+    out_of_time_in,
+    run_once,
+    signature,
+)
 from regrove.node.simulation.cases import FOLDER, Case
 from regrove.node.simulation.faults import Faults
 from regrove.node.simulation.plan import Fault
@@ -117,6 +126,7 @@ def judge(make: Make, test: Test, faults: Faults, case: Case, how: Failing, comm
     if isinstance(error, Misuse):
         raise error  # the test's own mistake: there is nothing to shrink, tell or keep
     cost = time.process_time() - began
+    error = out_of_time_in(sim) or error  # without a limit another run might never end
     if error is None:
         if how.audit:
             _audit(sim, run_once(make, test, faults)[0])

@@ -6,13 +6,17 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from regrove import Misuse
-from regrove.node.simulation.attempts import is_out_of_time, is_outcome, is_skip, run_once
+from regrove import RECEIVE, Application, Child, Context, Effect, Isolate, Misuse, Supervisor
+from regrove.node.simulation.attempts import OutOfTime, is_out_of_time, is_outcome, is_skip, run_once
+from regrove.node.simulation.cases import Case
+from regrove.node.simulation.failing import Failing, judge
+from regrove.node.simulation.faults import Faults
 from regrove.testing import Simulation, simulate
-from tests.simulation.apps import counting
+from tests.simulation.apps import Add, counting
 
 ROOT = Path(__file__).parents[2]
 TESTS = """
@@ -164,3 +168,29 @@ def test_a_limit_of_real_time_is_known_by_who_raised_it() -> None:
 
     assert told("pytest_timeout")
     assert not told("test_shop")
+
+
+def test_a_limit_of_real_time_that_strikes_in_a_handler_fails_the_test_and_leaves_no_case(tmp_path: Path) -> None:
+    names: dict[str, Any] = {}
+    exec(compile("def strike():\n    raise AssertionError('Timeout')", "site/pytest_timeout.py", "exec"), names)
+
+    class Spins(Isolate):
+        def handle(self, ctx: Context, message: Add) -> Effect:
+            names["strike"]()
+            return RECEIVE
+
+    spinning = Application("spin", tree=lambda place: Supervisor("root", [Child("spin", Spins, name="spin")]))
+
+    def spin(sim: Simulation) -> None:
+        sim.send("spin", Add(1))
+        sim.settle()
+        raise ValueError("which must not be shrunk")
+
+    def world(faults: Faults) -> Simulation:
+        return Simulation(spinning, faults=faults)
+
+    case, how = Case("test_a.py::test_spin", 0, ()), Failing(9, tmp_path / "cases")
+    with pytest.raises(OutOfTime, match="pytest-timeout struck in a handler of root/spin") as failed:
+        judge(world, spin, None, case, how, lambda path, seed: f"run seed {seed} {path}")
+    assert "run it again: run seed 0 None" in failed.value.__notes__[0]
+    assert not (tmp_path / "cases").exists()
