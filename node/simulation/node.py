@@ -94,6 +94,7 @@ class SimulatedNode:
         """Start the manager, and with it the cores."""
         assert self.state is None
         world = self.world
+        world.tcp.power_back(self.name)
         self.incarnation += 1
         self.ready = False
         self.exit = None
@@ -120,6 +121,7 @@ class SimulatedNode:
         if self.state is None:
             return
         self.world.note(self.name, "node-crash")
+        self.world.tcp.lose_power(self.name)
         self._end()
         self.disk.lose_power()
 

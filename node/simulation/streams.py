@@ -2,6 +2,7 @@
 
 Bytes arrive in order. A piece that meets a cut waits and is tried again, as tcp does; nothing is lost while both ends
 live. An end closed with bytes unread, or whose core died so, resets its peer (Linux), otherwise the peer reads the end.
+A machine without power says nothing: its peers hear a reset once it is back, and connects to it wait until then.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ class End:
 
     __slots__ = (
         "_clock", "_lane", "_latest", "_path_open", "_slow", "_slowed", "_wire",
-        "closed", "error", "finished", "inbox", "name", "owner", "peer", "place", "unsent", "window",
+        "closed", "dark", "error", "finished", "inbox", "name", "owner", "peer", "place", "unsent", "window",
     )  # fmt: skip
 
     def __init__(
@@ -56,6 +57,7 @@ class End:
         self.unsent = bytearray()
         self.finished = False  # the peer's FIN has arrived
         self.closed = False
+        self.dark = False  # its machine has lost its power: nobody answers for it
         self.error: str | None = None
         self.window = WINDOW
         self.owner: Owner | None = None
@@ -110,7 +112,7 @@ class End:
         if piece is None:
             peer._fail("ECONNRESET")
         elif peer.closed:
-            if piece:
+            if piece and not peer.dark:
                 peer._send(None, peer._lane.next())  # nobody is there to read it
         elif piece == FIN:
             peer.finished = True
@@ -169,6 +171,13 @@ class End:
             self.owner = None
             self._send(None, self._lane.next())
 
+    def vanish(self) -> None:
+        """The machine at this end has lost its power: what it had sent arrives, and then nothing."""
+        self.closed = self.dark = True
+        self.owner = None
+        self.inbox.clear()
+        self.unsent.clear()
+
     def __repr__(self) -> str:
         state = "closed" if self.closed else self.error or ("finished" if self.finished else "open")
         return f"<{self.name}: {state}, {len(self.inbox)} to read, {len(self.unsent)} to send>"
@@ -193,6 +202,7 @@ class Tcp:
         self._ends: list[End] = []
         self._looked = 64  # open ends are sorted out when there are so many
         self.refused = 0
+        self._dark: dict[str, list[End]] = {}  # by machine without power, the ends that went with it
         self.known: dict[int, None] = {}  # ports that anybody has ever listened on
         self.refusing: dict[str, int] = {}  # nodes that refuse connects
         self.slow: dict[str, int] = {}  # extra ns to and from a node
@@ -254,7 +264,11 @@ class Tcp:
     ) -> None:
         name, source, target, done, choose = call
         draw = self._draws.draw("tcp.reach", name)
-        if not (self._path_open(source[0], target[0]) and self._path_open(target[0], source[0])):
+        if source[0] in self._dark:
+            return
+        if target[0] in self._dark or not (
+            self._path_open(source[0], target[0]) and self._path_open(target[0], source[0])
+        ):
             self._clock.at(self._clock.now + RETRY, draw, self._reach, call)
             return
         able = [listener for listener in self.listeners(*target) if choose is None or choose(listener)]
@@ -280,6 +294,19 @@ class Tcp:
             self._ends = [end for end in self._ends if not end.closed and end.error is None]
             self._looked = 2 * len(self._ends) + 64
         return near, far
+
+    def lose_power(self, place: str) -> None:
+        """A machine goes dark: its ends are gone, and nobody tells their peers."""
+        gone = [end for end in self._ends if end.place == place and not end.closed and end.error is None]
+        self._dark[place] = gone
+        for end in gone:
+            end.vanish()
+
+    def power_back(self, place: str) -> None:
+        """The machine is up again: it resets what it knows nothing of."""
+        for end in self._dark.pop(place, ()):
+            end.dark = False
+            end._send(None, end._lane.next())
 
     def reset_all(self, place: str) -> int:
         """Reset the open connections of a node; return how many ends that were."""

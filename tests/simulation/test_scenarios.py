@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from examples import kv
 from regrove import Application, Child, Effect, Isolate, Misuse, Name, Reply, Sent, Supervisor
 from regrove.node.client.errors import CallFailed
 from regrove.node.core.context import Context
@@ -388,3 +389,27 @@ def test_a_livelock_is_within_one_step_of_a_test_however_many_steps_there_are(mo
         for _ in range(40):
             sim.run("50ms")
         assert sim.world.callbacks > 2_000
+
+
+def test_a_machine_without_power_closes_no_connection_and_resets_them_when_it_is_back() -> None:
+    with Simulation(kv.app, nodes=2) as sim:
+        client = sim.connect(6380, node=0)
+        client.send(b"SET a 1\r\n")
+        assert client.read_until(b"\r\n") == b"+OK\r\n"
+        sim.crash("n0")
+        client.send(b"GET a\r\n")
+        late = sim.connect(6380, node=0)
+        sim.run("30s")
+        assert (client.state, late.state) == ("open", "connecting")
+        sim.restart("n0")
+        sim.until(lambda: client.over)
+        assert (client.state, client.error) == ("failed", "ECONNRESET")
+        sim.until(lambda: late.over or late.state == "open")
+
+
+def test_a_manager_that_is_killed_leaves_a_kernel_that_closes_its_connections() -> None:
+    plan = f.once("crash-manager", "n0", at="2s")
+    with Simulation(kv.app, nodes=2, faults=plan) as sim:
+        client = sim.connect(6380, node=0)
+        sim.run("3s")
+        assert client.state == "ended"
