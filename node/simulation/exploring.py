@@ -258,6 +258,9 @@ def explore(search: Search, seeds: range) -> Found:
         try:
             with redirect_stdout(printed):
                 sim, explored = search.run(seed, faults, search=search.search)
+        except KeyboardInterrupt as interrupt:
+            interrupt.args = interrupt.args or (f"in seed {seed}",)
+            raise
         except ENDS:
             raise
         except Misuse as mistake:

@@ -9,7 +9,7 @@ import fcntl
 import json
 import os
 import signal
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -30,11 +30,14 @@ class WorkerDied(RegroveError):
     """A worker process is gone, and nobody knows what its seeds showed."""
 
     def __init__(self, running: list[range]) -> None:
-        seeds = ", ".join(f"{part[0]}-{part[-1]}" for part in sorted(running, key=lambda part: part.start))
         super().__init__(
             "a worker process died: it was killed, ran out of memory, or what it ran ended the process; under way were "
-            f"the seeds {seeds}: run them with --workers 1 to see which it is"
+            f"the seeds {_listed(running)}: run them with --workers 1 to see which it is"
         )
+
+
+def _listed(parts: Iterable[range]) -> str:
+    return ", ".join(f"{part[0]}-{part[-1]}" for part in sorted(parts, key=lambda part: part.start))
 
 
 def on_all_cores(search: Search, seeds: Iterator[int], workers: int) -> Generator[Found]:
@@ -59,6 +62,9 @@ def on_all_cores(search: Search, seeds: Iterator[int], workers: int) -> Generato
                 found = future.result()
                 del running[future]
                 yield found
+    except KeyboardInterrupt as interrupt:
+        interrupt.args = (*interrupt.args, f"under way were the seeds {_listed(running.values())}")
+        raise
     except BrokenProcessPool:
         raise WorkerDied(list(running.values())) from None
     finally:
