@@ -20,7 +20,7 @@ from regrove.node.simulation.simulation import Simulation
 AUDIT: Final = "audit"  # the same seed in two processes with two hash seeds
 STRATEGIES: Final = ("random", "swarm", "pct", "exhaustive", AUDIT, PORTFOLIO)
 AUDITED: Final = (24, 512)  # the first seed that a portfolio audits too, and after how many the next one is
-SHRINK_RUNS: Final = 600  # not seconds: what a plan shrinks to may not depend on the machine's speed
+SHRINK_RUNS: Final = 2_000  # not seconds: what a plan shrinks to may not depend on the machine's speed
 SHRINK_S: Final = 3_600.0
 
 

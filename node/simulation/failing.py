@@ -22,8 +22,7 @@ from regrove.node.simulation.attempts import (
 )
 from regrove.node.simulation.cases import FOLDER, Case
 from regrove.node.simulation.faults import Faults
-from regrove.node.simulation.plan import Fault
-from regrove.node.simulation.shrinking import RUNS_MAX, Entries, Shrinker, Shrunk
+from regrove.node.simulation.shrinking import RUNS_MAX, Entries, Failed, Shrinker, Shrunk
 from regrove.node.simulation.simulation import Simulation
 from regrove.node.simulation.snapshots import PARTS, Snapshots, available
 from regrove.node.simulation.story import story
@@ -35,7 +34,6 @@ __all__ = [
     "ENDS", "FIRED", "Failing", "Make", "NotDeterministic", "Test", "judge", "run_once", "shrink", "signature",
 ]  # fmt: skip
 Command: TypeAlias = Callable[[Path | None, int], str]  # what runs a case file again, or without one a seed
-PATIENCE: Final = 2  # times what the seed took to fail: so long a plan of a shrink may take
 WORTH: Final = 0.3  # CPU seconds of a run from which on its shrink goes by snapshots
 
 
@@ -72,24 +70,19 @@ def shrink(
     """Find the smallest plan under which a seed fails as it did, within so many seconds of real time and `runs`.
 
     `cost` is what one run takes in CPU seconds: long ones are resumed from snapshots where they can be. `span` is the
-    virtual time in ns at which the seed failed (0: not known): a plan that has not failed after twice that is given up.
+    virtual time in ns at which the seed failed, of which snapshots take a part each.
     """
     end = time.monotonic() + seconds
 
-    def ends(made: Make, entries: Entries) -> tuple[Fault, ...] | None:
-        sim, error = run_once(made, test, entries)
-        return tuple(sim.plan.struck) if error is not None and signature(error) == wanted else None
+    def fails(entries: Entries, within: int = 0) -> Failed | None:
+        sim, error = run_once(bounded(make, within) if within else make, test, entries)
+        return Failed(tuple(sim.plan.struck), sim.now) if error is not None and signature(error) == wanted else None
 
     def wholly(entries: Entries) -> bool:
-        return ends(make, entries) is not None
-
-    def fails(entries: Entries) -> tuple[Fault, ...] | None:
-        return ends(short, entries)
+        return fails(entries) is not None
 
     def left() -> float:
         return end - time.monotonic()
-
-    short = bounded(make, span * PATIENCE) if span else make
 
     why_not = available()
     if cost < WORTH or why_not:
@@ -97,18 +90,18 @@ def shrink(
         shrunk.how = f"each from its beginning: {why_not}" if cost >= WORTH else ""
         return shrunk
     resumed = 0
-    with Snapshots(short, test, max(span // PARTS, 1)) as snapshots:
+    with Snapshots(make, test, max(span // PARTS, 1)) as snapshots:
 
-        def fails_again(entries: Entries) -> tuple[Fault, ...] | None:
+        def fails_again(entries: Entries, within: int) -> Failed | None:
             nonlocal resumed
-            ended = snapshots.run(entries)
+            ended = snapshots.run(entries, within)
             if ended is None:
-                return fails(entries)
+                return fails(entries, within)
             resumed += ended.resumed > 0
             if ended.failure != wanted:
                 return None
             snapshots.keep(entries)
-            return ended.struck
+            return Failed(ended.struck, ended.at)
 
         shrunk = Shrinker(fails_again, left, runs, wholly).shrink(plan)
     shrunk.how = f"{resumed} of them from a snapshot"

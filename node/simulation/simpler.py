@@ -5,16 +5,21 @@ Pure: the same plan gives the same candidates, in the same order.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import count
 from typing import Final, TypeAlias
 
 from regrove.node.simulation.clock import MILLISECOND
 from regrove.node.simulation.plan import CUT, SHAPES, Fault, Noise
-from regrove.node.simulation.seeds import SLICE_BITS, Draws, Ratio, below, holds, key_of, slice_of
+from regrove.node.simulation.seeds import SLICE_BITS, Draws, Ratio, below, holds, key_of, mix, slice_of
 
 Entries: TypeAlias = "tuple[Fault | Noise, ...]"
 CHANGED: Final = Ratio(1, 2)  # of the entries that stay in a plan by chance
+NODE: Final = re.compile(r"n\d+")
+SHORT: Final = (2, 4, 8)  # what part of a run the faults of a plan drawn afresh are within
+MANY: Final = 16  # of them at most
 
 
 def grouped(plan: Entries) -> Iterator[Entries]:
@@ -62,22 +67,56 @@ def _with_one(plan: Entries, group: list[Fault], where: str) -> Entries:
     return tuple(sorted(kept, key=_when))
 
 
-def by_chance(plan: Entries, pool: Entries, count: int) -> Iterator[Entries]:
+def by_chance(plan: Entries, pool: Entries, most: int) -> Iterator[Entries]:
     """So many drawn plans of fewer entries, each as it was, or longer, or a little earlier or later, or at any time.
 
     They come from `plan`, rather many of it, and each second time from `pool`, what it was shrunk from, rather few.
     """
     draws = Draws(key_of(*map(str, plan)))
-    for attempt in range(count):
+    for attempt in range(most):
         source = pool if attempt % 2 else plan
-        most = len(plan) - 1
-        sizes = [1 + below(draws.at(attempt, "size", side), most) for side in ("", "again")]
+        sizes = [1 + below(draws.at(attempt, "size", side), len(plan) - 1) for side in ("", "again")]
         size = min(sizes) if attempt % 2 else max(sizes)
         ranks = [draws.at(attempt, "which", str(number)) for number in range(len(source))]
         kept = sorted(sorted(range(len(source)), key=ranks.__getitem__)[:size])
         end = max((entry.at + entry.lasts for entry in source if isinstance(entry, Fault)), default=0)
         changed = [_changed(source[number], draws.at(attempt, "how", str(number)), end) for number in kept]
         yield tuple(sorted(changed, key=_when))
+
+
+def afresh(plan: Entries, pool: Entries, at: int) -> Iterator[tuple[Entries, int]]:
+    """Drawn plans of fewer faults of the kinds in `pool`, at any of its places, within a part of `at` (ns).
+
+    Each with the instant (ns) by which it must fail. A rare coincidence needs faults close to each other, but not all
+    that led to it; and so short a run costs little. It does not end.
+    """
+    draws = Draws(key_of("afresh", *map(str, plan)))
+    kinds: dict[str, list[Fault]] = {}
+    for entry in pool:
+        if isinstance(entry, Fault) and "#" not in entry.where:
+            kinds.setdefault(entry.what, []).append(entry)
+    names = list(kinds)
+    nodes = sorted(dict.fromkeys(node for entry in pool for node in _nodes(entry) if node != "*"))
+    noise = [entry for entry in pool if isinstance(entry, Noise)]
+    most = min(len(plan) - 1, MANY)
+    for attempt in count() if names else ():
+        shape, size = draws.at(attempt, "shape"), draws.at(attempt, "size")
+        within = max(at // SHORT[slice_of(shape, 0) * len(SHORT) >> 20], 1)
+        drawn = []
+        for number in range(1 + max(below(size, most), below(mix(size), most))):
+            which = draws.at(attempt, "which", str(number))
+            faults = kinds[names[slice_of(which, 0) * len(names) >> SLICE_BITS]]
+            fault = faults[slice_of(which, 1) * len(faults) >> SLICE_BITS]
+            ranks = {node: draws.at(attempt, "where", f"{number} {node}") for node in nodes}
+            where = _renamed(fault.where, dict(zip(nodes, sorted(nodes, key=ranks.__getitem__), strict=True)))
+            drawn.append(replace(fault, where=where, at=below(mix(which), within)))
+        found = (*(noise if slice_of(shape, 1) & 1 else ()), *sorted(drawn, key=_when))
+        yield found, within + within // 4
+
+
+def _renamed(where: str, names: dict[str, str]) -> str:
+    place, colon, path = where.partition(":")
+    return NODE.sub(lambda found: names.get(found[0], found[0]), place) + colon + path
 
 
 def _when(entry: Fault | Noise) -> int:

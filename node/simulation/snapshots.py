@@ -16,7 +16,7 @@ import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from regrove.node.simulation.attempts import Make, Test, run_once, signature
+from regrove.node.simulation.attempts import Make, Test, TooLate, run_once, signature
 from regrove.node.simulation.faults import Fault, Noise
 from regrove.node.simulation.shrinking import Entries
 
@@ -40,12 +40,13 @@ def available() -> str:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a run ended: how it failed (None: it passed), which frames noise struck, its digest, where it began (ns)."""
+    """How a run ended: how it failed (None: it passed), which frames noise struck, its digest, when; where it began."""
 
     failure: tuple[str, str] | None
     struck: tuple[Fault, ...]
     digest: str
-    resumed: int = 0
+    at: int = 0  # ns
+    resumed: int = 0  # ns
 
 
 @dataclass(eq=False, slots=True)
@@ -83,19 +84,22 @@ class Snapshots:
         """The instants of the snapshots that are kept."""
         return [snapshot.time for snapshot in self._kept]
 
-    def run(self, plan: Entries) -> Ended | None:
-        """Run a plan, from the latest snapshot that agrees with it; None when its process died."""
+    def run(self, plan: Entries, within: int = 0) -> Ended | None:
+        """Run a plan, from the latest snapshot that agrees with it; None when its process died.
+
+        It is given up when it has not ended within so many ns of virtual time (0: never), and then passed.
+        """
         self._drop(self._left)
         self._left = []
         for snapshot in sorted(self._kept, key=lambda each: -each.time):
             if agrees(snapshot.plan, plan, snapshot.time):
                 ours, theirs = socket.socketpair()
                 with theirs:
-                    _say(snapshot.line, plan, theirs)
+                    _say(snapshot.line, (plan, within), theirs)
                 if _hear(snapshot.line)[0]:
                     return self._follow(ours, plan, snapshot.time)
                 ours.close()
-        return self._follow(self._begin(plan), plan, 0)
+        return self._follow(self._begin(plan, within), plan, 0)
 
     def keep(self, plan: Entries) -> None:
         """Keep the snapshots of the last run, which was under that plan, and of the others those that agree with it."""
@@ -114,14 +118,14 @@ class Snapshots:
             os.waitpid(root, 0)
         self._roots.clear()
 
-    def _begin(self, plan: Entries) -> socket.socket:
+    def _begin(self, plan: Entries, within: int) -> socket.socket:
         ours, theirs = socket.socketpair()
         root = _fork()
         if not root:
             for snapshot in (*self._kept, *self._left):
                 snapshot.line.close()  # who waits must see the end of its line
             ours.close()
-            _Runner(theirs, self._every, self._most).run(self._make, self._test, plan)
+            _Runner(theirs, self._every, self._most).run(self._make, self._test, plan, within)
         theirs.close()
         self._roots.append(root)
         return ours
@@ -136,8 +140,8 @@ class Snapshots:
             line.close()
             if not isinstance(told, tuple):
                 return None
-            failure, struck, digest = told
-            return Ended(failure, struck, digest, since)
+            failure, struck, digest, at = told
+            return Ended(failure, struck, digest, at, since)
 
     def _drop(self, snapshots: list[Snapshot]) -> None:
         for snapshot in snapshots:
@@ -163,14 +167,15 @@ class _Runner:
         self._most = most  # that are still to be left
         self._next = every
         self._plan: Entries = ()
+        self._within = 0  # ns; 0: any time
 
-    def run(self, make: Make, test: Test, plan: Entries) -> NoReturn:
+    def run(self, make: Make, test: Test, plan: Entries, within: int) -> NoReturn:
         """Run, tell how it ended, and end the process."""
         try:
-            self._plan = plan
+            self._plan, self._within = plan, within
             sim, error = run_once(lambda faults: self._watched(make(faults)), test, plan)
             failure = None if error is None else signature(error)
-            _say(self._line, (failure, tuple(sim.plan.struck), sim.trace.digest))
+            _say(self._line, (failure, tuple(sim.plan.struck), sim.trace.digest, sim.now))
         finally:
             os._exit(0)
 
@@ -180,6 +185,8 @@ class _Runner:
 
         def check_progress() -> None:
             look()
+            if 0 < self._within < world.clock.now:
+                raise TooLate
             if self._most and world.clock.now >= self._next:
                 self._leave(world)
 
@@ -205,15 +212,16 @@ class _Runner:
     def _wait(self, world: World) -> None:
         """Wait for plans; return in a process that is to go on under one."""
         while True:
-            plan, line = _hear(self._line)
+            asked, line = _hear(self._line)
             if line is None:
                 _all_gone()
                 os._exit(0)
+            plan, within = asked
             agreed = world.stage.may_go_on(self._plan, plan)
             _say(self._line, agreed)
             if agreed and not _fork():
                 self._line.close()
-                self._line, self._plan = line, plan
+                self._line, self._plan, self._within = line, plan, within
                 world.stage.go_on(plan)
                 return
             line.close()

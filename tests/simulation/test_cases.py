@@ -14,7 +14,7 @@ import pytest
 from regrove.node.simulation.attempts import run_once, signature
 from regrove.node.simulation.cases import Case, cases_in
 from regrove.node.simulation.faults import Faults
-from regrove.node.simulation.shrinking import Entries, Shrinker
+from regrove.node.simulation.shrinking import Entries, Failed, Shrinker
 from regrove.testing import Simulation
 from regrove.testing import faults as f
 from tests.simulation.refactored import BEFORE, after, otherwise
@@ -81,9 +81,9 @@ def place_of(error: BaseException) -> str:
 
 
 def shrunk(module: ModuleType, check: str, seed: int, plan: Entries) -> Entries:
-    def fails(entries: Entries) -> tuple[f.Fault, ...] | None:
+    def fails(entries: Entries, within: int) -> Failed | None:
         sim, error = run_once(world(module, seed), getattr(module, check), entries)
-        return tuple(sim.plan.struck) if error is not None and place_of(error) == check else None
+        return Failed(tuple(sim.plan.struck)) if error is not None and place_of(error) == check else None
 
     return Shrinker(fails, lambda: 1.0, SHRINK_RUNS).shrink(plan).plan
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -13,15 +16,20 @@ from regrove.node.simulation.clock import SECOND
 from regrove.node.simulation.failing import Failing, judge, run_once, shrink, signature
 from regrove.node.simulation.faults import Fault, Noise
 from regrove.node.simulation.seeds import Ratio
-from regrove.node.simulation.shrinking import Entries, Shrinker
+from regrove.node.simulation.shrinking import RUNS_MAX, Entries, Failed, Shrinker, Struck
 from regrove.testing import PropertyViolated, Simulation
 from tests.simulation.apps import Add, Counter, Total, busy, counting
 
 CUTS = tuple(Fault(f.CUT, "n0<>n1", second * SECOND, SECOND // 2) for second in range(16))
 
 
-def shrinker(fails: object, seconds: float = 60.0) -> Shrinker:
-    return Shrinker(fails, lambda: seconds)  # type: ignore[arg-type]
+def shrinker(
+    fails: Callable[[Entries], Struck | None], runs: int = RUNS_MAX, left: Callable[[], float] = lambda: 60.0
+) -> Shrinker:
+    def failed(plan: Entries, within: int) -> Failed | None:
+        return None if (struck := fails(plan)) is None else Failed(struck)
+
+    return Shrinker(failed, left, runs)
 
 
 def test_two_entries_of_many_that_are_needed_together_are_found() -> None:
@@ -116,9 +124,45 @@ def test_what_is_tried_by_chance_leaves_half_of_the_runs_for_marks_and_halvings(
         times = [entry.at for entry in plan if isinstance(entry, Fault) and entry.lasts <= SECOND // 2]
         return () if times == [cut.at for cut in eight] else None
 
-    shrunk = Shrinker(fails, lambda: 60.0, 220).shrink(eight)
+    shrunk = shrinker(fails, 220).shrink(eight)
     assert [entry.lasts for entry in shrunk.plan if isinstance(entry, Fault)] == [15_000_000] * 8
     assert len(shrunk.needed) == 8
+
+
+def test_a_coincidence_of_many_faults_is_met_by_a_few_drawn_for_the_beginning_of_a_run() -> None:
+    """All sixteen cuts are needed for the last to meet what it has to; but so do two at once, in the first seconds."""
+    limits: list[int] = []
+
+    def fails(plan: Entries, within: int) -> Failed | None:
+        limits.append(within)
+        cuts = [entry for entry in plan if isinstance(entry, Fault)]
+        close = [b.at for a, b in pairwise(cuts) if b.at - a.at < SECOND // 10 and {a.where, b.where} == set(places)]
+        at = close[0] if close else 16 * SECOND if plan == mixed else 0
+        return Failed((), at) if at and (not within or at <= within) else None
+
+    places = ("n0>n1", "n1>n2")
+    mixed = tuple(replace(cut, where=places[number % 2]) for number, cut in enumerate(CUTS))
+    shrunk = Shrinker(fails, lambda: 60.0).shrink(mixed)
+    assert len(shrunk.plan) == 2
+    assert shrunk.needed == list(shrunk.plan)
+    assert limits[0] == 0
+    assert all(0 < limit <= 32 * SECOND for limit in limits[1:]), "twice what the last plan took to fail"
+    assert limits[-1] < 16 * SECOND
+
+
+def test_runs_that_end_early_cost_less() -> None:
+    """Nothing but the whole plan fails. Half of all runs are drawn for the beginning of a run."""
+    short = [0]
+
+    def fails(plan: Entries, within: int) -> Failed | None:
+        short[0] += 0 < within < 16 * SECOND
+        return Failed((), 16 * SECOND) if {entry.what for entry in plan} == set(f.KINDS[:8]) else None
+
+    eight = tuple(Fault(what, "n0>n1", number * SECOND) for number, what in enumerate(f.KINDS[:8]))
+    shrunk = Shrinker(fails, lambda: 60.0, 200).shrink(eight)
+    assert shrunk.plan == eight
+    assert short[0] > 200
+    assert shrunk.runs > 300
 
 
 def test_what_a_person_reads_at_a_glance_is_not_tried_any_further() -> None:
@@ -126,6 +170,18 @@ def test_what_a_person_reads_at_a_glance_is_not_tried_any_further() -> None:
     shrunk = shrinker(lambda plan: () if {_unshortened(entry) for entry in plan} >= wanted else None).shrink(CUTS)
     assert len(shrunk.plan) == 3
     assert shrunk.runs < 80
+
+
+def test_what_is_no_longer_needed_once_another_fault_is_shorter_goes_too() -> None:
+    long, other = CUTS[3], CUTS[7]
+
+    def fails(plan: Entries) -> tuple[Fault, ...] | None:
+        kept = [entry for entry in plan if isinstance(entry, Fault) and entry.at == long.at]
+        return () if kept and (len(plan) > 1 or kept[0].lasts < long.lasts) else None
+
+    shrunk = shrinker(fails).shrink((long, other))
+    assert [entry.at for entry in shrunk.plan if isinstance(entry, Fault)] == [long.at]
+    assert shrunk.needed == list(shrunk.plan)
 
 
 def test_times_and_strengths_are_halved_while_it_still_fails() -> None:
@@ -142,7 +198,7 @@ def test_times_and_strengths_are_halved_while_it_still_fails() -> None:
 
 def test_when_the_time_is_up_what_is_there_is_given() -> None:
     left = iter([1.0] * 6 + [0.0] * 1000)
-    shrunk = Shrinker(lambda plan: () if CUTS[3] in plan else None, lambda: next(left)).shrink(CUTS)
+    shrunk = shrinker(lambda plan: () if CUTS[3] in plan else None, left=lambda: next(left)).shrink(CUTS)
     assert not shrunk.finished
     assert CUTS[3] in shrunk.plan
 

@@ -116,6 +116,20 @@ def test_snapshots_that_do_not_agree_with_what_is_kept_are_ended_and_so_are_all_
         os.waitpid(-1, os.WNOHANG)
 
 
+def test_a_run_is_given_up_when_its_time_is_over_from_a_snapshot_too() -> None:
+    with Snapshots(pair, late_trouble, 2 * SECOND) as snapshots:
+        whole = snapshots.run(CUTS)
+        assert whole is not None
+        assert whole.failure is not None
+        snapshots.keep(CUTS)
+        again = snapshots.run(CUTS[:1], 21 * SECOND)
+        assert again is not None
+        assert again.resumed
+        assert again.failure is not None
+        assert again.failure[0] == "TooLate"
+        assert whole.at > again.at > 21 * SECOND
+
+
 def test_a_process_that_dies_is_told_from_a_run_that_passes() -> None:
     def dies(sim: Simulation) -> None:
         sim.run("1s")
