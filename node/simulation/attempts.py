@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeAlias
 
+from regrove.node.core.errors import Misuse
 from regrove.node.simulation.checks import PropertyViolated
 from regrove.node.simulation.faults import Faults
 from regrove.node.simulation.simulation import Simulation
@@ -24,7 +25,8 @@ def run_once(make: Make, test: Test, faults: Faults) -> tuple[Simulation, BaseEx
     sim.telling = False
     try:
         with sim:
-            test(sim)
+            if test(sim) is False:
+                raise Misuse("the test returned False, and nobody looks at what it returns: write `assert ...`")
     except ENDS:
         raise
     except BaseException as error:

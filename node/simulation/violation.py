@@ -16,6 +16,8 @@ SOURCE_MAX: Final = 120
 def violated(error: BaseException) -> str:
     """`AssertionError: 3 are lost`; where the exception has no text, its class and the first value it was given."""
     text = str(error).strip() or (shortly(error.args[0]) if error.args else "")
+    if isinstance(error, BaseExceptionGroup):
+        text = "\n".join([text, *(f"  {violated(part)}" for part in error.exceptions)])
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 

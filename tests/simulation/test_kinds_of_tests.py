@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 from regrove import RECEIVE, Application, Child, Context, Effect, Isolate, Misuse, Supervisor
-from regrove.node.simulation.attempts import OutOfTime, is_out_of_time, is_outcome, is_skip, run_once
+from regrove.node.simulation.attempts import OutOfTime, Test, is_out_of_time, is_outcome, is_skip, run_once
 from regrove.node.simulation.cases import Case
 from regrove.node.simulation.failing import Failing, judge
 from regrove.node.simulation.faults import Faults
+from regrove.node.simulation.violation import violated
 from regrove.testing import Simulation, simulate
 from tests.simulation.apps import Add, counting
 
@@ -194,3 +195,19 @@ def test_a_limit_of_real_time_that_strikes_in_a_handler_fails_the_test_and_leave
         judge(world, spin, None, case, how, lambda path, seed: f"run seed {seed} {path}")
     assert "run it again: run seed 0 None" in failed.value.__notes__[0]
     assert not (tmp_path / "cases").exists()
+
+
+def test_a_test_that_returns_false_is_told_to_assert() -> None:
+    def run(test: Test) -> BaseException | None:
+        return run_once(lambda faults: Simulation(counting, faults=faults), test, None)[1]
+
+    assert isinstance(run(lambda sim: sim.now < 0), Misuse)
+    assert run(lambda sim: sim.now > 0) is None
+
+
+def test_the_parts_of_a_group_of_failures_are_told() -> None:
+    group = ExceptionGroup("both", [ValueError("one"), ExceptionGroup("more", [KeyError("other")])])
+    assert [line.strip() for line in violated(group).splitlines()] == [
+        "ExceptionGroup: both (2 sub-exceptions)", "ValueError: one", "ExceptionGroup: more (1 sub-exception)",
+        "KeyError: 'other'",
+    ]  # fmt: skip
