@@ -45,20 +45,23 @@ class Priorities:
         cores = [f"n{node}/{core}" for node in range(layout.nodes) for core in range(layout.cores)]
         order = sorted(["", *cores], key=lambda name: (draws.at(epoch, "pct.rank", name), name))
         begin, end = epoch * length, (epoch + 1) * length
-        ranks = {name: (0, rank) for rank, name in enumerate(order) if name}  # since when, and which
-        found: list[Fault] = []
         step = max(window // len(order), 1)
+        ranks = {name: (0, rank * step) for rank, name in enumerate(order) if name}  # since when, and how late
+        lowest = (len(order) - 1) * step
+        found: list[Fault] = []
+        fallen = 0
         for at, draw in self._changes(epoch, length, draws):
             name = cores[slice_of(draw, 0) * len(cores) >> 20]
             source = cores[slice_of(draw, 1) * len(cores) >> 20]
             if source != name and draw >> 63:
                 found.append(Fault(DELAY, f"{source}>{name}", begin + at, length - at, window))
                 continue
-            since, rank = ranks[name]
-            found += _lateness(name, begin + since, begin + at, rank * step)
-            ranks[name] = (at, len(order))
-        for name, (since, rank) in ranks.items():
-            found += _lateness(name, begin + since, end, rank * step)
+            since, late = ranks[name]
+            found += _lateness(name, begin + since, begin + at, late)
+            fallen += 1
+            ranks[name] = (at, lowest + step * fallen // self.changes)
+        for name, (since, late) in ranks.items():
+            found += _lateness(name, begin + since, end, late)
         return found
 
     def _changes(self, epoch: int, length: int, draws: Draws) -> list[tuple[int, int]]:

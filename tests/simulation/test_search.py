@@ -143,6 +143,23 @@ def test_the_cores_and_the_world_outside_share_the_ranks_and_none_waits_beyond_t
     assert sorted(missing) == [0, 1, 2, 3, 4]
 
 
+def test_a_core_that_falls_is_below_those_that_fell_before_it() -> None:
+    compared = 0
+    for seed in range(60):
+        drawn = Priorities(changes=4, window=80 * MILLISECOND).opening(0, Layout(3, 1), Draws(seed))
+        late = [fault for fault in drawn if fault.what == LATE]
+        for falls in (fault for fault in late if fault.at):
+            others = [
+                each.strength
+                for each in late
+                if each.where != falls.where and each.at <= falls.at < each.at + each.lasts
+            ]
+            assert all(strength < falls.strength for strength in others), (seed, falls)
+            assert falls.strength <= 80 * MILLISECOND
+            compared += sum(each.at > 0 for each in late if each.where != falls.where and each.at < falls.at)
+    assert compared > 20
+
+
 def test_a_change_puts_a_core_or_a_link_behind_all_others() -> None:
     window = 100 * MILLISECOND
     kinds: dict[str, None] = {}
