@@ -62,15 +62,19 @@ def _origin(error: BaseException) -> list[str]:
 
 def _minimal(shrunk: Shrunk) -> list[str]:
     end = "" if shrunk.finished else "; the time was up, it may not be minimal"
-    how = f"shrunk in {shrunk.runs} runs{', ' if shrunk.how else ''}{shrunk.how}{end}"
+    how = f"shrunk in {_counted(shrunk.runs, 'run', 'runs')}{', ' if shrunk.how else ''}{shrunk.how}{end}"
     if not shrunk.plan:
         return [f"plan: no faults are needed ({how})"]
     mark = "    <- without this it passes"
-    lines = [f"plan: {len(shrunk.plan)} entries ({how})"]
+    lines = [f"plan: {_counted(len(shrunk.plan), 'entry', 'entries')} ({how})"]
     lines += [f"  {entry}{mark if entry in shrunk.needed else ''}" for entry in shrunk.plan[:PLAN_LINES]]
     if len(shrunk.plan) > PLAN_LINES:
         lines.append(f"  ... {len(shrunk.plan) - PLAN_LINES} more; all of them are in the case file")
     return lines
+
+
+def _counted(count: int, one: str, many: str) -> str:
+    return f"{count} {one if count == 1 else many}"
 
 
 def _not_shrunk(shrunk: Shrunk | None) -> list[str]:
@@ -85,7 +89,7 @@ def _plan(sim: Simulation) -> list[str]:
         return ["plan: no faults"]
     struck = [fault for fault in plan.entries if fault.at <= sim.now]
     noises = [noise for what, noise in plan.noise.items() if what != BUGGIFY or sim.world.buggified]
-    lines = [f"plan: {len(struck)} faults", *(f"  {noise}" for noise in noises)]
+    lines = [f"plan: {_counted(len(struck), 'fault', 'faults')}", *(f"  {noise}" for noise in noises)]
     if len(struck) > PLAN_LINES:
         lines.append(f"  ... {len(struck) - PLAN_LINES} earlier ones")
     lines += [f"  {fault}" for fault in struck[-PLAN_LINES:]]

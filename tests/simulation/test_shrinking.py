@@ -255,7 +255,7 @@ def test_a_failing_seed_ends_as_a_case_and_a_story(tmp_path: Path) -> None:
         )
     story = caught.value.__notes__[-1]
     assert "cut n0>n1 for " in story
-    assert "plan: 1 entries" in story
+    assert "plan: 1 entry (shrunk in " in story
     assert "<- without this it passes" in story
     assert "slow" not in story
     (kept,) = tmp_path.iterdir()
