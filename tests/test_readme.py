@@ -76,7 +76,7 @@ def test_every_command_of_ours_exists() -> None:
 
     used = [shlex.split(command) for command in commands()]
     names = [words[1] for words in used if words[0] == ".venv/bin/regrove"]
-    assert names == ["status", "tree", "stop"]
+    assert names == ["status", "tree", "stop", "new"]
     for name in [*names, "start"]:
         assert name in COMMANDS
 
