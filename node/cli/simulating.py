@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from regrove.node.cli.failing import FAILED
 from regrove.node.cli.options import UsageProblem, settings_from
@@ -227,7 +228,7 @@ def _seeds(text: str, after: int) -> range:
 
 
 def _tell(found: Found) -> int:
-    fired = ", ".join(f"{what} {times}" for what, times in found.fired.items()) or "no faults"
+    fired = ", ".join(f"{what} {times}" for what, times in sorted(found.fired.items())) or "no faults"
     click.echo(f"{found.seeds} seeds, {len(found.failed)} failed; fired: {fired}")
     if found.orders:
         from regrove.node.simulation.orders import told
@@ -236,8 +237,14 @@ def _tell(found: Found) -> int:
     met = [name for name, held in found.held.items() if held]
     if met:
         click.echo(f"reached: {', '.join(met)}")
-    idle = found.idle if found.seeds >= JUDGED else []
-    for problem in idle:
+    problems: list[str] = []
+    if found.seeds >= JUDGED:
+        problems = [f"{name!r} never held" for name in found.unseen]
+        if _chosen("faults"):
+            problems = [*(f"{what} never fired" for what in found.idle), *problems]
+        elif found.idle:
+            click.echo(f"never fired: {', '.join(found.idle)} (they need messages that cross a link, or more to break)")
+    for problem in problems:
         click.echo(f"in {found.seeds} seeds {problem}")
     for _, story in sorted(found.failed)[:SHOWN]:
         click.echo(f"\n{story}")
@@ -245,7 +252,12 @@ def _tell(found: Found) -> int:
         click.echo(
             f"\nand seeds {', '.join(str(seed) for seed, _ in sorted(found.failed)[SHOWN:])}; their cases are kept"
         )
-    return FAILED if found.failed or idle else 0
+    return FAILED if found.failed or problems else 0
+
+
+def _chosen(option: str) -> bool:
+    """Whether the user gave an option, whatever its value."""
+    return click.get_current_context().get_parameter_source(option) is not ParameterSource.DEFAULT
 
 
 @sim.command()

@@ -226,9 +226,13 @@ class Found:
 
     @property
     def idle(self) -> list[str]:
-        """Kinds that were enabled and never fired, and states that were never reached."""
-        kinds = [f"{what} never fired" for what, count in self.fired.items() if not count]
-        return kinds + [f"{name!r} never held" for name, held in self.held.items() if not held]
+        """Kinds that were enabled and never fired, in order."""
+        return sorted(what for what, count in self.fired.items() if not count)
+
+    @property
+    def unseen(self) -> list[str]:
+        """States that were never reached."""
+        return [name for name, held in self.held.items() if not held]
 
 
 def text_of(error: BaseException) -> str:

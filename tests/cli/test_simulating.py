@@ -195,3 +195,42 @@ def test_a_soak_that_is_interrupted_tells_what_it_did(
 def test_orders_are_told_in_the_summary(shop: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert sim("run", *quiet(shop), "--seeds", "2", "--search", "exhaustive", "--span", "100ms") == 0
     assert re.search(r"orders: \d+ schedules, \d+ different, \d+ pruned; ", capsys.readouterr().out)
+
+
+ALONE = """
+from regrove import Application, Isolate, RECEIVE, Child, Supervisor
+
+class Still(Isolate):
+    def handle(self, ctx, message):
+        return RECEIVE
+
+app = Application("still", tree=lambda place: Supervisor("root", [Child("still", Still)]))
+
+def never(sim):
+    sim.sometimes("pigs fly", False)
+"""
+
+
+@pytest.mark.parametrize("command", [("run", "--seeds", "25"), ("soak", "--for", "4s")])
+def test_usual_kinds_that_find_nothing_to_break_are_a_note_and_no_failure(
+    command: tuple[str, ...], shop: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path(f"{shop}.py").write_text(ALONE)
+
+    def at_once(search: exploring.Search, seeds: object, count: int) -> Iterator[exploring.Found]:
+        yield exploring.Found(25, {"spike": 0, "reset": 0, "cut": 3})
+
+    monkeypatch.setattr(workers, "on_all_cores", at_once)
+    assert sim(command[0], f"{shop}:app", *command[1:]) == 0
+    told = capsys.readouterr().out
+    assert "25 seeds, 0 failed; fired: cut 3, reset 0, spike 0\n" in told
+    assert "never fired: reset, spike (" in told
+
+
+def test_a_named_kind_that_never_fires_fails_the_search(shop: str, capsys: pytest.CaptureFixture[str]) -> None:
+    Path(f"{shop}.py").write_text(ALONE)
+    given = [f"{shop}:app", "--seeds", "25", "--span", "1s", "--workers", "1"]
+    assert sim("run", *given, "--faults", "loss") == 1
+    assert "in 25 seeds loss never fired" in capsys.readouterr().out
+    assert sim("run", *given, "--check", f"{shop}:never") == 1
+    assert "in 25 seeds 'pigs fly' never held" in capsys.readouterr().out
