@@ -1,9 +1,10 @@
 """Which rows of a run its story shows: at most so many, chosen by what they tell, in the order they happened.
 
-First what the test did last and what came of it, then fired faults and the times a checker names with what happened
-around them, then the causes of the last event, what was out of the ordinary, and the end. What repeats at one interval
-(a tick) or many times at one instant is one row, and so is what the test did again and again between two faults; where
-not all fits, so is what came again and again at no interval, but for the last few of it.
+First what the test did last (a read with what was sent for it) and what came of it, then fired faults and the times a
+checker names with what happened around them, then the causes of the last event, what was out of the ordinary, and the
+end. What repeats at one interval (a tick) or many times at one instant is one row, and so is what the test did again
+and again between two faults; where not all fits, so is what came again and again at no interval, but for the last few
+of it, and ticks and how isolates started give way to the rest.
 """
 
 from __future__ import annotations
@@ -23,12 +24,14 @@ if TYPE_CHECKING:
 LINES: Final = 40
 CAUSES: Final = 12
 RARE: Final = 16
-DOINGS: Final = 6
+DOINGS: Final = 12
 FAULTS: Final = 10
+READS: Final = 4  # after one send, so many are shown with it
 REGULAR: Final = 4  # so many at one interval are one row
 LAST: Final = 3  # of what comes again and again, so many are rows of their own
 ORDINARY: Final = ("handle", "outcome", "continue")
 DULL: Final = ("frame", "supervise")
+STARTS: Final = ("start", "started")
 STRUCK: Final = ("fault-", "heal-", "test-")
 
 Kin = tuple[str, str, str, str]  # what is alike: node, path, kind and text
@@ -49,6 +52,7 @@ class Rows:
         self._singles: list[Place] = []  # what stands for itself, in order
         self._times: list[int] = []
         self._doings: list[Place] = []
+        self._exchange: dict[Place, list[Place]] = {}  # a send on a stream and the reads behind it, by each of them
         self._take(self._events, list(trace.doings))
 
     def _take(self, events: list[Event], doings: list[Doing]) -> None:
@@ -68,7 +72,10 @@ class Rows:
             place = (group[-1].sequence, 1, number)
             self._told[place] = group if len(group) > 1 else group[0]
             self._doings.append(place)
-        single = [((event.sequence, 0, 0), event.time) for event in events if event.sequence not in folded]
+        self._exchange = _exchanges(zip(self._doings, (group[-1].verb for group in groups), strict=True))
+        first = next((event.sequence for event in events if event.kind.startswith(STRUCK)), self._trace.sequence)
+        telling = [event for event in events if event.kind not in STARTS or event.sequence > first]
+        single = [((event.sequence, 0, 0), event.time) for event in telling if event.sequence not in folded]
         single += zip(self._doings, (group[-1].time for group in groups), strict=True)
         for place, time in sorted(single):
             self._singles.append(place)
@@ -92,7 +99,8 @@ class Rows:
             self._events_of(reversed(self._trace.causes(self._events[-1].sequence, CAUSES)))
         # How a world started is not out of the ordinary: what comes before the first fault, and what the test did.
         begin = min([event.sequence for event in struck[:1]] + [place[0] for place in self._doings[:1]], default=0)
-        rare = [event for event in self._events if event.kind not in ORDINARY and event.sequence > begin]
+        usual = (*ORDINARY, *STARTS)
+        rare = [event for event in self._events if event.kind not in usual and event.sequence > begin]
         rows = list(dict.fromkeys(self._of[event.sequence] for event in reversed(rare)))
         for place in rows[:RARE]:
             self._add(place)
@@ -102,8 +110,9 @@ class Rows:
         return [_in_words(self._told[place]) for place in sorted(self._chosen)]
 
     def _add(self, place: Place) -> None:
-        if len(self._chosen) < self._most:
-            self._chosen[place] = None
+        together = [each for each in self._exchange.get(place, (place,)) if each not in self._chosen]
+        if len(self._chosen) + len(together) <= self._most:
+            self._chosen.update(dict.fromkeys(together))
 
     def _events_of(self, events: Iterable[Event]) -> None:
         for event in events:
@@ -127,7 +136,7 @@ class Rows:
             if place in self._chosen:
                 key = _kin(self._events_at(place)[-1])
                 seen[key] = seen.get(key, 0) + 1
-        for place in dict.fromkeys(self._of[event.sequence] for event in reversed(left)):
+        for place in sorted(dict.fromkeys(self._of[event.sequence] for event in reversed(left)), key=self._gives_way):
             events = self._events_at(place)
             key = _kin(events[-1])
             if place in self._ticks or seen.get(key, 0) < LAST:  # a tick is one row already
@@ -142,6 +151,9 @@ class Rows:
             if len(group) > 1:
                 self._told[self._of[group[0].sequence]] = group[::-1]
 
+    def _gives_way(self, place: Place) -> bool:
+        return place in self._ticks or self._events_at(place)[-1].kind in STARTS
+
     def _events_at(self, place: Place) -> list[Event]:
         row = self._told[place]
         return [each for each in (row if isinstance(row, list) else [row]) if isinstance(each, Event)]
@@ -149,6 +161,23 @@ class Rows:
     def _around(self, index: int, before: int, behind: int) -> None:
         for place in self._singles[max(index - before, 0) : index + behind + 1]:
             self._add(place)
+
+
+def _exchanges(doings: Iterable[tuple[Place, str]]) -> dict[Place, list[Place]]:
+    """For what the test did on streams: the send and the reads that belong to it, by the place of each."""
+    exchanges: dict[Place, list[Place]] = {}
+    last: dict[str, list[Place]] = {}
+    for place, verb in doings:
+        stream, _, what = verb.rpartition(".")
+        if stream and what == "send":
+            last[stream] = exchanges[place] = [place]
+        elif stream in last and what in ("read", "read_until"):
+            if len(last[stream]) <= READS:
+                last[stream].append(place)
+                exchanges[place] = last[stream]
+            else:
+                exchanges[place] = [last[stream][0], place]
+    return exchanges
 
 
 def _kin(event: Event) -> Kin:

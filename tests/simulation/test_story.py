@@ -266,6 +266,63 @@ def test_what_comes_at_once_again_and_again_takes_no_more_rows_than_what_comes_s
     assert len(told) == LINES
 
 
+def asking(trace: Trace, second: int, work: int = 0) -> None:
+    """Send on a stream and read until the answer; each with `work` events of its own."""
+    trace.doing(second * SECOND, "outside1.send", f"SET {second}").end(second * SECOND, None)
+    trace.doing(second * SECOND, "outside1.read_until", "+").end(second * SECOND + SECOND // 2, f"OK {second}")
+    for number in range(work):
+        trace.emit(second * SECOND + number * number + 1, 0, "n0", "root", 1, "handle", 0, f"Work{second}.{number}")
+
+
+def test_the_last_six_exchanges_of_the_test_are_shown_whatever_else_happened() -> None:
+    trace = Trace()
+    for second in range(1, 30):
+        asking(trace, second, work=9)
+        trace.emit(second * SECOND + 99, 0, f"n0>n{second}", "", 0, "fault-cut", 0)
+    told = Rows(trace).choose(())
+    assert len(told) == LINES
+    done = [row.partition("test ")[2] for row in told if " test " in row]
+    expected = [
+        (f"outside1.send 'SET {n}'", f"outside1.read_until '+' -> 'OK {n}' at {n}.500000s") for n in range(24, 30)
+    ]
+    assert [row.removesuffix(" -> None") for row in done[-12:]] == [row for pair in expected for row in pair]
+
+
+def test_a_read_that_is_shown_has_the_send_before_it() -> None:
+    trace = Trace()
+    for second in range(1, 40):
+        asking(trace, second, work=2)
+    told = [row for row in Rows(trace).choose([second * SECOND for second in (3, 12, 18)]) if " test " in row]
+    sends, reads = ([row.split()[0] for row in told if what in row] for what in (".send", ".read_until"))
+    assert sends == reads
+    assert {"2.000000s", "11.000000s", "17.000000s", "39.000000s"} <= set(sends)
+
+
+def test_of_many_reads_after_one_send_the_last_is_shown_with_it() -> None:
+    trace = Trace()
+    trace.doing(1, "outside1.send", "LIST").end(1, None)
+    for second in range(1, 40):
+        trace.doing(second * SECOND, "outside1.read", second).end(second * SECOND + 1, second)
+    trace.emit(40 * SECOND, 0, "n0", "root", 1, "handle", 0, "Work")
+    told = Rows(trace).choose(())
+    assert "outside1.send 'LIST'" in told[0]
+    assert "outside1.read 39" in told[-2]
+
+
+def test_how_isolates_started_and_ticks_give_way_to_what_happened_in_between() -> None:
+    trace = Trace()
+    asking(trace, 1)
+    for number in range(8):
+        trace.emit(SECOND + number, 0, "n0", f"root/{number}", 1, "started", 0)
+    for second in range(2, 30):
+        for number in range(6):
+            trace.emit(second * SECOND + number, 0, "n0", f"root/{number}", 1, "handle", 0, "Tick")
+    asking(trace, 30, work=36)
+    told = Rows(trace).choose(())
+    assert sum("started" in row or "Tick" in row for row in told) == 0
+    assert len(told) == LINES
+
+
 class Deep(Isolate):
     def handle(self, ctx: Context, message: Add) -> Effect:
         return self.one()
