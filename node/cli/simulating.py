@@ -67,14 +67,15 @@ def world_options(command: F) -> F:
 
 def _search(app: str, **given: Any) -> Search:
     from regrove.node.core.errors import Misuse
-    from regrove.node.simulation.clock import duration
+    from regrove.node.simulation.clock import passing
     from regrove.node.simulation.exploring import Search, kinds_of
 
     given["settings"] = tuple(sorted(settings_from(given["settings"]).items()))
     given["search"] = given["search"] or ""
+    given["span"] = f"{given['span']}s" if _is_number(given["span"]) else given["span"]
     search = Search(app, **given)
     try:  # whatever is wrong with it is said now, once
-        duration(search.span)
+        passing(search.span)
         search.build()
         search.world(0, kinds_of(search.faults))
         search.scenario()
@@ -83,13 +84,17 @@ def _search(app: str, **given: Any) -> Search:
     return search
 
 
+def _is_number(text: str) -> bool:
+    return text.replace(".", "", 1).isdecimal()
+
+
 def _real_seconds(option: str, text: str) -> float:
     """Read seconds, or a time such as 10m."""
     from regrove.node.core.errors import Misuse
     from regrove.node.simulation.clock import SECOND, duration
 
     try:
-        return duration(float(text) if text.replace(".", "", 1).isdigit() else text) / SECOND
+        return duration(float(text) if _is_number(text) else text) / SECOND
     except Misuse:
         raise UsageProblem(f"{option} takes a time such as 90s, 10m or 8h, or seconds, got {text!r}") from None
 

@@ -11,7 +11,7 @@ from typing import Final, Literal, TypeAlias
 from regrove.node.core.address import Address
 from regrove.node.core.errors import Misuse
 from regrove.node.core.isolate import Cell
-from regrove.node.simulation.clock import SLOWEST, Span, duration
+from regrove.node.simulation.clock import SLOWEST, Span, duration, passing
 from regrove.node.simulation.cores import SimulatedCore
 from regrove.node.simulation.faults import Fault
 from regrove.node.simulation.finding import Found, NotThere
@@ -120,7 +120,7 @@ class ByHand(ABC):
         `place` is a core, its name, what `find` gave, or the path of an isolate.
         """
         self._check()
-        longer = duration(span)
+        longer = passing(span)
         if isinstance(place, str) and not _PLACE.fullmatch(place):
             place = self.find(place)
         core = self._note_core("busy", place.core if isinstance(place, Found) else place)

@@ -16,7 +16,7 @@ from regrove.node.client.supervising import SupervisorClient
 from regrove.node.core.address import Address, Home, Name
 from regrove.node.core.messages import check, decode, payload_of
 from regrove.node.core.sent import STALE, UNREACHABLE, Sent
-from regrove.node.simulation.clock import SECOND, duration
+from regrove.node.simulation.clock import SECOND, passing
 from regrove.node.simulation.driver import CLUSTER
 from regrove.node.simulation.ends import SimulatedTransport
 from regrove.node.simulation.hiding import ours
@@ -92,7 +92,7 @@ class SimulatedClient:
     def call(self, target: Target, request: object, timeout: float = TIMEOUT) -> Any:
         """Ask, let time pass and return the answer. Raises CallFailed, CallTimeout."""
         clock = self._world.clock
-        deadline = clock.now + duration(timeout)
+        deadline = clock.now + passing(timeout)
         doing = self._world.trace.doing(clock.now, "call", target, request)
         asked = self.begin(target, request, timeout)
         self._drive(lambda: asked.done, deadline)
@@ -111,7 +111,7 @@ class SimulatedClient:
     def begin(self, target: Target, request: object, timeout: float = TIMEOUT) -> Asked:
         """Ask without waiting."""
         now = self._world.clock.now
-        left = duration(timeout)
+        left = passing(timeout)
         asked = Asked(target, left / SECOND, now + left)
         check(request)
         payload = payload_of(request)

@@ -20,6 +20,7 @@ SECOND: Final = 1_000_000_000
 
 _UNITS: Final = {"ns": 1, "us": MICROSECOND, "ms": MILLISECOND, "s": SECOND, "m": 60 * SECOND, "h": 3600 * SECOND}
 FOREVER: Final = 1e18  # s; also what no infinity and no NaN is below
+LONGEST: Final = 400 * 86_400 * SECOND  # that a test lets pass in one go; more is a mistaken unit
 SLOWEST: Final = -900_000  # ppm: no clock stands still
 _DURATION: Final = re.compile(r"(\d+)(?:\.(\d+))?\s*(ns|us|ms|s|m|h)")
 
@@ -31,7 +32,9 @@ def duration(value: Span) -> int:
     if isinstance(value, str):
         found = _DURATION.fullmatch(value.strip())
         if found is None:
-            raise Misuse(f"a duration is written like '60s', '10ms' or '200us' (or a number of seconds), got {value!r}")
+            lacking = ", a text without its unit" if value.strip().replace(".", "", 1).isdigit() else ""
+            ways = "'60s', '10ms' or '200us' (or a number of seconds)"
+            raise Misuse(f"a duration is written like {ways}, got {value!r}{lacking}")
         whole, fraction, unit = found.groups()
         scale = _UNITS[unit]
         part = int(fraction) * scale // 10 ** len(fraction) if fraction else 0
@@ -39,6 +42,17 @@ def duration(value: Span) -> int:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < FOREVER:
         raise Misuse(f"a duration is seconds >= 0 or a text such as '60s', got {value!r}")
     return value * SECOND if isinstance(value, int) else round(value * SECOND)
+
+
+def passing(value: Span) -> int:
+    """Return the ns of a span that a test lets pass or waits for, at most 400 days. Raises Misuse with the mend."""
+    ns = duration(value)
+    if ns > LONGEST:
+        took = f"{ns // (365 * 86_400 * SECOND)} years" if ns >= 730 * 86_400 * SECOND else "more than a year"
+        if isinstance(value, str):
+            raise Misuse(f"{value!r} is {took}: at most 400 days pass in one go")
+        raise Misuse(f"a bare number is seconds: {value!r} is {took}; write a text with its unit, such as '5s'")
+    return ns
 
 
 def written(ns: int) -> str:

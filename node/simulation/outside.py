@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from regrove.node.core.errors import Misuse, RegroveError
-from regrove.node.simulation.clock import Span, duration
+from regrove.node.simulation.clock import Span, passing
 from regrove.node.simulation.handles import SimulatedListener
 from regrove.node.simulation.hiding import ours
 from regrove.node.simulation.streams import Backlog, End
@@ -79,7 +79,7 @@ class OutsideStream:
         """
         if type(count) is not int or count < 0:
             raise Misuse(f"read takes how many bytes, a whole number, got {count!r:.100}")
-        deadline = self._world.clock.now + duration(within)
+        deadline = self._world.clock.now + passing(within)
         doing = self._doing("read", count)
         self._drive(lambda: len(self._received) - self._taken >= count or self.over, deadline)
         self._check_refused(doing)
@@ -96,7 +96,7 @@ class OutsideStream:
         _check_bytes("read_until", mark)
         if not mark:
             raise Misuse("read_until takes the bytes at which to stop, got none")
-        deadline = self._world.clock.now + duration(within)
+        deadline = self._world.clock.now + passing(within)
         doing = self._doing("read_until", mark)
         self._drive(lambda: self._received.find(mark, self._taken) >= 0 or self.over, deadline)
         self._check_refused(doing)

@@ -34,7 +34,7 @@ from regrove.node.simulation.checks import (
     unrest,
 )
 from regrove.node.simulation.client import SimulatedClient
-from regrove.node.simulation.clock import MILLISECOND, SECOND, Span, duration, written
+from regrove.node.simulation.clock import MILLISECOND, SECOND, Span, passing, written
 from regrove.node.simulation.cores import SimulatedCore
 from regrove.node.simulation.effects_once import Conserved
 from regrove.node.simulation.faults import Faults
@@ -251,7 +251,7 @@ class Simulation(ByHand):
 
     def run(self, span: Span) -> None:
         """Let virtual time pass."""
-        end = self.now + duration(span)
+        end = self.now + passing(span)
         self._check()
         with self._step():
             self._drive(None, end)
@@ -260,7 +260,7 @@ class Simulation(ByHand):
         """Do `action()` when so much virtual time has passed: how programs outside act on their own."""
         self._check()
         given.function("after", "action", action)
-        self.world.later(duration(span), "after", "", lambda _: action())
+        self.world.later(passing(span), "after", "", lambda _: action())
 
     def step(self) -> bool:
         """Let the next thing happen; False when nothing is left."""
@@ -270,7 +270,7 @@ class Simulation(ByHand):
     def until(self, condition: Callable[[], Any], within: Span = "60s") -> None:
         """Let time pass until the condition holds; what `find` misses counts as not yet. Fails after `within`."""
         given.function("until", "condition", condition)
-        end = self.now + duration(within)
+        end = self.now + passing(within)
         with self._step():
             held = self._drive(lambda: is_so(condition), end)
         if not held:
@@ -341,7 +341,7 @@ class Simulation(ByHand):
         self._check()
         _check_name("always", name)
         given.function("always", "predicate", predicate, self)
-        step = duration(every)
+        step = passing(every)
         if not step:
             raise Misuse(f"always(every={every!r}): time has to pass between two looks, as with every='10ms'")
         property_ = Always(self, name, predicate, step)
@@ -353,7 +353,7 @@ class Simulation(ByHand):
         self._check()
         _check_name("eventually", name)
         given.function("eventually", "predicate", predicate, self)
-        end = self.now + duration(within)
+        end = self.now + passing(within)
         with self._step():
             self._await(name, predicate, end, within)
 

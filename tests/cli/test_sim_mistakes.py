@@ -69,6 +69,7 @@ def run(*arguments: str, app: str = "examples.counter:app") -> int:
     ("app", "arguments", "told"),
     [
         ("examples.counter:app", ["--span", "2q"], "a duration is written like '60s'"),
+        ("examples.counter:app", ["--span", "5000000000"], "'5000000000s' is 158 years"),
         ("examples.kv:app", ["--set", "nosuch=1"], "nosuch"),
         ("examples.counter:app", ["--check", "CHECKS:nosuch"], "has no attribute 'nosuch'"),
         ("examples.counter:app", ["--check", "nosuch:nosuch"], "No module named 'nosuch'"),
@@ -92,6 +93,12 @@ def test_a_mistake_is_one_line_exit_64_and_no_case(
     assert told.replace("CHECKS", checks) in printed.err
     assert "simulation of" not in printed.out + printed.err
     assert not Path(".regrove/cases").exists()
+
+
+def test_a_bare_number_on_the_command_line_is_seconds(checks: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--span", "2") == 0
+    assert run("--span", "1.5") == 0
+    assert capsys.readouterr().out.count("1 seeds, 0 failed") == 2
 
 
 def test_a_time_that_is_none_is_a_mistake(checks: str, capsys: pytest.CaptureFixture[str]) -> None:
