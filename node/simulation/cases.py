@@ -87,8 +87,14 @@ class Case:
         if digest == self.digest:
             return "replayed: this is the very run that was kept"
         if violated == self.violated:
-            return "replayed: it fails as it did, in another run: the application has changed since"
-        return f"replayed: it fails, but not as it did, the application has changed since; kept was: {self.violated}"
+            return f"replayed: it fails as it did, in another run: {self._why}"
+        return f"replayed: it fails, but not as it did: {self._why}; kept was: {self.violated}"
+
+    @property
+    def _why(self) -> str:
+        what, audit = ("test", "--sim-audit") if self.of_pytest else ("check", "regrove sim diff")
+        changed = f"the {what} or the application has changed since"
+        return f"{changed}, or something no seed decides is read ({audit} finds that)"
 
     def write(self, folder: Path, over: Path | None = None) -> Path:
         """Write it into a folder, which is made, or `over` a file; return its path.

@@ -129,8 +129,13 @@ def test_a_replay_says_how_it_compares_with_the_run_that_was_kept(
         return capsys.readouterr().out
 
     assert "replayed: this is the very run that was kept" in replayed()
-    assert "replayed: it fails as it did, in another run" in replayed(digest="00")
-    assert "but not as it did" in replayed(digest="00", violated="KeyError: 1")
+    why = "the check or the application has changed since, or something no seed decides is read (regrove sim diff finds"
+    assert f"replayed: it fails as it did, in another run: {why} that)" in replayed(digest="00")
+    assert f"replayed: it fails, but not as it did: {why}" in replayed(digest="00", violated="KeyError: 1")
+    case = Case("tests/test_bank.py::test_money", 3, (), violated="KeyError: 1", digest="00")
+    assert "the test or the application has changed since, or something no seed decides is read (--sim-audit" in (
+        case.compared("KeyError: 2", "01")
+    )
     passing = f"examples.counter:app {checks}:passes"
     assert f"replayed: seed 0 under the plan of {file} passes now\n" in replayed(test=passing)
     struck = "nothing was struck by 0.100000s crash-isolate n0/0:root/other: is it called otherwise now?"
