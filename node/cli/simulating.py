@@ -239,7 +239,7 @@ def _tell(found: Found) -> int:
         from regrove.node.simulation.orders import told
 
         click.echo(f"orders: {told(found.orders)}")
-    met = [name for name, held in found.held.items() if held]
+    met = sorted(name for name, held in found.held.items() if held)
     if met:
         click.echo(f"reached: {', '.join(met)}")
     problems: list[str] = []

@@ -280,8 +280,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 def _told(row: dict[str, Any]) -> str:
     failed = f", {len(row['failed'])} failed" if row["failed"] else ""
-    fired = ", ".join(f"{what} {count}" for what, count in row["fired"].items()) or "no faults"
-    met = ", ".join(name for name, held in row["held"].items() if held)
+    fired = ", ".join(f"{what} {count}" for what, count in sorted(row["fired"].items())) or "no faults"
+    met = ", ".join(name for name, held in sorted(row["held"].items()) if held)
     return f"{row['seeds']} seeds{failed}; fired: {fired}{f'; reached: {met}' if met else ''}"
 
 
@@ -324,8 +324,8 @@ class Judge:
         for test, row in self._campaigns.items():
             if row["seeds"] < JUDGED:
                 continue
-            idle = [what for what, count in row["fired"].items() if not count]
-            unseen = [name for name, held in row["held"].items() if not held]
+            idle = sorted(what for what, count in row["fired"].items() if not count)
+            unseen = sorted(name for name, held in row["held"].items() if not held)
             if idle:
                 found.append(
                     f"{test}: enabled and never fired in {row['seeds']} seeds: {', '.join(idle)}; a fault needs "

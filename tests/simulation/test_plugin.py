@@ -5,11 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from regrove import Misuse
 from regrove.node.simulation.cases import Case
+from regrove.node.simulation.plugin import Judge
 from regrove.testing import Simulation, simulate
 from regrove.testing import faults as f
 from tests.simulation.apps import Add, Total, counting
@@ -93,6 +95,23 @@ def test_a_campaign_whose_faults_never_fire_fails_the_run(tmp_path: Path, alone:
     done = run(tmp_path, "-k", "never_fires", "-n", "2")
     assert told in done.stdout
     assert done.returncode == 1
+
+
+def test_a_campaign_tells_its_kinds_in_an_order_that_no_worker_decides() -> None:
+    def told(*results: dict[str, object]) -> list[str]:
+        lines: list[str] = []
+        judge = Judge()
+        for result in results:
+            judge._add({"test": "t", "seeds": 20, "failed": [], "orders": {}, "passed": [], **result})
+        judge.pytest_terminal_summary(SimpleNamespace(write_line=lambda line, **_: lines.append(line)))
+        return lines
+
+    one = {"fired": {"cut": 1, "swizzle": 0}, "held": {"ended": True, "began": True}}
+    other = {"fired": {"crash-core": 2, "beat": 0}, "held": {"a": False}}
+    assert told(one, other) == told(other, one)
+    assert told(one, other)[0] == (
+        "simulated t: 40 seeds; fired: beat 0, crash-core 2, cut 1, swizzle 0; reached: began, ended"
+    )
 
 
 def test_a_failing_seed_tells_its_story(alone: tuple[Path, str]) -> None:
