@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from regrove.node.core.errors import Misuse, RegroveError
 from regrove.node.simulation.clock import Span, passing
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from regrove.node.simulation.world import World
 
 __tracebackhide__ = ours  # of pytest
+OUTSIDE: Final = "outside"  # in stories: a stream is named as nothing inside is, such as an isolate `client-1`
 
 
 class NobodyListens(RegroveError, ConnectionRefusedError):
@@ -115,7 +116,7 @@ class OutsideStream:
             raise refused
 
     def _doing(self, verb: str, argument: object) -> Doing:
-        return self._world.trace.doing(self._world.clock.now, f"client{self.number}.{verb}", argument)
+        return self._world.trace.doing(self._world.clock.now, f"{OUTSIDE}{self.number}.{verb}", argument)
 
     def close(self) -> None:
         """Close this end in order."""
@@ -179,7 +180,7 @@ class OutsideStream:
             self.on_bytes(self)
 
     def __repr__(self) -> str:
-        return f"<connection {self.number} {self.state} received={len(self._received)}>"
+        return f"<{OUTSIDE}{self.number} {self.state} received={len(self._received)}>"
 
 
 def _check_bytes(verb: str, data: object) -> None:

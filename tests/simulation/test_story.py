@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from examples import kv
 from examples.counter import Add, Total, app
 from regrove import Application, Child, Context, Effect, Isolate, Supervisor, message
 from regrove.node.simulation.history import History
@@ -321,6 +322,17 @@ def test_how_isolates_started_and_ticks_give_way_to_what_happened_in_between() -
     told = Rows(trace).choose(())
     assert sum("started" in row or "Tick" in row for row in told) == 0
     assert len(told) == LINES
+
+
+def test_a_connection_from_outside_is_named_in_a_story_as_no_isolate_is() -> None:
+    with pytest.raises(AssertionError) as failed, Simulation(kv.app) as sim:
+        stream = sim.connect(6380)
+        stream.send(b"SET key x\r\n")
+        assert stream.read_until(b"\r\n") == b"-ERR\r\n"
+    story = "\n".join(failed.value.__notes__)
+    assert "test outside1.send b'SET key x\\r\\n'" in story
+    assert "test outside1.read_until b'\\r\\n' -> b'+OK\\r\\n' at " in story
+    assert "client1" not in story
 
 
 class Deep(Isolate):
