@@ -8,6 +8,7 @@ Two runs are equal when their digests are; `first_difference` names the first ev
 from __future__ import annotations
 
 import json
+import re
 from bisect import bisect
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -19,13 +20,14 @@ from typing import IO, Any, Final, NamedTuple, TypeAlias
 import msgpack
 
 from regrove.node.core.errors import Misuse
-from regrove.node.simulation.clock import written
+from regrove.node.simulation.clock import SECOND, written
 
 KEPT: Final = 200_000  # events kept for stories; the hash covers all
 DOINGS: Final = 2_000  # of the test itself, kept for stories
 SHORT: Final = 40
 LARGE: Final = 1_000
 BATCH: Final = 1_024  # rows hashed at once
+_FAULT: Final = re.compile(r"(\d+) (-?\d+)")
 
 Row: TypeAlias = tuple[int, int, int, str, str, int, str, int]  # an event without its text
 Batch: TypeAlias = tuple[int, bytes, tuple[str, ...]]  # the first sequence, the rows as they were hashed, their texts
@@ -47,7 +49,19 @@ class Event(NamedTuple):
     def __str__(self) -> str:
         life = f"#{self.incarnation}" if self.incarnation else ""
         place = f"{self.node} {self.path}{life}".strip()
-        return f"{written(self.time)} [{self.sequence} <- {self.parent}] {place} {self.kind} {self.text}".rstrip()
+        text = _of_a_fault(self.text) if self.kind.startswith("fault-") else self.text
+        return f"{written(self.time)} [{self.sequence} <- {self.parent}] {place} {self.kind} {text}".rstrip()
+
+
+def _of_a_fault(text: str) -> str:
+    """`for 1.146s x20`, of what is digested: the ns that it lasts and its strength, 0 where there is none."""
+    found = _FAULT.fullmatch(text)
+    if found is None:
+        return text
+    lasts, strength = map(int, found.groups())
+    length = f"{lasts / SECOND:.3f}".rstrip("0").rstrip(".")
+    words = [f"for {length if length != '0' else written(lasts)[:-1]}s"] if lasts else []
+    return " ".join(words + ([f"x{strength}"] if strength else []))
 
 
 class Doing:

@@ -325,14 +325,35 @@ def test_how_isolates_started_and_ticks_give_way_to_what_happened_in_between() -
 
 
 def test_a_connection_from_outside_is_named_in_a_story_as_no_isolate_is() -> None:
-    with pytest.raises(AssertionError) as failed, Simulation(kv.app) as sim:
-        stream = sim.connect(6380)
-        stream.send(b"SET key x\r\n")
-        assert stream.read_until(b"\r\n") == b"-ERR\r\n"
+    def fails() -> None:
+        with Simulation(kv.app) as sim:
+            stream = sim.connect(6380)
+            stream.send(b"SET key x\r\n")
+            assert stream.read_until(b"\r\n") == b"-ERR\r\n"
+
+    with pytest.raises(AssertionError) as failed:
+        fails()
     story = "\n".join(failed.value.__notes__)
     assert "test outside1.send b'SET key x\\r\\n'" in story
     assert "test outside1.read_until b'\\r\\n' -> b'+OK\\r\\n' at " in story
     assert "client1" not in story
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        (f.once("cut", "n0>n1", at="1s", lasts="1146ms"), "n0>n1 fault-cut for 1.146s"),
+        (f.once("slow", "n0/0", at="1s", lasts="2s", strength=20), "n0/0 fault-slow for 2s x20"),
+        (f.once("pause", "n0/0", at="1s", lasts="30us"), "n0/0 fault-pause for 0.000030s"),
+        (f.once("crash-core", "n1/0", at="1s"), "n1/0 fault-crash-core"),
+    ],
+    ids=str,
+)
+def test_how_long_and_how_strong_a_fault_was_is_told_in_words(fault: f.Fault, told: str) -> None:
+    with Simulation(app, nodes=2, faults=fault) as sim:
+        sim.run("2s")
+        rows = [str(event) for event in sim.trace if event.kind.startswith("fault-")]
+    assert [row.partition("] ")[2] for row in rows] == [told]
 
 
 class Deep(Isolate):
