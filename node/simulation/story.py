@@ -18,6 +18,7 @@ PLAN_LINES: Final = 30
 VIOLATED_LINES: Final = 16  # the whole of it is the failure's own text
 CRASH_LINES: Final = 16  # of a traceback's end
 WIDE: Final = 300
+HINT: Final = "Use -v to get more diff"  # of pytest, about its own report
 
 
 def story(sim: Simulation, error: BaseException, shrunk: Shrunk | None = None, compared: str = "") -> str:
@@ -29,13 +30,13 @@ def story(sim: Simulation, error: BaseException, shrunk: Shrunk | None = None, c
     lines = [
         f"--- simulation of {world.application.name}: seed {sim.seed}, {len(world.nodes)} nodes x "
         f"{len(world.nodes[0].cores)} cores, {sim.profile}, failed at {written(world.clock.now)} virtual ---",
-        *_cut(f"violated: {violated(error)}".splitlines(), VIOLATED_LINES),
+        *_cut(_violated(error), VIOLATED_LINES),
         *_origin(error),
         *(_plan(sim) if shrunk is None or not shrunk.reproduced else _minimal(shrunk)),
         *_not_shrunk(shrunk),
         *_crashes(sim),
         *map(str, deadlocks(world)),
-        "the end of the trace (time [event <- cause] place what):",
+        "the end of the trace (time [event <- cause, 0: a timer or from outside] place what):",
         *(f"  {row}" for row in told_rows(sim.trace, world.network, error)),
         f"digest: {sim.trace.digest} over {sim.trace.sequence} events",
     ]
@@ -53,6 +54,13 @@ def passes(sim: Simulation, plan: tuple[Fault | Noise, ...]) -> str:
     if not entries:
         return "passes now"
     return f"passes now; nothing was struck by {'; '.join(entries)}: is it called otherwise now?"
+
+
+def _violated(error: BaseException) -> list[str]:
+    lines = [line for line in f"violated: {violated(error)}".splitlines() if line.strip() != HINT]
+    while not lines[-1].strip():
+        lines.pop()
+    return lines
 
 
 def _origin(error: BaseException) -> list[str]:

@@ -356,6 +356,28 @@ def test_how_long_and_how_strong_a_fault_was_is_told_in_words(fault: f.Fault, to
     assert [row.partition("] ")[2] for row in rows] == [told]
 
 
+def test_what_pytest_says_of_its_own_report_is_not_repeated() -> None:
+    text = "assert b'' == b'x'\n  \n  Use -v to get more diff"
+
+    def fails() -> None:
+        with Simulation(app):
+            raise AssertionError(text)
+
+    with pytest.raises(AssertionError) as failed:
+        fails()
+    story = "\n".join(failed.value.__notes__)
+    assert "violated: AssertionError: assert b'' == b'x'\n  at " in story
+    assert "Use -v" not in story
+
+
+def test_what_no_event_has_caused_is_explained() -> None:
+    with pytest.raises(AssertionError) as failed, Simulation(app) as sim:
+        fail_after_a_second(sim)
+    story = "\n".join(failed.value.__notes__)
+    assert "[event <- cause, 0: a timer or from outside]" in story
+    assert " <- 0]" in story
+
+
 class Deep(Isolate):
     def handle(self, ctx: Context, message: Add) -> Effect:
         return self.one()
