@@ -63,6 +63,12 @@ class SimulatedCore:
         return self.pauses > 0 or self.halted > 0
 
     @property
+    def waiting(self) -> int:
+        """Frames, outcomes and orders that its process has not taken yet."""
+        life = self.life
+        return 0 if life is None else len(life.transport.inbox) + len(life.edge.done) + len(life.control)
+
+    @property
     def incarnation(self) -> int:
         """Which life of this core runs, or ran last; 0 before the first."""
         return 0 if self.life is None else self.life.home.core_incarnation

@@ -44,6 +44,7 @@ class SimulatedNode:
         self.name = f"n{index}@sim"
         self.incarnation = 0
         self._pauses = 0
+        self.stopped_at = 0  # when it was, if it is stopped now
         self.ready = False  # every core has started in this life of the node
         self.state: ManagerState | None = None
         self.disk = Disk(self.name, world.draws)
@@ -76,8 +77,15 @@ class SimulatedNode:
         """Whether it was asked to stop and has not ended yet."""
         return self.state is not None and self.state.state == "stopping"
 
+    @property
+    def waiting(self) -> int:
+        """Inputs that its cores have not taken yet."""
+        return sum(core.waiting for core in self.cores)
+
     def pause(self) -> Callable[[], None]:
         """Stop all of it; return how to let it go on, which does nothing once this life of the machine is over."""
+        if not self.pauses:
+            self.stopped_at = self.world.clock.now
         self.pauses += 1
         incarnation = self.incarnation
 

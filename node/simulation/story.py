@@ -37,7 +37,7 @@ def story(sim: Simulation, error: BaseException, shrunk: Shrunk | None = None, c
         *_crashes(sim),
         *map(str, deadlocks(world)),
         "the end of the trace (time [event <- cause, 0: a timer or from outside] place what):",
-        *(f"  {row}" for row in told_rows(sim.trace, world.network, error)),
+        *(f"  {row}" for row in told_rows(world, error)),
         f"digest: {sim.trace.digest} over {sim.trace.sequence} events",
     ]
     if compared:

@@ -19,7 +19,9 @@ from regrove.node.simulation.history import Operation
 from regrove.node.simulation.trace import Doing, Event, Trace
 
 if TYPE_CHECKING:
-    from regrove.node.simulation.network import Network
+    from regrove.node.simulation.cores import SimulatedCore
+    from regrove.node.simulation.node import SimulatedNode
+    from regrove.node.simulation.world import World
 
 LINES: Final = 40
 CAUSES: Final = 12
@@ -242,13 +244,33 @@ def _together(group: Sequence[Event | Doing]) -> str:
     return f"{group[-1]} x{len(group)}, {often} since {written(group[0].time)}"
 
 
-def told_rows(trace: Trace, network: Network, error: BaseException) -> list[str]:
-    """The rows of a story, at most 40; what a cut holds at the end is the last of them."""
-    holding = [
+def told_rows(world: World, error: BaseException) -> list[str]:
+    """The rows of a story, at most 40; who is stopped at the end and what a cut holds are the last of them."""
+    standing = [*_stopped(world)[:3], *_holding(world)[:3]]
+    return [*Rows(world.trace, LINES - len(standing)).choose(times_of(error)), *standing]
+
+
+def _stopped(world: World) -> list[str]:
+    places: list[SimulatedNode | SimulatedCore] = []
+    for node in world.nodes:
+        places += [node, *node.cores]
+    return [
+        f"{place.short}: stopped by a pause since {written(place.stopped_at)}{_wait(place)}"
+        for place in places
+        if place.pauses and place.alive
+    ]
+
+
+def _wait(place: SimulatedNode | SimulatedCore) -> str:
+    count = place.waiting
+    return f", {count} input{'s wait' if count > 1 else ' waits'}" if count else ""
+
+
+def _holding(world: World) -> list[str]:
+    return [
         f"{source}>{target}: {count} frame{'s' if count > 1 else ''} held by a cut"
-        for source, target, count in network.holding()
-    ][:3]
-    return [*Rows(trace, LINES - len(holding)).choose(times_of(error)), *holding]
+        for source, target, count in world.network.holding()
+    ]
 
 
 def times_of(error: BaseException) -> list[int]:

@@ -378,6 +378,27 @@ def test_what_no_event_has_caused_is_explained() -> None:
     assert " <- 0]" in story
 
 
+@pytest.mark.parametrize("place", ["n0/1", "n0"])
+def test_who_is_stopped_by_a_pause_is_told_with_what_waits_for_it(place: str) -> None:
+    def fails(sim: Simulation, lasts: str) -> None:
+        with sim:
+            sim.inject(f.once("pause", place, at=0, lasts=lasts))
+            sim.run("100ms")
+            for _ in range(3):
+                sim.send(sim.find("root/counter", core=1).address, Add(1), source="n1/0")
+                sim.run("300ms")
+            raise AssertionError("enough")
+
+    def told(lasts: str) -> list[str]:
+        with pytest.raises(AssertionError) as failed:
+            fails(Simulation(app, nodes=2, cores=2), lasts)
+        return [row.strip() for row in "\n".join(failed.value.__notes__).splitlines() if "by a pause" in row]
+
+    (row,) = told("60s")
+    assert re.fullmatch(rf"{place}: stopped by a pause since 0\.\d+s, \d+ inputs wait", row), row
+    assert not told("50ms")
+
+
 class Deep(Isolate):
     def handle(self, ctx: Context, message: Add) -> Effect:
         return self.one()
