@@ -14,7 +14,7 @@ from typing import Any, Final
 from regrove.node.core.application import Application
 from regrove.node.core.errors import Misuse
 from regrove.node.simulation.attempts import is_skip
-from regrove.node.simulation.cases import Case
+from regrove.node.simulation.cases import Case, within
 from regrove.node.simulation.failing import FIRED, Failing, NotDeterministic, run_once
 from regrove.node.simulation.faults import Faults
 from regrove.node.simulation.items import Item, Simulated
@@ -191,7 +191,8 @@ def run_part(
             raise
         result["seeds"] += not stored
         if isinstance(part, Case):
-            result["passed"].append(f"case {part.seed} ({part.path}) {passes(sim, part.plan)}")
+            kept = None if part.path is None else str(within(part.path, item.root))
+            result["passed"].append({"seed": part.seed, "file": kept, "told": passes(sim, part.plan)})
         add_up(result["orders"], {} if explored is None else explored.counts)
         add_up(result["fired"], {what: count.fired for what, count in sim.plan.counts.items()})
         for claim, condition in sim.world.held.items():

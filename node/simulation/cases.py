@@ -199,6 +199,11 @@ def files_in(folder: Path) -> Iterator[tuple[Path, Case | Misuse]]:
             yield path, problem
 
 
+def within(path: Path, root: Path) -> Path:
+    """A path as it is told: relative to the root of the tests where it is in there."""
+    return path.relative_to(root) if path.is_relative_to(root) else path
+
+
 def _plain(word: str) -> str:
     return "".join(letter if letter.isalnum() or letter in "._-" else "-" for letter in word)
 

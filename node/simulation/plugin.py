@@ -29,6 +29,7 @@ INNERMOST = (
     "only pytest's marks may stand around @simulate; let @given drive a plain test that makes a world of its own for "
     "each example: `with Simulation(app, seed=seed) as sim:`"
 )
+SEEDS = 8  # of cases that are named in a line
 JUDGED = 25  # seeds: in fewer it says nothing that a kind of fault never fired
 
 
@@ -285,6 +286,21 @@ def _told(row: dict[str, Any]) -> str:
     return f"{row['seeds']} seeds{failed}; fired: {fired}{f'; reached: {met}' if met else ''}"
 
 
+def _pass_now(passed: list[dict[str, Any]]) -> str:
+    """Say of the kept cases of a test that they pass; of many in one line."""
+    if len(passed) == 1:
+        (case,) = passed
+        return f"case {case['seed']} ({case['file']}) {case['told']}"
+    missed = [case for case in passed if case["told"] != "passes now"]
+    unmet = f"; in {_seeds(missed)} a fault strikes nothing any more: --sim-replay FILE names it" if missed else ""
+    return f"{len(passed)} kept cases pass now ({_seeds(passed)}): delete those you need no longer{unmet}"
+
+
+def _seeds(cases: list[dict[str, Any]]) -> str:
+    seeds = sorted({case["seed"] for case in cases})
+    return ", ".join(map(str, seeds[:SEEDS])) + (" ..." if len(seeds) > SEEDS else "")
+
+
 class Judge:
     """Adds up what the ranges of each campaign did."""
 
@@ -352,8 +368,8 @@ class Judge:
                 from regrove.node.simulation.orders import told
 
                 terminalreporter.write_line(f"orders of {test}: {told(row['orders'])}")
-            for case in row["passed"]:
-                terminalreporter.write_line(f"replayed {test}: {case}")
+            if row["passed"]:
+                terminalreporter.write_line(f"replayed {test}: {_pass_now(row['passed'])}")
             if row["seeds"] > 1:
                 terminalreporter.write_line(f"simulated {test}: {_told(row)}")
         for note in self.notes:

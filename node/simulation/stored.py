@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from regrove.node.simulation.cases import Case, files_in, read_case
+from regrove.node.simulation.cases import Case, files_in, read_case, within
 
 
 class Candidate(NamedTuple):
@@ -29,11 +29,11 @@ class Stored:
         if file is not None:
             self.cases.append(read_case(file))
             return
-        for _, found in files_in(folder):
+        for path, found in files_in(folder):
             if isinstance(found, Case):
                 self.cases.append(found)
             else:
-                self._broken.append(f"left out: {found}")
+                self._broken.append(f"left out: {self._told(path)}{str(found).removeprefix(str(path))}")
 
     def of(self, test: str) -> list[Case]:
         """The cases that may be for a test: its own, and those of one of the same name elsewhere."""
@@ -59,24 +59,37 @@ class Stored:
     def notes(self, candidates: Sequence[Candidate], chosen: Sequence[bool], whole: bool) -> list[str]:
         """What is said of cases that did not run; `whole`: no test of this run was asked for with its parameters."""
         ran = {each.case.path for each, stays in zip(candidates, chosen, strict=True) if stays and each.case}
-        said = list(self._broken)
+        other: dict[tuple[str, str], list[Case]] = {}
+        gone: dict[str, list[Case]] = {}
         for case in self.cases:
             if case.path in ran or not case.of_pytest:
                 continue
-            there = [each for each in candidates if each.test == case.test]
-            if there:
-                known = ", ".join(dict.fromkeys(each.parameters for each in there))
+            if any(each.test == case.test for each in candidates):
                 if whole:
-                    said.append(
-                        f"{case.path} is of {case.test} with the parameters {case.parameters}, which it has no more: "
-                        f'write those it has now as "parameters" of the file ({known}), or delete the file'
-                    )
+                    other.setdefault((case.test, case.parameters), []).append(case)
             elif not self.has(case.test):
-                said.append(
-                    f"{case.path} is of {case.test}, which is not there any more, nor is a test of its name in this "
-                    'run: write its new name as "test" of the file, or delete the file'
-                )
+                gone.setdefault(case.test, []).append(case)
+        said = list(self._broken)
+        for (test, given), cases in other.items():
+            known = ", ".join(dict.fromkeys(each.parameters for each in candidates if each.test == test))
+            said.append(
+                f"{self._files(cases)} of {test} with the parameters {given}, which it has no more: "
+                f'write those it has now as "parameters" of the file ({known}), or delete the file'
+            )
+        said += [
+            f"{self._files(cases)} of {test}, which is not there any more, nor is a test of its name in this "
+            'run: write its new name as "test" of the file, or delete the file'
+            for test, cases in gone.items()
+        ]
         return said
+
+    def _files(self, cases: list[Case]) -> str:
+        """The files of some cases as they are told, with their verb."""
+        first, *more = [str(self._told(case.path)) for case in cases if case.path is not None]
+        return f"{first} and {len(more)} more are" if more else f"{first} is"
+
+    def _told(self, path: Path) -> Path:
+        return path if self._replays else within(path, self._root)
 
     def has(self, test: str) -> bool:
         """Whether a test file still has the test of a case, as its source says."""

@@ -124,13 +124,36 @@ def test_what_is_said_of_cases_that_cannot_run(project: Path) -> None:
     (cases / "half.json").write_text(json.dumps({"format": 1, "test": "x"})[:-3])
     for workers in ("0", "2"):
         output = run(project, "-q", "-n", workers, "-k", "other")
-        assert f"case {gone} is of part/test_it.py::test_gone, which is not there any more" in output
-        assert f"case {other} is of part/test_it.py::test_limit with the parameters c, which it has no more" in output
+        told = f"case {gone.relative_to(project)} is of part/test_it.py::test_gone, which is not there any more"
+        assert told in output
+        told = f"case {other.relative_to(project)} is of part/test_it.py::test_limit with the parameters c, which it"
+        assert told in output
         assert "(a b, it's, [15])" in output
-        assert f"case left out: {cases / 'half.json'} is no case file: it is not JSON" in output
+        assert "case left out: .regrove/cases/half.json is no case file: it is not JSON" in output
     assert f"{other} is of part/test_it.py::test_limit with the parameters c" in run(
         project, "-n", "0", "--sim-replay", str(other)
     )
+
+
+def test_kept_cases_that_pass_or_have_lost_their_test_are_a_line_a_test(project: Path) -> None:
+    cases = project / ".regrove/cases"
+    unmet = (f.once("crash-isolate", "n0/0:root/other", at="100ms"),)
+    for seed in range(12):
+        Case("part/test_it.py::TestOther::test_in_a_class", seed, unmet if seed == 4 else ()).write(cases)
+        Case("part/test_it.py::test_gone", seed, ()).write(cases)
+        Case("part/test_it.py::test_limit", seed, (), parameters="c").write(cases)
+    (alone,) = [Case("part/test_it.py::TestOther::test_of_a_class", 7, ()).write(cases)]
+    output = run(project, "-q", "-p", "no:xdist", "-k", "TestOther")
+    passing = [line for line in output.splitlines() if line.startswith("replayed ")]
+    assert sorted(passing) == [
+        "replayed part/test_it.py::TestOther::test_in_a_class: 12 kept cases pass now (0, 1, 2, 3, 4, 5, 6, 7 ...): "
+        "delete those you need no longer; in 4 a fault strikes nothing any more: --sim-replay FILE names it",
+        f"replayed part/test_it.py::TestOther::test_of_a_class: case 7 ({alone.relative_to(project)}) passes now",
+    ]
+    lost = [line for line in output.splitlines() if line.startswith("case ")]
+    assert len(lost) == 2
+    assert "and 11 more are of part/test_it.py::test_limit with the parameters c, which it has no more" in lost[0]
+    assert "and 11 more are of part/test_it.py::test_gone, which is not there any more" in lost[1]
 
 
 def test_a_case_that_does_not_fit_its_test_any_more_names_its_file(project: Path) -> None:
