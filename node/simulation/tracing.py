@@ -11,7 +11,7 @@ from zlib import crc32
 from regrove.node.core.address import Home
 from regrove.node.core.isolate import Cell
 from regrove.node.core.messages import decode, payload_of
-from regrove.node.core.outcomes import Outcome
+from regrove.node.core.outcomes import Failed, Outcome
 from regrove.node.core.sent import Sent
 from regrove.node.simulation.clock import Clock
 from regrove.node.simulation.ends import Way
@@ -117,7 +117,7 @@ class CoreTracer:
         """Another callback is about to run."""
         return self._trace.emit(
             self._clock.now, cause, self.place, cell.path, cell.incarnation, kind, digest_of(argument),
-            type(argument).__name__,
+            _name_of(argument),
         )  # fmt: skip
 
     def start(self, now: int, cell: Cell, cause: int) -> int:
@@ -138,6 +138,12 @@ class CoreTracer:
     def note(self, kind: str, text: str = "", cause: int = 0, path: str = "") -> int:
         """Something happened to the core itself; the text is a word or two and is digested."""
         return self._trace.emit(self._clock.now, cause, self.place, path, 0, kind, crc32(text.encode()), text)
+
+
+def _name_of(argument: Any) -> str:
+    """Its class, and of a wait that failed the class of the reason; for people, in no digest."""
+    name = type(argument).__name__
+    return f"{name} {type(argument.reason).__name__}" if type(argument) is Failed else name
 
 
 def _unknown(_message: object) -> Payload | None:

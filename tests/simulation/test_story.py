@@ -8,10 +8,11 @@ import pytest
 
 from examples import kv
 from examples.counter import Add, Total, app
-from regrove import Application, Child, Context, Effect, Isolate, Supervisor, message
+from regrove import RECEIVE, Application, Call, Child, Context, Effect, Failed, Isolate, NoProcess, Supervisor, message
 from regrove.node.simulation.history import History
 from regrove.node.simulation.telling import LINES, Rows, times_of
 from regrove.node.simulation.trace import Trace
+from regrove.node.simulation.tracing import digest_of
 from regrove.testing import Register, Simulation, linearizable
 from regrove.testing import faults as f
 
@@ -397,6 +398,21 @@ def test_who_is_stopped_by_a_pause_is_told_with_what_waits_for_it(place: str) ->
     (row,) = told("60s")
     assert re.fullmatch(rf"{place}: stopped by a pause since 0\.\d+s, \d+ inputs wait", row), row
     assert not told("50ms")
+
+
+class Asker(Isolate):
+    def handle(self, ctx: Context, message: Add | Failed) -> Effect:
+        return Call("nobody", Total(), timeout=0.1) if isinstance(message, Add) else RECEIVE
+
+
+def test_why_a_wait_failed_is_told_and_changes_no_digest() -> None:
+    asking = Application("asking", tree=lambda place: Supervisor("root", [Child("asker", Asker, name="asker")]))
+    with Simulation(asking) as sim:
+        sim.send("asker", Add(1))
+        sim.settle()
+        (failed,) = [event for event in sim.trace if event.kind == "outcome"]
+    assert str(failed).endswith("root/asker#1 outcome Failed NoProcess")
+    assert failed.digest == digest_of(Failed(NoProcess()))
 
 
 class Deep(Isolate):
