@@ -138,7 +138,8 @@ def _signature(test: Callable[..., None]) -> inspect.Signature:
 
 def empty(item: Item) -> dict[str, Any]:
     """What the plugin adds up of one item, as plain data."""
-    return {"test": item.test, "seeds": 0, "failed": [], "fired": {}, "held": {}, "orders": {}, "passed": []}
+    counts = {"seeds": 0, "twice": 0, "audited": 0, "parted": 0}
+    return {"test": item.test, **counts, "failed": [], "fired": {}, "held": {}, "orders": {}, "passed": []}
 
 
 def run_part(
@@ -174,6 +175,7 @@ def run_part(
                 item.command,
             )
         except NotDeterministic as parted:
+            result["parted"] += not stored
             raise (_audit(item, [seed], how) if how.audit_every and not stored else None) or parted from None
         except KeyboardInterrupt as interrupt:
             interrupt.args = interrupt.args or (f"in seed {seed}; to run it again: {item.command(None, seed)}",)
@@ -190,6 +192,7 @@ def run_part(
                 add_up(result["fired"], getattr(error, FIRED))
             raise
         result["seeds"] += not stored
+        result["twice"] += how.audit and explored is None and not stored
         if isinstance(part, Case):
             kept = None if part.path is None else str(within(part.path, item.root))
             result["passed"].append({"seed": part.seed, "file": kept, "told": passes(sim, part.plan)})
@@ -200,9 +203,12 @@ def run_part(
     if skipped and len(skipped) == len(seeds):
         raise skipped[-1]
     if how.audit_every and not stored:
-        blamed = _audit(item, [seed for seed in seeds if seed % how.audit_every == 0], how)
+        audited = [seed for seed in seeds if seed % how.audit_every == 0]
+        blamed = _audit(item, audited, how)
         if blamed is not None:
+            result["parted"] += 1
             raise blamed
+        result["audited"] += len(audited)
 
 
 def _again(kept: Case, item: Item) -> Case:

@@ -29,6 +29,7 @@ INNERMOST = (
     "only pytest's marks may stand around @simulate; let @given drive a plain test that makes a world of its own for "
     "each example: `with Simulation(app, seed=seed) as sim:`"
 )
+AUDITED = 10  # 1 in so many seeds, unless said
 SEEDS = 8  # of cases that are named in a line
 JUDGED = 25  # seeds: in fewer it says nothing that a kind of fault never fired
 
@@ -43,7 +44,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--sim-audit", action="store_true", help="run each seed twice, and audit some: they must be the same each time"
     )
     group.addoption(
-        "--sim-audit-every", type=int, default=10, metavar="K", help="audit 1 in K seeds in other processes; 0: none"
+        "--sim-audit-every",
+        type=int,
+        default=None,
+        metavar="K",
+        help="--sim-audit, and 1 in K seeds in other processes (1 in 10 unless said; 0: none)",
     )
     group.addoption("--sim-orders", default=None, metavar="FILE", help=argparse.SUPPRESS)  # of an audit, see auditing/
     group.addoption("--sim-cases", default=None, metavar="DIR", help="where failing cases are kept (.regrove/cases)")
@@ -57,6 +62,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "simulated: a test over the seeds of @simulate")
     if not hasattr(config, "workerinput"):
         config.pluginmanager.register(Judge(), "regrove-judge")
+    if (config.getoption("--sim-audit-every") or 0) < 0:
+        raise pytest.UsageError("--sim-audit-every takes K, to audit 1 in K seeds, or 0 for none")
     if config.getoption("--sim-search") is not None:
         from regrove.node.core.errors import Misuse
         from regrove.node.simulation.searching import checked
@@ -73,6 +80,13 @@ def pytest_configure(config: pytest.Config) -> None:
             _stored(config)
         except Misuse as problem:
             raise pytest.UsageError(f"--sim-replay: {problem}") from None
+
+
+def _audits(config: pytest.Config) -> tuple[bool, int]:
+    """Whether seeds run twice, and 1 in how many is audited in other processes (0: none)."""
+    every: int | None = config.getoption("--sim-audit-every")
+    audit = bool(config.getoption("--sim-audit") or every)
+    return audit, (AUDITED if every is None else every) if audit else 0
 
 
 def _folder(config: pytest.Config) -> Path:
@@ -107,8 +121,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     simulated.how = Failing(
         config.getoption("--sim-shrink"),
         _folder(config),
-        config.getoption("--sim-audit"),
-        config.getoption("--sim-audit-every") if config.getoption("--sim-audit") else 0,
+        *_audits(config),
         orders=config.getoption("--sim-orders"),
         launched_by=launched_by(config),
         root=config.rootpath,
@@ -286,6 +299,13 @@ def _told(row: dict[str, Any]) -> str:
     return f"{row['seeds']} seeds{failed}; fired: {fired}{f'; reached: {met}' if met else ''}"
 
 
+def _same(row: dict[str, Any]) -> str:
+    """Say how many seeds of a campaign were audited; "": none was, or it parted, which a failure tells."""
+    how = [f"{row['twice']} twice in one process"] if row["twice"] else []
+    how += [f"{row['audited']} in other processes"] if row["audited"] else []
+    return f"seeds run again: {' and '.join(how)}, all the same" if how and not row["parted"] else ""
+
+
 def _pass_now(passed: list[dict[str, Any]]) -> str:
     """Say of the kept cases of a test that they pass; of many in one line."""
     if len(passed) == 1:
@@ -322,9 +342,11 @@ class Judge:
         self.notes.update(dict.fromkeys(getattr(node, "workeroutput", {}).get(PROPERTY, ())))
 
     def _add(self, result: dict[str, Any]) -> None:
-        empty = {"seeds": 0, "failed": [], "fired": {}, "held": {}, "orders": {}, "passed": []}
+        counts = {"seeds": 0, "twice": 0, "audited": 0, "parted": 0}
+        empty = {**counts, "failed": [], "fired": {}, "held": {}, "orders": {}, "passed": []}
         row = self._campaigns.setdefault(result["test"], empty)
-        row["seeds"] += result["seeds"]
+        for what in counts:
+            row[what] += result[what]
         row["failed"] += result["failed"]
         row["passed"] += result["passed"]
         for what, count in result["fired"].items():
@@ -372,6 +394,8 @@ class Judge:
                 terminalreporter.write_line(f"replayed {test}: {_pass_now(row['passed'])}")
             if row["seeds"] > 1:
                 terminalreporter.write_line(f"simulated {test}: {_told(row)}")
+            if audited := _same(row):
+                terminalreporter.write_line(f"audited {test}: {audited}")
         for note in self.notes:
             terminalreporter.write_line(f"case {note}", yellow=True)
         for problem in self.problems():

@@ -136,6 +136,18 @@ def test_pytest_names_the_lines_of_seeds_it_audits_and_passes_what_is_clean(tmp_
     assert f"{place} is not the same under another hash seed" in output
     place = f"test_audited.py:{line_of('        return random.random()')}: random.random reads chance"
     assert place in output
+    told = [line for line in output.splitlines() if line.startswith("audited ")]
+    what = "4 twice in one process and 2 in other processes, all the same"
+    assert told == [f"audited test_audited.py::test_clean: seeds run again: {what}"]
+
+
+def test_how_many_seeds_are_audited_implies_that_they_are(tmp_path: Path) -> None:
+    output = audited(tmp_path, "--sim-audit-every", "4", "-k", "rolling")
+    assert "random.random reads chance" in output, output
+    output = audited(tmp_path, "--sim-audit-every", "0", "-k", "clean")
+    assert "audited" not in output.replace("test_audited", "")
+    output = audited(tmp_path, "--sim-audit-every", "0", "--sim-audit", "-k", "clean")
+    assert "test_clean: seeds run again: 4 twice in one process, all the same" in output
 
 
 def test_each_item_of_a_parametrised_test_is_audited_with_its_own_parameters(tmp_path: Path) -> None:

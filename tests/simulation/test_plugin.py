@@ -10,7 +10,9 @@ from types import SimpleNamespace
 import pytest
 
 from regrove import Misuse
+from regrove.node.simulation.campaign import empty
 from regrove.node.simulation.cases import Case
+from regrove.node.simulation.items import Item
 from regrove.node.simulation.plugin import Judge
 from regrove.testing import Simulation, simulate
 from regrove.testing import faults as f
@@ -102,7 +104,7 @@ def test_a_campaign_tells_its_kinds_in_an_order_that_no_worker_decides() -> None
         lines: list[str] = []
         judge = Judge()
         for result in results:
-            judge._add({"test": "t", "seeds": 20, "failed": [], "orders": {}, "passed": [], **result})
+            judge._add({**empty(Item("t")), "seeds": 20, **result})
         judge.pytest_terminal_summary(SimpleNamespace(write_line=lambda line, **_: lines.append(line)))
         return lines
 
@@ -160,9 +162,12 @@ def test_one_seed_is_run_again_by_its_number(tmp_path: Path) -> None:
     assert "1 passed" in done.stdout
 
 
-def test_all_tests_are_run_under_a_strategy_that_is_asked_for(tmp_path: Path) -> None:
+def test_an_option_holds_for_all_tests_or_is_refused(tmp_path: Path) -> None:
     done = run(tmp_path / "one", "--sim-search", "exhaustive", "-k", "never_fires", "-n", "0")
     assert "schedules" in done.stdout, done.stdout
+    done = run(tmp_path / "less", "--sim-audit-every", "-1")
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR
+    assert "--sim-audit-every takes K" in done.stderr
     done = run(tmp_path / "other", "--sim-search", "guessing")
     assert done.returncode == pytest.ExitCode.USAGE_ERROR
     assert "--sim-search: search='guessing': the strategies are random, swarm" in done.stderr
