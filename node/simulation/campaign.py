@@ -189,7 +189,7 @@ def run_part(
             if hasattr(error, FIRED):
                 result["seeds"] += not stored
                 result["failed"] += [] if stored else [seed]
-                add_up(result["fired"], getattr(error, FIRED))
+                add_up(result["fired"], {} if stored else getattr(error, FIRED))
             raise
         result["seeds"] += not stored
         result["twice"] += how.audit and explored is None and not stored
@@ -197,7 +197,8 @@ def run_part(
             kept = None if part.path is None else str(within(part.path, item.root))
             result["passed"].append({"seed": part.seed, "file": kept, "told": passes(sim, part.plan)})
         add_up(result["orders"], {} if explored is None else explored.counts)
-        add_up(result["fired"], {what: count.fired for what, count in sim.plan.counts.items()})
+        fired = {what: count.fired for what, count in sim.plan.counts.items()}
+        add_up(result["fired"], {} if stored else fired)  # a case has kinds that its test may not enable any more
         for claim, condition in sim.world.held.items():
             result["held"][claim] = result["held"].get(claim, False) or condition
     if skipped and len(skipped) == len(seeds):

@@ -18,7 +18,7 @@ from typing import Final
 from regrove.node.simulation import plan as p
 from regrove.node.simulation.cases import Case
 from regrove.node.simulation.causality import Orders, Race, Run, Stall, TooLong, listen
-from regrove.node.simulation.failing import Command, Failing, Make, Test, judge, run_once
+from regrove.node.simulation.failing import FIRED, Command, Failing, Make, Test, judge, run_once
 from regrove.node.simulation.faults import Fault, Faults, Noise
 from regrove.node.simulation.searching import Exhaustive, Search, faults_under, orders_of
 from regrove.node.simulation.shrinking import Entries
@@ -177,6 +177,11 @@ def judge_under(
         sim = explorer.explore(faults)
     explored = explorer.explored
     if explored.failing is not None:
-        judge(make, test, explored.failing, case, how, command)
+        try:
+            judge(make, test, explored.failing, case, how, command)
+        except BaseException as error:
+            if hasattr(error, FIRED):  # what was given: the plan of an order names what it is made of as well
+                setattr(error, FIRED, {what: count.fired for what, count in sim.plan.counts.items()})
+            raise
         raise AssertionError(f"seed {case.seed} failed in schedule {explored.schedules} and passes under that plan now")
     return sim, explored

@@ -44,6 +44,17 @@ def test_fails_for_some(sim):
     sim.run("1s")
 
 
+@simulate(app=counting, nodes=2, seeds=2, search="exhaustive", faults=f.swarm(f.crash("node")))
+def test_in_every_order(sim):
+    sim.run("20ms")
+    assert sim.seed
+
+
+@simulate(app=counting, seeds=25)
+def test_without_faults(sim):
+    pass
+
+
 @simulate(app=counting, nodes=2, seeds=25, faults=f.cut(often=(0, 1)))
 def test_with_a_kind_that_never_fires(sim):
     sim.run("1s")
@@ -84,11 +95,13 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 def test_a_campaign_is_one_item_a_range_of_seeds(alone: tuple[Path, str]) -> None:
     folder, output = alone
     assert len(digests(folder)) == 7
-    assert "2 failed, 38 passed" in output, output
+    assert "3 failed, 52 passed" in output, output
 
 
 def test_the_ranges_with_failing_seeds_fail(alone: tuple[Path, str]) -> None:
-    assert failures(alone[1]) == ["test_fails_for_some[seeds 3-5]", "test_fails_for_some[seeds 39-41]"]
+    assert failures(alone[1]) == [
+        "test_fails_for_some[seeds 3-5]", "test_fails_for_some[seeds 39-41]", "test_in_every_order[seed 0]",
+    ]  # fmt: skip
 
 
 def test_a_campaign_whose_faults_never_fire_fails_the_run(tmp_path: Path, alone: tuple[Path, str]) -> None:
@@ -114,6 +127,16 @@ def test_a_campaign_tells_its_kinds_in_an_order_that_no_worker_decides() -> None
     assert told(one, other)[0] == (
         "simulated t: 40 seeds; fired: beat 0, crash-core 2, cut 1, swizzle 0; reached: began, ended"
     )
+
+
+def test_only_kinds_that_seeds_enabled_are_told_of_a_campaign(tmp_path: Path, alone: tuple[Path, str]) -> None:
+    assert "test_in_every_order: 2 seeds, 1 failed; fired: crash-node 0\n" in alone[1]
+    plan = (f.once("crash-isolate", "n0/0:root/other", at="100ms"), f.once("pause", "n0/0", at="9s", lasts="1s"))
+    for number, struck in enumerate(plan):
+        Case("test_campaign.py::test_without_faults", number, (struck,)).write(tmp_path / ".regrove/cases")
+    done = run(tmp_path, "-k", "without_faults", "-n", "0")
+    assert "simulated test_campaign.py::test_without_faults: 25 seeds; fired: no faults" in done.stdout
+    assert done.returncode == 0, done.stdout
 
 
 def test_a_failing_seed_tells_its_story(alone: tuple[Path, str]) -> None:
