@@ -53,9 +53,9 @@ class OutsideStream:
     # --- what a test does ---
 
     def send(self, data: bytes) -> None:
-        """Send bytes; before the connection is through they wait."""
+        """Send bytes; before the connection is through they wait. Raises NobodyListens."""
         _check_bytes("send", data)
-        self._doing("send", data)
+        self._check_refused(self._doing("send", data))
         if self.state == "connecting":
             self._early += data
         elif self.state == "open" and self._end is not None:
@@ -64,11 +64,13 @@ class OutsideStream:
             raise Misuse("this connection was closed by the test: open another with sim.connect(port)")
 
     def received(self) -> bytes:
-        """Return all that has arrived so far."""
+        """Return all that has arrived so far. Raises NobodyListens."""
+        self._check_refused(None)
         return bytes(self._received)
 
     def take(self) -> bytes:
-        """Return what has arrived since the last `take`."""
+        """Return what has arrived since the last `take`. Raises NobodyListens."""
+        self._check_refused(None)
         data = bytes(self._received[self._taken :])
         self._taken = len(self._received)
         return data
@@ -108,11 +110,12 @@ class OutsideStream:
         doing.end(self._world.clock.now, data)
         return data
 
-    def _check_refused(self, doing: Doing) -> None:
+    def _check_refused(self, doing: Doing | None) -> None:
         tcp = self._world.tcp
         if self.state == "failed" and self._end is None and self._port not in tcp.known:
             refused = NobodyListens(self._port, tcp.listening())
-            doing.end(self._world.clock.now, refused)
+            if doing is not None:
+                doing.end(self._world.clock.now, refused)
             raise refused
 
     def _doing(self, verb: str, argument: object) -> Doing:

@@ -255,6 +255,9 @@ def test_a_connect_to_nobody_fails_and_a_dead_core_ends_its_connections() -> Non
         assert (refused.state, refused.error) == ("failed", "ECONNREFUSED")
         with pytest.raises(ConnectionRefusedError, match=r"nobody listens on 9999; listening: 7$"):
             sim.connect(9999).read_until(b"x")
+        for use in (lambda: refused.send(b"x"), refused.received, refused.take):
+            with pytest.raises(ConnectionRefusedError, match=r"nobody listens on 9999; listening: 7$"):
+                use()
         stream = sim.connect(7)
         sim.until(lambda: stream.state == "open")
         sim.crash("n0/0")
