@@ -46,21 +46,25 @@ class OutsideStream:
         self._received = bytearray()
         self._taken = 0
         self.number = number
-        self.state = "connecting"
-        self.error: str | None = None
+        self._looked = False  # whether the test knows that it failed
+        self._state = "connecting"
+        self._error: str | None = None
         self.on_bytes: Callable[[OutsideStream], Any] | None = None
 
     # --- what a test does ---
 
     def send(self, data: bytes) -> None:
-        """Send bytes; before the connection is through they wait. Raises NobodyListens."""
+        """Send bytes; before the connection is through they wait.
+
+        Raises NobodyListens, at the end of the simulation when the test neither sends more nor looks.
+        """
         _check_bytes("send", data)
         self._check_refused(self._doing("send", data))
-        if self.state == "connecting":
+        if self._state == "connecting":
             self._early += data
-        elif self.state == "open" and self._end is not None:
+        elif self._state == "open" and self._end is not None:
             self._end.write(data)
-        elif self.state == "closed":
+        elif self._state == "closed":
             raise Misuse("this connection was closed by the test: open another with sim.connect(port)")
 
     def received(self) -> bytes:
@@ -84,7 +88,7 @@ class OutsideStream:
             raise Misuse(f"read takes how many bytes, a whole number, got {count!r:.100}")
         deadline = self._world.clock.now + passing(within)
         doing = self._doing("read", count)
-        self._drive(lambda: len(self._received) - self._taken >= count or self.over, deadline)
+        self._drive(lambda: len(self._received) - self._taken >= count or self._over, deadline)
         self._check_refused(doing)
         data = bytes(self._received[self._taken : self._taken + count])
         self._taken += len(data)
@@ -101,7 +105,7 @@ class OutsideStream:
             raise Misuse("read_until takes the bytes at which to stop, got none")
         deadline = self._world.clock.now + passing(within)
         doing = self._doing("read_until", mark)
-        self._drive(lambda: self._received.find(mark, self._taken) >= 0 or self.over, deadline)
+        self._drive(lambda: self._received.find(mark, self._taken) >= 0 or self._over, deadline)
         self._check_refused(doing)
         found = self._received.find(mark, self._taken)
         stop = len(self._received) if found < 0 else found + len(mark)
@@ -112,7 +116,8 @@ class OutsideStream:
 
     def _check_refused(self, doing: Doing | None) -> None:
         tcp = self._world.tcp
-        if self.state == "failed" and self._end is None and self._port not in tcp.known:
+        if self._state == "failed" and self._end is None and self._port not in tcp.known:
+            self._looked = True
             refused = NobodyListens(self._port, tcp.listening())
             if doing is not None:
                 doing.end(self._world.clock.now, refused)
@@ -123,35 +128,59 @@ class OutsideStream:
 
     def close(self) -> None:
         """Close this end in order."""
-        if self.state != "closed":
-            self.state = "closed"
+        if self._state != "closed":
+            self._state = "closed"
             if self._end is not None:
                 self._end.close()
 
     def reset(self) -> None:
         """Close this end with a reset."""
-        self.state = "closed"
+        self._state = "closed"
         if self._end is not None:
             self._end.reset()
 
     @property
+    def state(self) -> str:
+        """`connecting`, `open`, `ended`, `failed` or `closed`."""
+        self._looked = self._looked or self._state == "failed"
+        return self._state
+
+    @property
+    def error(self) -> str | None:
+        """Why it failed, the name of an errno."""
+        self._looked = True
+        return self._error
+
+    @property
     def over(self) -> bool:
         """Whether nothing will arrive any more."""
-        return self.state in ("ended", "failed", "closed")
+        self._looked = self._looked or self._state == "failed"
+        return self._over
+
+    @property
+    def _over(self) -> bool:
+        return self._state in ("ended", "failed", "closed")
+
+    def _lost(self) -> None:
+        """Raise NobodyListens when what the test sent was refused and it has not looked since."""
+        if not self._looked:
+            self._check_refused(None)
 
     # --- what the world does ---
 
     def connected(self, end: End | None, error: str) -> None:
         """The connect is through, or refused."""
         if end is None:
-            self.state, self.error = "failed", error
-        elif self.state == "closed":
+            self._state, self._error = "failed", error
+            if self._early and self.on_bytes is None:
+                self._world.at_end.append(self._lost)
+        elif self._state == "closed":
             end.reset()
             return
         else:
             self._end = end
             end.owner = self
-            self.state = "open"
+            self._state = "open"
             if self._early:
                 end.write(bytes(self._early))
                 self._early.clear()
@@ -161,18 +190,18 @@ class OutsideStream:
 
     def stream_ready(self, end: End) -> None:
         """Take what has arrived."""
-        before = (len(self._received), self.state)
-        while self.state == "open":
+        before = (len(self._received), self._state)
+        while self._state == "open":
             data = None if end.error is not None else end.read(65536)
             if end.error is not None:
-                self.state, self.error = "failed", end.error
+                self._state, self._error = "failed", end.error
             elif data is None:
                 break
             elif data == b"":
-                self.state = "ended"
+                self._state = "ended"
             else:
                 self._received += data
-        if before != (len(self._received), self.state):
+        if before != (len(self._received), self._state):
             self._tell()
 
     def stream_drained(self, _: End) -> None:
@@ -183,7 +212,7 @@ class OutsideStream:
             self.on_bytes(self)
 
     def __repr__(self) -> str:
-        return f"<{OUTSIDE}{self.number} {self.state} received={len(self._received)}>"
+        return f"<{OUTSIDE}{self.number} {self._state} received={len(self._received)}>"
 
 
 def _check_bytes(verb: str, data: object) -> None:

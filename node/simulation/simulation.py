@@ -135,6 +135,8 @@ class Simulation(ByHand):
     def _check_all(self) -> None:
         for property_ in self._always:
             property_.check()
+        for check in self.world.at_end:
+            check()
         if self._conserved and not unrest(self):
             for quantity in self._conserved:
                 quantity.check()

@@ -79,6 +79,7 @@ class World:
         self.captured = Captured()
         self.known: dict[Payload, Any] = {}  # messages by their bytes
         self.progress = 0  # the number of callbacks when a check last made progress
+        self.at_end: list[Callable[[], None]] = []  # what is checked before it is over
         self.held: dict[str, bool] = {}  # what `sometimes` saw
         self._points: dict[tuple[str, str], bool] = {}
         self.nodes: list[SimulatedNode] = []

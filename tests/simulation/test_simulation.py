@@ -264,6 +264,26 @@ def test_a_connect_to_nobody_fails_and_a_dead_core_ends_its_connections() -> Non
         sim.until(lambda: stream.over)
 
 
+def test_bytes_that_nobody_was_there_to_take_fail_a_test_that_never_looks() -> None:
+    def unheard() -> None:
+        with Simulation(echoing) as sim:
+            sim.connect(9999).send(b"x")
+            sim.run("1s")
+
+    with pytest.raises(ConnectionRefusedError, match="nobody listens on 9999; listening: 7\n"):
+        unheard()
+    with Simulation(echoing) as sim:
+        streams = [sim.connect(9999) for _ in range(4)]
+        for stream in streams[:3]:
+            stream.send(b"x")
+        with pytest.raises(ConnectionRefusedError):
+            streams[0].read(1)
+        sim.until(lambda: streams[1].over)
+        streams[2].on_bytes = lambda stream: None
+        sim.run("1s")
+        assert streams[2].state == "failed"
+
+
 def test_a_sync_that_fails_reaches_the_isolate() -> None:
     with Simulation(echoing) as sim:
         sim.nodes[0].disk.failing_sync = True
