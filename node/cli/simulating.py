@@ -235,6 +235,8 @@ def _seeds(text: str, after: int) -> range:
 def _tell(found: Found) -> int:
     fired = ", ".join(f"{what} {times}" for what, times in sorted(found.fired.items())) or "no faults"
     click.echo(f"{found.seeds} seeds, {len(found.failed)} failed; fired: {fired}")
+    if found.audited:
+        click.echo(f"audited: {found.audited} seeds were the same in other processes")
     if found.orders:
         from regrove.node.simulation.orders import told
 

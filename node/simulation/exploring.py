@@ -205,12 +205,14 @@ class Found:
     failed: list[tuple[int, str]] = field(default_factory=list)
     orders: dict[str, int] = field(default_factory=dict)  # what searches over orders went through
     ran: list[range] = field(default_factory=list)
+    audited: int = 0  # seeds that were the same in other processes
 
     def add(self, other: Found) -> None:
         """Add what other seeds showed."""
         self.seeds += other.seeds
         self.failed += other.failed
         self.ran += other.ran
+        self.audited += other.audited
         add_up(self.orders, other.orders)
         for what, count in other.fired.items():
             self.fired[what] = self.fired.get(what, 0) + count
@@ -282,6 +284,7 @@ def explore(search: Search, seeds: range) -> Found:
     failed = [seed for seed, _ in found.failed]
     audited = [seed for seed in seeds if search.audit and seed % search.audit == 0 and seed not in failed]
     for verdict in audit_seeds(search, audited) if audited else ():
+        found.audited += verdict.clean
         if not verdict.clean:
             found.failed.append((verdict.seed, str(verdict)))
     return found

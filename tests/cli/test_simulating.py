@@ -234,3 +234,10 @@ def test_a_named_kind_that_never_fires_fails_the_search(shop: str, capsys: pytes
     assert "in 25 seeds loss never fired" in capsys.readouterr().out
     assert sim("run", *given, "--check", f"{shop}:never") == 1
     assert "in 25 seeds 'pigs fly' never held" in capsys.readouterr().out
+
+
+def test_an_audit_that_finds_nothing_says_how_many_seeds_it_ran_again(
+    shop: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert sim("run", *quiet(shop), "--seeds", "4", "--audit", "2", "--span", "100ms") == 0
+    assert "audited: 2 seeds were the same in other processes\n" in capsys.readouterr().out
