@@ -7,14 +7,18 @@ from typing import Any
 from benchmarks.bugbench.raft import application
 from benchmarks.bugbench.raft_trial import Client, members
 from benchmarks.bugbench.raft_watch import Watch
-from benchmarks.simulation import measure
+from benchmarks.simulation import FAULTS
+from benchmarks.simulation import app as beats
 from benchmarks.simulators.programs import NODES, RAFT_S, mishaps
 from regrove.testing import Simulation
 
 
 def run_beats(seconds: int, seed: int) -> int:
     """Return the deliveries of the reference workload."""
-    return measure(seconds, seed)[0]
+    with Simulation(beats, nodes=NODES, seed=seed, faults=FAULTS) as sim:
+        first = sim.counters()["handled"]
+        sim.run(seconds)
+        return sim.counters()["handled"] - first
 
 
 def run_raft(seed: int) -> int:
