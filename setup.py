@@ -47,7 +47,10 @@ def extensions() -> dict[str, Any]:
         return {"setup_requires": ["mypy>=1.8"]}
     level = os.environ.get("REGROVE_OPTIMISE", "3")
     # The library they share is named inside the package: beside it, an editable install would not find it.
-    return {"ext_modules": mypycify([*OPTIONS, *COMPILED], opt_level=level, group_name="regrove.node.core.compiled")}
+    modules = mypycify([*OPTIONS, *COMPILED], opt_level=level, group_name="regrove.node.core.compiled")
+    for module in modules:
+        module.extra_compile_args.append("-fwrapv")  # draws wrap at 64 bits, whatever Python was built with
+    return {"ext_modules": modules}
 
 
 setup(**extensions())
