@@ -229,13 +229,7 @@ def clog(
     lasts: tuple[Span, Span] = ("100ms", "5s"),
 ) -> Kind:
     """Clog a link: only `rate` bytes a second pass one way; what comes faster queues."""
-    return Kind(
-        CLOG,
-        given.often("clog", often),
-        given.times("clog", "lasts", lasts),
-        given.amounts("clog", "rate", rate, 1, "bytes a second"),
-        arrows=(">",),
-    )
+    return _narrow(CLOG, "rate", rate, "bytes a second", often, lasts)
 
 
 def in_flight(
@@ -244,13 +238,7 @@ def in_flight(
     lasts: tuple[Span, Span] = ("100ms", "5s"),
 ) -> Kind:
     """Let at most `frames` be under way on each connection one way; the sender's transport refuses more meanwhile."""
-    return Kind(
-        IN_FLIGHT,
-        given.often("in_flight", often),
-        given.times("in_flight", "lasts", lasts),
-        given.amounts("in_flight", "frames", frames, 1, "frames"),
-        arrows=(">",),
-    )
+    return _narrow(IN_FLIGHT, "frames", frames, "frames", often, lasts)
 
 
 def frame_limit(
@@ -259,11 +247,19 @@ def frame_limit(
     lasts: tuple[Span, Span] = ("100ms", "3s"),
 ) -> Kind:
     """Cut off whoever sends a frame of more than `size` bytes one way, as ZMQ_MAXMSGSIZE does."""
+    return _narrow(FRAME_LIMIT, "size", size, "bytes", often, lasts)
+
+
+def _narrow(
+    what: str, name: str, most: tuple[int, int], unit: str, often: tuple[int, int], lasts: tuple[Span, Span]
+) -> Kind:
+    """What lets less through one way, for a while."""
+    verb = what.replace("-", "_")
     return Kind(
-        FRAME_LIMIT,
-        given.often("frame_limit", often),
-        given.times("frame_limit", "lasts", lasts),
-        given.amounts("frame_limit", "size", size, 1, "bytes"),
+        what,
+        given.often(verb, often),
+        given.times(verb, "lasts", lasts),
+        given.amounts(verb, name, most, 1, unit),
         arrows=(">",),
     )
 
