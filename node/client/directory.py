@@ -75,6 +75,11 @@ class Directory:
                 before[(node, core)] = before.get((node, core), frozenset()) | {name}
         return {place: names for place, names in before.items() if place not in now}
 
+    @property
+    def outdated(self) -> bool:
+        """Whether an update may tell more than the last one, even where it says the same."""
+        return self._info is None
+
     def drop(self, home: Home) -> None:
         """That life of a core does not answer any more: nothing is sent to it until an update names a newer one."""
         door = self.doors.get((home.node, home.core))

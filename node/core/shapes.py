@@ -13,6 +13,7 @@ from typing import Any, Final
 from regrove.node.core.codec import lower, raise_items, raise_value
 from regrove.node.core.copying import take_fields
 from regrove.node.core.errors import Misuse, RegroveError
+from regrove.node.core.fitting import test_of, test_of_plain, types_of
 from regrove.node.core.kinds import (
     ANYTHING,
     NUMBER_CHARGE,
@@ -56,7 +57,7 @@ class Shape:
         self.scope = scope
         self.lenient = lenient
         self.kinds: dict[str, Kind] = {}
-        # Where all fields are plain: whether they fit.
+        # Where all fields are plain, or tuples of what is: whether they fit.
         self.plain: Callable[[Any], bool] | None = None if self.fields else _fits_always
 
     def resolve(self) -> None:
@@ -64,8 +65,7 @@ class Shape:
         if self.kinds or not self.fields:
             return
         self.kinds = {field: self._kind(field) for field in self.fields}
-        if all(isinstance(kind, PlainKind) for kind in self.kinds.values()):
-            self.plain = _generate_plain(self)
+        self.plain = test_of_plain(self.kinds)
 
     def _kind(self, field: str) -> Kind:
         holder: Any = _Holder({field: self.annotations[field]})
@@ -100,13 +100,6 @@ class Shape:
 
 def _fits_always(_value: object) -> bool:
     return True
-
-
-def _generate_plain(shape: Shape) -> Callable[[Any], bool]:
-    types = {f"types_{field}": _types(kind) for field, kind in shape.kinds.items()}
-    tests = " and ".join(f"type(value.{field}) in types_{field}" for field in shape.fields)
-    fits: Callable[[Any], bool] = _run(["def fits(value):", f"    return {tests}"], dict(types), "fits")
-    return fits
 
 
 class _Holder:
@@ -303,7 +296,7 @@ def _generate_build(shape: Shape) -> Build:
         lines += _raise_lines(f"f{number}", field, kind)
     names: dict[str, Any] = {"adapt": shape.adapt, "reject": shape.reject, "raise_value": raise_value, "Broken": Broken}
     for number, kind in enumerate(shape.kinds.values()):
-        names |= {f"accepts_f{number}": kind.accepts, f"types_f{number}": _types(kind)}
+        names |= {f"accepts_f{number}": test_of(kind), f"types_f{number}": types_of(kind)}
     if shape.lenient:
         names["make"] = _guarded(shape.cls)
         lines.append(f"    return make({', '.join(f'f{number}' for number in range(count - 1))})")
@@ -331,15 +324,6 @@ def _raise_lines(value: str, field: str, kind: Kind) -> list[str]:
         f"    reject('{field}', {value})",
     ]
     return ([f"    if type({value}) is not {exact}:"] if exact else []) + [indent + line for line in lines]
-
-
-def _types(kind: Kind) -> frozenset[type]:
-    """Give types every value of which fits `kind`."""
-    if isinstance(kind, UnionKind):
-        return kind.types
-    if isinstance(kind, PlainKind):
-        return frozenset(kind.allowed)
-    return frozenset((kind.cls,)) if isinstance(kind, EnumKind | ValueKind) else frozenset()
 
 
 def _guarded(cls: type) -> Callable[..., object]:

@@ -84,6 +84,7 @@ class SimulatedClient:
         self._links.note = self._note
         self._links.arrivals = {}  # nothing of the client is traced
         self._desk = Desk(self._links, Directory(local=True))
+        self._told: list[tuple[str, int, int]] = []  # how far the managers were when they were last read
         self._open: dict[int, Asked] = {}
         self._pass_at: int | None = None
 
@@ -159,7 +160,9 @@ class SimulatedClient:
     def refresh(self) -> None:
         """Read the directory of the lowest node that lives."""
         nodes = [node for node in self._world.nodes if node.alive]
-        if nodes:
+        told = [(node.name, node.incarnation, node.decided) for node in nodes]
+        if nodes and (told != self._told or self._desk.directory.outdated):
+            self._told = told
             rows = [_row(node) for node in nodes]
             self._desk.update({**rows[0], "cluster": CLUSTER, "nodes": rows[1:]})
 

@@ -47,6 +47,7 @@ class SimulatedNode:
         self.stopped_at = 0  # when it was, if it is stopped now
         self.ready = False  # every core has started in this life of the node
         self.state: ManagerState | None = None
+        self.decided = 0  # how often its managers have decided something: what they say of the node stands until then
         self.disk = Disk(self.name, world.draws)
         self.cores = [SimulatedCore(self, core) for core in range(cores)]
         self.exit: me.Finish | None = None
@@ -183,6 +184,7 @@ class SimulatedNode:
         state = self.state
         if state is None:
             return
+        self.decided += 1
         for action in state.decide(self.world.clock.now, event):
             self._carry_out(action)
         self._arm(state)
