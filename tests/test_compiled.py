@@ -12,22 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.compiling import compile_in, copy_to
+
 ROOT = Path(__file__).parent.parent
-SOURCES = (
-    "benchmarks",
-    "examples",
-    "node",
-    "regrove",
-    "supervisor",
-    "tests/core",
-    "tests/simulation",
-    "tests/conftest.py",
-    "transport",
-    "setup.py",
-    "pyproject.toml",
-    "README.md",
-    "LICENSE",
-)
 PROMISES = [
     "tests/core/test_turns.py",
     "tests/core/test_letters_and_batches.py",
@@ -75,17 +62,6 @@ def classes(path: Path) -> list[tuple[str, str]]:
     return [(node.name, ast.unparse(base)) for node in found for base in (*node.bases, ast.Constant(None))]
 
 
-def copy_of(tmp_path: Path) -> Path:
-    for name in SOURCES:
-        if (ROOT / name).is_dir():
-            shutil.copytree(
-                ROOT / name, tmp_path / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__", "*.so")
-            )
-        else:
-            shutil.copy(ROOT / name, tmp_path / name)
-    return tmp_path
-
-
 def test_every_module_to_be_compiled_is_there() -> None:
     said = run(
         sys.executable, "-c", "import setuptools; setuptools.setup = lambda **_: None; from setup import COMPILED\n"
@@ -113,14 +89,14 @@ def test_nothing_interpreted_extends_what_is_compiled() -> None:
 
 
 def test_nothing_is_compiled_unless_asked_for(tmp_path: Path) -> None:
-    root = copy_of(tmp_path)
+    root = copy_to(tmp_path / "copy")
     run(sys.executable, "setup.py", "-q", "build_ext", "--inplace", cwd=root, REGROVE_COMPILE="")
     assert list(root.rglob("*.so")) == []
 
 
 def test_mypyc_takes_the_modules(tmp_path: Path) -> None:
     pytest.importorskip("mypyc")
-    root = copy_of(tmp_path)
+    root = copy_to(tmp_path / "copy")
     run(
         sys.executable, "-c", "import setuptools; setuptools.setup = lambda **_: None; import setup\n"
         "from mypyc.build import mypycify; mypycify([*setup.OPTIONS, *setup.COMPILED])", cwd=root, REGROVE_COMPILE="",
@@ -132,9 +108,9 @@ def test_compiled_the_same_seed_gives_the_same_digest(tmp_path: Path) -> None:
     pytest.importorskip("mypyc")
     if shutil.which(str(sysconfig.get_config_var("CC") or "cc").split()[0]) is None:
         pytest.skip("there is no C compiler")
-    root = copy_of(tmp_path)
+    root = copy_to(tmp_path / "copy")
     plain = run(sys.executable, "-c", DIGESTS, cwd=root)
-    run(sys.executable, "setup.py", "-q", "build_ext", "--inplace", cwd=root, REGROVE_COMPILE="1", REGROVE_OPTIMISE="0")
+    compile_in(root, level="0")
     compiled = run(sys.executable, "-c", DIGESTS, cwd=root)
     assert plain.stderr.strip().endswith(".py")
     assert compiled.stderr.strip().endswith(".so")

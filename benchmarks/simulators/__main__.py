@@ -1,9 +1,10 @@
 """The simulator beside its peers, in one interleaved run on one core, by CPU time.
 
-python -m benchmarks.simulators [--python PATH ...] [--rounds N] [--seconds S] [--seeds N]
+python -m benchmarks.simulators [--python PATH ...] [--compiled] [--rounds N] [--seconds S] [--seeds N]
 
 The peers are those that can be imported by an interpreter given (simloom needs Python 3.12); ours runs in each of them
-that can import it, else in this one. Each measurement is a process of its own; ratios are of medians over the rounds.
+that can import it, else in this one, and with `--compiled` a compiled copy of it in this one too. Each measurement is a
+process of its own; ratios are of medians over the rounds.
 """
 
 from __future__ import annotations
@@ -14,9 +15,12 @@ import os
 import statistics
 import subprocess
 import sys
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
+
+from benchmarks.compiling import NotCompiled, compiled
 
 OURS: Final = "regrove"
 BARE: Final = "bare"  # the programs on a heap of what is due: no simulator can be faster
@@ -35,6 +39,7 @@ class Row:
 
     contender: str
     python: str
+    root: Path = ROOT
     rates: list[float] = field(default_factory=list)
     done: list[float] = field(default_factory=list)
     version: str = ""
@@ -45,10 +50,10 @@ class Row:
         return statistics.median(self.rates)
 
 
-def run(python: str, *words: str) -> str | None:
-    """Run a Python in the root of the repository; give what it printed, None when it failed."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONHASHSEED": "0"}
-    done = subprocess.run([python, *words], capture_output=True, text=True, env=environment, cwd=ROOT, check=False)
+def run(python: str, *words: str, root: Path) -> str | None:
+    """Run a Python in the root of a checkout; give what it printed, None when it failed."""
+    environment = {**os.environ, "PYTHONPATH": str(root), "PYTHONHASHSEED": "0"}
+    done = subprocess.run([python, *words], capture_output=True, text=True, env=environment, cwd=root, check=False)
     if done.returncode:
         print(f"{words[-4:]} failed: {done.stderr.strip().splitlines()[-1:]}", file=sys.stderr)
         return None
@@ -61,26 +66,27 @@ def can_import(python: str, name: str) -> bool:
     return subprocess.run([python, "-c", probe], cwd=os.sep, check=False).returncode == 0
 
 
-def contenders(pythons: list[str]) -> list[tuple[str, str]]:
-    """Which contender runs in which interpreter."""
+def contenders(pythons: list[str], compiled_in: Path | None) -> list[Row]:
+    """Which contender runs in which interpreter, and from which checkout."""
     found = [(peer, next((python for python in pythons if can_import(python, peer)), "")) for peer in PEERS]
     able = [python for python in pythons if can_import(python, "zmq") and can_import(python, "msgpack")]
-    ours = [(OURS, python) for python in able or [sys.executable]]
-    return [*((name, python) for name, python in found if python), *ours, (BARE, pythons[0])]
+    ours = [Row(OURS, python) for python in able or [sys.executable]]
+    if compiled_in is not None:
+        ours.append(Row(OURS, sys.executable, compiled_in))
+    return [*(Row(name, python) for name, python in found if python), *ours, Row(BARE, pythons[0])]
 
 
-def measure(chosen: list[tuple[str, str]], workload: str, size: int, rounds: int) -> list[Row]:
-    """Run all contenders in turn, `rounds` times."""
-    rows = [Row(name, python) for name, python in chosen]
+def measure(rows: list[Row], workload: str, size: int, rounds: int) -> list[Row]:
+    """Run all contenders in turn, `rounds` times; give those that ran."""
     for number in range(rounds):
         for row in rows:
             words = ("-m", "benchmarks.simulators.worker", row.contender, workload, str(size), str(1000 * number + 1))
-            text = run(row.python, *words)
+            text = run(row.python, *words, root=row.root)
             if text is not None:
                 told: dict[str, Any] = json.loads(text.splitlines()[-1])
                 row.rates.append(told["units"] / told["cpu_s"])
                 row.done.append(told["done"] / size)
-                row.version = told["python"]
+                row.version = told["python"] + " compiled" * (row.root != ROOT)
     return [row for row in rows if row.rates]
 
 
@@ -88,10 +94,10 @@ def show(workload: str, rows: list[Row]) -> None:
     """Print a workload's table, and ours over the best peer."""
     what = "deliveries" if workload == "beats" else "answers"
     print(f"\n{TITLES[workload]}")
-    print(f"  {'':<10}{'Python':>8}{'median':>12}{'least':>12}{'most':>12}   {what} in a virtual second or seed")
+    print(f"  {'':<10}{'Python':>16}{'median':>12}{'least':>12}{'most':>12}   {what} in a virtual second or seed")
     for row in rows:
         numbers = "".join(f"{number:>12,.1f}" for number in (row.rate, min(row.rates), max(row.rates)))
-        print(f"  {row.contender:<10}{row.version:>8}{numbers}   {statistics.median(row.done):,.0f}")
+        print(f"  {row.contender:<10}{row.version:>16}{numbers}   {statistics.median(row.done):,.0f}")
     peers = [row for row in rows if row.contender in PEERS]
     if not peers:
         print("  no peer is installed: give --python PATH of an interpreter that has one")
@@ -111,11 +117,16 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=20, help="virtual seconds of the reference workload")
     parser.add_argument("--seeds", type=int, default=5, help="Raft seeds in one measurement")
+    parser.add_argument("--compiled", action="store_true", help="ours compiled, too: a C compiler, mypy, two minutes")
     given = parser.parse_args()
-    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-    chosen = contenders([*given.python, sys.executable])
-    for workload, size in (("beats", given.seconds), ("raft", given.seeds)):
-        show(workload, measure(chosen, workload, size, given.rounds))
+    try:
+        with compiled() if given.compiled else nullcontext() as folder:
+            os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+            for workload, size in (("beats", given.seconds), ("raft", given.seeds)):
+                rows = contenders([*given.python, sys.executable], folder)
+                show(workload, measure(rows, workload, size, given.rounds))
+    except NotCompiled as problem:
+        sys.exit(str(problem))
 
 
 if __name__ == "__main__":
