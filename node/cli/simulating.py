@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 INTERRUPTED: Final = 130
-USUAL: Final = "cut,swizzle,loss,reset,delay,pause,pause-node,slow,crash,crash-node,crash-isolate,disk,spike"
+USUAL: Final = (
+    "cut,swizzle,loss,reset,delay,pause,pause-node,slow,crash,crash-node,crash-machine,crash-isolate,disk,spike"
+)
 LABEL: Final = 28  # letters of an application's name beside the progress bar
 SHOWN: Final = 5  # stories printed in full
 JUDGED: Final = 25  # seeds: in fewer it says nothing that a kind of fault never fired

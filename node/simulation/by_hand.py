@@ -142,11 +142,16 @@ class ByHand(ABC):
         self.world.note(place.name, "test-kill", where.path)
         place.life.end_isolate(where)
 
-    def crash(self, place: Place) -> None:
-        """Kill a core (its manager replaces it), or cut a node's power until `restart`."""
+    def crash(self, place: Place, silently: bool = False) -> None:
+        """Kill a core (its manager replaces it), or cut a node's power until `restart`.
+
+        `silently`: other nodes are not told; they hear after 9 to 12 s without a word, or when it is back.
+        """
         down = self._note("crash", place)
         if isinstance(down, SimulatedNode):
-            down.lose_power()
+            down.lose_power(silently)
+        elif silently:
+            raise Misuse(f"only a whole node ends silently; the kernel of {down!r} tells its peers: give its node")
         else:
             down.node.kill_core(down, "killed by SIGKILL")
 

@@ -379,12 +379,12 @@ class Life:
         missing = [peer for peer in self.peers if rows.get(peer) != State.UP.value]
         return not [peer for peer in missing if peer in rows]
 
-    def kill(self) -> None:
-        """SIGKILL: memory is gone, the kernel closes what was open."""
+    def kill(self, silently: bool = False) -> None:
+        """SIGKILL: memory is gone, the kernel closes what was open; `silently`: the machine went, and its kernel."""
         if not self.dead:
             self.dead = True
             self.place.pauses = 0  # SIGKILL ends a stopped process too, and the next one is not stopped
-            self.transport.crash()
+            self.transport.crash(silently)
             self.edge.die()
             self.place.ended.append(self.counts())
 

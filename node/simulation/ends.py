@@ -48,6 +48,19 @@ class Way:
         self.era += 1
 
     @property
+    def unheard(self) -> bool:
+        """Whether it leads to a machine that is gone without a word."""
+        return self.target.owner.dead and not self.connection.over
+
+    def lose(self, keep: int = 0) -> int:
+        """Lose what is under way, but for the first `keep` frames; return how many that were."""
+        lost = max(len(self.wire) - keep, 0)
+        for _ in range(lost):
+            self.wire.pop()
+            self.parents.pop()
+        return lost
+
+    @property
     def name(self) -> str:
         """`n0/0>n1/0`; with `~` behind it the way back on a connection that the other end dialled."""
         back = "~" if self is not self.connection.out else ""
@@ -207,13 +220,19 @@ class SimulatedTransport:
             self.network.finish(half, "closed by the peer")
         self._leave()
 
-    def crash(self) -> None:
-        """The process is gone: a keyed part of what it had sent still arrives, what it had not read is lost."""
+    def crash(self, silently: bool = False) -> None:
+        """The process is gone: a keyed part of what it had sent still arrives, what it had not read is lost.
+
+        `silently`: its machine is gone, too, so the ends on other machines are not told.
+        """
         if self.dead:
             return
         for half in self.halves():
             half.open = False
-            self.network.cut_off(half)
+            if silently and between_machines(half):
+                self.network.silence.vanish(half)
+            else:
+                self.network.cut_off(half)
         self._leave()
 
     def _leave(self) -> None:
@@ -225,6 +244,12 @@ class SimulatedTransport:
 
     def __repr__(self) -> str:
         return f"<SimulatedTransport of {self.core}: {len(self._halves)} sessions>"
+
+
+def between_machines(half: Half) -> bool:
+    """Whether this is an end of a connection that stands, to another machine."""
+    connection = half.connection
+    return not connection.over and hasattr(half, "out") and connection.near.owner.node != connection.far.owner.node
 
 
 def _not_taken(_way: Way, _frame: Any, _cause: int) -> bool:

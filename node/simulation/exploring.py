@@ -52,6 +52,7 @@ WORDS: Final[dict[str, Callable[[], Kind | tuple[Kind, ...]]]] = {
     "slow": f.slow,
     "crash": f.crash,
     "crash-node": lambda: f.crash(on="node"),
+    "crash-machine": lambda: f.crash(on="machine"),
     "crash-manager": lambda: f.crash(on="manager"),
     "crash-isolate": lambda: f.crash(on="isolate"),
     "restart": f.restart,
@@ -66,7 +67,9 @@ WORDS: Final[dict[str, Callable[[], Kind | tuple[Kind, ...]]]] = {
     "duplicate": f.duplicate,
     "reorder": f.reorder,
 }
-USUAL: Final = "cut,swizzle,loss,reset,delay,pause,pause-node,slow,crash,crash-node,crash-isolate,disk,spike"
+USUAL: Final = (
+    "cut,swizzle,loss,reset,delay,pause,pause-node,slow,crash,crash-node,crash-machine,crash-isolate,disk,spike"
+)
 
 
 def kinds_of(words: str) -> Faults:

@@ -20,6 +20,7 @@ from regrove.node.simulation.plan import (
     CLOG,
     CRASH_CORE,
     CRASH_ISOLATE,
+    CRASH_MACHINE,
     CRASH_MANAGER,
     CRASH_NODE,
     CUT,
@@ -69,6 +70,7 @@ __all__ = [
     "CLOG",
     "CRASH_CORE",
     "CRASH_ISOLATE",
+    "CRASH_MACHINE",
     "CRASH_MANAGER",
     "CRASH_NODE",
     "CUT",
@@ -169,10 +171,17 @@ def pause(often: tuple[int, int] = (1, 8), lasts: tuple[Span, Span] = ("50ms", "
 def crash(on: str = "core", often: tuple[int, int] = (1, 8), lasts: tuple[Span, Span] = ("200ms", "3s")) -> Kind:
     """Kill a core (its manager replaces it), a node (`on="node"`: power is lost, back after `lasts`), ...
 
+    ... a machine (`on="machine"`: the same, but nobody is told: others hear after 9 to 12 s, or when it is back), ...
     ... a manager (`on="manager"`: its cores die with it, the disk keeps all), or an isolate (`on="isolate"`: it crashes
     as if its handler had raised; its supervisor restarts it).
     """
-    kinds = {"core": CRASH_CORE, "node": CRASH_NODE, "manager": CRASH_MANAGER, "isolate": CRASH_ISOLATE}
+    kinds = {
+        "core": CRASH_CORE,
+        "node": CRASH_NODE,
+        "machine": CRASH_MACHINE,
+        "manager": CRASH_MANAGER,
+        "isolate": CRASH_ISOLATE,
+    }
     if on not in kinds:
         raise Misuse(f"crash(on={on!r}): on is one of {', '.join(kinds)}")
     ratio, span = given.often("crash", often), given.times("crash", "lasts", lasts)

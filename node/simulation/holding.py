@@ -29,7 +29,7 @@ class Held:
         self._active = True
         self._world.note(f"{self._source}>{self._target}", "test-hold")
         for pair in self._pairs:
-            self._world.network.cut(*pair)
+            self._world.network.cut(*pair, for_ever=True)
 
     def release(self) -> None:
         """Let everything go on its way, in order. Idempotent."""

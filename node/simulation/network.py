@@ -4,7 +4,7 @@ A session is one connection. Frames of one direction arrive in order; one that m
 behind it, as tcp keeps it, until healed or released. In the `faithful` profile a loss is a reset: the connection ends
 and all that was under way on it is gone, because that is what ZeroMQ over tcp can do; in the `hostile` profile the
 frame alone is gone. When a process dies its connections end: of what it had sent a keyed part still arrives, the end
-that dialled hears at once, the one that was dialled a little later.
+that dialled hears at once, the one that was dialled a little later. What silence ends is told by `silence.py`.
 One keyed draw a frame; its lane is (kind, source core, target core), so other links change nothing here.
 """
 
@@ -30,15 +30,8 @@ from regrove.node.simulation.plan import (
     SPIKE,
     Plan,
 )
-from regrove.node.simulation.seeds import (
-    SLICE,
-    SLICE_BITS,
-    Distribution,
-    Draws,
-    Lane,
-    mix,
-    slice_of,
-)
+from regrove.node.simulation.seeds import SLICE, SLICE_BITS, Distribution, Draws, Lane, mix, slice_of
+from regrove.node.simulation.silence import Silence
 from regrove.transport.base import TransportError
 from regrove.transport.wire import Written
 
@@ -81,6 +74,7 @@ class Network:
         self._doors: dict[str, SimulatedTransport] = {}
         self._cuts: dict[tuple[str, str], int] = {}
         self._ways: dict[Way, None] = {}
+        self.silence = Silence(self, clock, draws)
         self._arriving = self._arrive
         self.carry: Callable[[Way, Written, Cause], None] = self._carry  # a search listens there, as at `emit`
 
@@ -95,9 +89,15 @@ class Network:
         """Whether bytes may pass from one node to another now; the world outside reaches every node."""
         return (source, target) not in self._cuts
 
-    def cut(self, source: str, target: str) -> None:
-        """Stop what goes from a place to a place. Cuts add up: each needs its own `heal`."""
-        self._cuts[(source, target)] = self._cuts.get((source, target), 0) + 1
+    def cut(self, source: str, target: str, for_ever: bool = False) -> None:
+        """Stop what goes from a place to a place. Cuts add up: each needs its own `heal`.
+
+        After a while both ends of a connection between machines give up, unless it may stand `for_ever`.
+        """
+        standing = self._cuts.get((source, target), 0)
+        self._cuts[(source, target)] = standing + 1
+        if not standing and not for_ever:
+            self.silence.begins(source, target)
 
     def heal(self, source: str, target: str) -> None:
         """Undo one cut; what waited sets out again once the last one is gone."""
@@ -106,8 +106,9 @@ class Network:
             self._cuts[(source, target)] = left
             return
         self._cuts.pop((source, target), None)
+        self.silence.ends(source, target)
         for way in list(self._ways):
-            if way.stuck and self.open_between(way.source.owner, way.target.owner):
+            if way.stuck and not way.unheard and self.open_between(way.source.owner, way.target.owner):
                 way.stuck = False
                 way.unclogged()
                 for frame in way.wire:
@@ -126,7 +127,7 @@ class Network:
         """From which core to which one frames are held now, and how many."""
         found: dict[tuple[str, str], int] = {}
         for way in self._ways:
-            if way.stuck and way.wire:
+            if way.stuck and way.wire and not way.unheard:
                 ends = (way.source.owner.core, way.target.owner.core)
                 found[ends] = found.get(ends, 0) + len(way.wire)
         return [(*ends, count) for ends, count in found.items()]
@@ -141,6 +142,10 @@ class Network:
             if source in (near.node, near.core) and target in (far.node, far.core):
                 yield way
 
+    def connections(self, source: str, target: str) -> list[Connection]:
+        """Return the connections that carry frames from a place to a place, and are not over."""
+        return [way.connection for way in self._between(source, target) if not way.connection.over]
+
     def strike(self, source: str, target: str) -> int | None:
         """Lose what is under way from a place to a place: by resets, in the hostile profile the frames alone.
 
@@ -151,11 +156,9 @@ class Network:
             return None
         if not self.hostile:
             return self.reset_between(source, target)
-        lost = sum(len(way.wire) for way in ways)
+        lost = sum(way.lose() for way in ways)
         self.lost += lost
         for way in ways:
-            way.wire.clear()
-            way.parents.clear()
             if way.wanting:
                 self._room(way)
         return lost
@@ -202,6 +205,9 @@ class Network:
         draw = lane.next()
         door = self._doors.get(endpoint)
         if door is None:
+            if self.silence.dark(endpoint[len(SCHEME) :].partition("/")[0]):
+                self.clock.at(self.clock.now + DIAL_AGAIN, draw, self._reach, call)
+                return
             half.connection.over = True
             half.owner.arrived(half, None, f"refused: nobody listens at {endpoint}", 0)
             return
@@ -425,7 +431,6 @@ class Network:
         connection.over = True
         self.resets += 1
         for way in (connection.out, connection.back):
-            self.lost += len(way.wire)
             self._drop(way)
             self._tell_end(way.target, "connection reset", way.draws.next())
 
@@ -438,24 +443,31 @@ class Network:
         if not hasattr(half, "out"):
             return  # the connect had not come through
         peer = connection.far if half is connection.near else connection.near
-        self.lost += len(peer.out.wire)
         self._drop(peer.out)
+        if peer.owner.dead:
+            self._drop(half.out)  # a machine that is gone without a word
         self._tell_end(peer, why, half.out.draws.next())
 
     def cut_off(self, half: Half) -> None:
         """The process at this end is gone."""
         if not half.connection.over and hasattr(half, "out"):
-            way = half.out
-            keep = slice_of(way.draws.next(), 0) * (len(way.wire) + 1) >> SLICE_BITS
-            while len(way.wire) > keep:
-                way.wire.pop()
-                way.parents.pop()
-                self.lost += 1
+            self.keep_a_part(half.out)
         self.finish(half, "connection reset by the peer")
 
+    def keep_a_part(self, way: Way) -> None:
+        """Of what a process that is gone had sent, a keyed part still arrives."""
+        self.lost += way.lose(slice_of(way.draws.next(), 0) * (len(way.wire) + 1) >> SLICE_BITS)
+
+    def time_out(self, connection: Connection, why: str) -> None:
+        """End a connection whose ends do not hear each other: each is told at once, what is under way is lost."""
+        if not connection.over:
+            connection.over = True
+            for way in (connection.out, connection.back):
+                self._drop(way)
+                self.clock.at(self.clock.now, way.draws.next(), self._ended, (way.target, why))
+
     def _drop(self, way: Way) -> None:
-        way.wire.clear()
-        way.parents.clear()
+        self.lost += way.lose()
         self._ways.pop(way, None)
 
     def _tell_end(self, half: Half, why: str, draw: int) -> None:

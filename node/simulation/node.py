@@ -20,7 +20,6 @@ from regrove.node.simulation.clock import MICROSECOND, MILLISECOND, SECOND
 from regrove.node.simulation.cores import SimulatedCore
 from regrove.node.simulation.disk import Disk
 from regrove.node.simulation.driver import Life
-from regrove.node.simulation.network import OUTSIDE
 from regrove.node.simulation.seeds import Distribution, key_of
 
 if TYPE_CHECKING:
@@ -31,7 +30,6 @@ FORK_TIME: Final = Distribution((15, 3 * MILLISECOND, 9 * MILLISECOND), (1, 9 * 
 NOTICE_TIME: Final = Distribution((15, MILLISECOND, 4 * MILLISECOND), (1, 4 * MILLISECOND, 20 * MILLISECOND))
 PIPE_TIME: Final = Distribution((15, 20 * MICROSECOND, 150 * MICROSECOND), (1, 150 * MICROSECOND, 2 * MILLISECOND))
 LEVEL_3: Final = SECOND  # what systemd or Kubernetes takes to start a node again that ended with EXIT_QUARANTINED
-HELD_RETRY: Final = 50 * MILLISECOND
 
 
 class SimulatedNode:
@@ -104,6 +102,8 @@ class SimulatedNode:
         assert self.state is None
         world = self.world
         world.tcp.power_back(self.name)
+        world.network.silence.machine_back(self.name)
+        world.control.back(self)
         self.incarnation += 1
         self.ready = False
         self.exit = None
@@ -125,13 +125,16 @@ class SimulatedNode:
             if other is not self and other.alive:
                 world.control.join(self, other)
 
-    def lose_power(self) -> None:
-        """All processes are gone; of what was not synced the disk keeps a keyed part."""
+    def lose_power(self, silently: bool = False) -> None:
+        """All processes are gone; of what was not synced the disk keeps a keyed part.
+
+        Other nodes hear of it at once, as if its kernel had lived to tell, or not before they have waited in vain.
+        """
         if self.state is None:
             return
-        self.world.note(self.name, "node-crash")
+        self.world.note(self.name, "machine-crash" if silently else "node-crash")
         self.world.tcp.lose_power(self.name)
-        self._end()
+        self._end(silently)
         self.disk.lose_power()
 
     def lose_manager(self) -> None:
@@ -140,7 +143,9 @@ class SimulatedNode:
             self.world.note(self.name, "manager-crash")
             self._end()
 
-    def _end(self) -> None:
+    def _end(self, silently: bool = False) -> None:
+        if silently:
+            self.world.network.silence.machine_gone(self.name)
         self.state = None
         self.ready = False
         self._tick_at = None
@@ -148,8 +153,11 @@ class SimulatedNode:
         self._held.clear()
         for core in self.cores:
             if core.life is not None:
-                core.life.kill()
-        self.world.control.gone(self)
+                core.life.kill(silently)
+        if silently:
+            self.world.control.vanished(self)
+        else:
+            self.world.control.gone(self, self.incarnation)
 
     def stop(self, why: str) -> None:
         """Ask the node to leave in order, as SIGTERM does."""
@@ -372,62 +380,3 @@ class SimulatedNode:
 def _do(action: object) -> None:
     assert callable(action)
     action()
-
-
-class ControlLinks:
-    """The links between the managers: one for each two that live. What is told waits out a cut, in order."""
-
-    def __init__(self, world: World) -> None:
-        self._world = world
-        self._up: dict[tuple[str, str], int] = {}  # both ways; the number of the link
-        self._count = 0
-        self._wires: dict[tuple[str, str], deque[tuple[int, me.Event]]] = {}
-        self._latest: dict[tuple[str, str], int] = {}
-
-    def join(self, one: SimulatedNode, other: SimulatedNode) -> None:
-        """Link two managers; each tells the other all it has to say of its own node."""
-        self._count += 1
-        for near, far in ((one, other), (other, one)):
-            self._up[(near.name, far.name)] = self._count
-            self._wires[(near.name, far.name)] = deque()
-        for near, far in ((one, other), (other, one)):
-            assert near.state is not None
-            self.tell(near, far, me.PeerTold(near.state.view()))
-            for row in near.state.shared_names():
-                self.tell(near, far, me.PeerTold(row))
-
-    def tell(self, near: SimulatedNode, far: SimulatedNode, event: me.Event) -> None:
-        """Send something to the manager of another node; nothing without a link."""
-        link = self._up.get((near.name, far.name))
-        if link is not None:
-            self._wires[(near.name, far.name)].append((link, event))
-            self._set_out(near, far)
-
-    def _set_out(self, near: SimulatedNode, far: SimulatedNode) -> None:
-        world = self._world
-        pair = (near.name, far.name)
-        delay = OUTSIDE.pick(world.draws.draw("control", *pair))
-        time = max(world.clock.now + delay, self._latest.get(pair, 0) + 1)
-        self._latest[pair] = time
-        world.later(time - world.clock.now, "control", far.name, self._arrive, (near, far))
-
-    def _arrive(self, ends: tuple[SimulatedNode, SimulatedNode]) -> None:
-        near, far = ends
-        wire = self._wires.get((near.name, far.name))
-        if not wire:
-            return
-        if not self._world.network.path_open(near.name, far.name):
-            self._world.later(HELD_RETRY, "control", far.name, self._arrive, ends)
-            return
-        link, event = wire.popleft()
-        if link == self._up.get((near.name, far.name)):
-            far.event(event)
-
-    def gone(self, node: SimulatedNode) -> None:
-        """A manager is gone: the others hear of it behind what it had told them."""
-        for other in self._world.nodes:
-            if other is node or self._up.pop((other.name, node.name), None) is None:
-                continue
-            lost = me.PeerLost(node.name, node.incarnation, "its manager is gone")
-            self.tell(node, other, lost)
-            self._wires.pop((other.name, node.name), None)

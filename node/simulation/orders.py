@@ -25,7 +25,8 @@ from regrove.node.simulation.shrinking import Entries
 from regrove.node.simulation.simulation import Simulation
 
 POINTS: Final = (
-    p.CUT, p.SWIZZLE, p.LOSS, p.RESET, p.PAUSE, p.CRASH_CORE, p.CRASH_NODE, p.CRASH_MANAGER, p.CRASH_ISOLATE,
+    p.CUT, p.SWIZZLE, p.LOSS, p.RESET, p.PAUSE, p.CRASH_CORE, p.CRASH_NODE, p.CRASH_MACHINE, p.CRASH_MANAGER,
+    p.CRASH_ISOLATE,
     p.RESTART, p.MEMORY, p.START_FAILS,
 )  # fmt: skip
 

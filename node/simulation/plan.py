@@ -32,6 +32,7 @@ PAUSE: Final = "pause"
 SLOW: Final = "slow"
 CRASH_CORE: Final = "crash-core"
 CRASH_NODE: Final = "crash-node"
+CRASH_MACHINE: Final = "crash-machine"
 CRASH_MANAGER: Final = "crash-manager"
 RESTART: Final = "restart"
 MEMORY: Final = "memory"
@@ -83,6 +84,7 @@ SHAPES: Final[dict[str, Shape]] = {
     SLOW: Shape("core", lasts=True, strength="times"),
     CRASH_CORE: Shape("core"),
     CRASH_NODE: Shape("node", lasts=True),
+    CRASH_MACHINE: Shape("node", lasts=True),
     CRASH_MANAGER: Shape("node", lasts=True),
     RESTART: Shape("node", lasts=True),
     MEMORY: Shape("core"),

@@ -155,11 +155,11 @@ def crash_core(stage: Stage, fault: Fault) -> Done:
 
 
 def crash_node(stage: Stage, fault: Fault) -> Done:
-    """Power is lost."""
+    """Power is lost; of a machine that is gone without a word others hear late."""
     node = stage.node(fault.where)
     if not node.alive:
         return NOTHING
-    node.lose_power()
+    node.lose_power(silently=fault.what == p.CRASH_MACHINE)
     return Done(1, _booting(node))
 
 
@@ -347,6 +347,7 @@ STRIKES: Final[dict[str, Callable[[Stage, Fault], Done]]] = {
     p.SLOW: slow,
     p.CRASH_CORE: crash_core,
     p.CRASH_NODE: crash_node,
+    p.CRASH_MACHINE: crash_node,
     p.CRASH_MANAGER: crash_manager,
     p.RESTART: restart,
     p.MEMORY: memory,

@@ -15,11 +15,12 @@ from regrove.node.core.application import Application
 from regrove.node.core.errors import Misuse, RegroveError
 from regrove.node.process.budget import RestartBudget
 from regrove.node.simulation.clock import MILLISECOND, Clock, written
+from regrove.node.simulation.control_links import ControlLinks
 from regrove.node.simulation.faults import Faults, plan_of
 from regrove.node.simulation.hiding import ours
 from regrove.node.simulation.log import Log
 from regrove.node.simulation.network import Network
-from regrove.node.simulation.node import ControlLinks, SimulatedNode
+from regrove.node.simulation.node import SimulatedNode
 from regrove.node.simulation.plan import BUGGIFY, PROFILES, Layout
 from regrove.node.simulation.seeds import MASK, Draws, Ratio, holds
 from regrove.node.simulation.shared import Captured
@@ -76,6 +77,7 @@ class World:
         self.network = Network(self.clock, self.draws, self.plan, profile)
         self.tcp = Tcp(self.clock, self.draws, self.network.path_open)
         self.control = ControlLinks(self)
+        self.network.silence.gave_up, self.network.silence.again = self.control.gave_up, self.control.again
         self.captured = Captured()
         self.known: dict[Payload, Any] = {}  # messages by their bytes
         self.progress = 0  # the number of callbacks when a check last made progress
