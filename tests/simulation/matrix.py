@@ -25,6 +25,7 @@ FAULTS = f.swarm(
     f.pause(on="node", often=(1, 1), lasts=("5ms", "50ms")),
     f.crash(often=(2, 1)),
     f.crash(on="node", often=(1, 1), lasts=("20ms", "100ms")),
+    f.crash(on="machine", often=(1, 1), lasts=("20ms", "100ms")),
     f.crash(on="isolate", often=(5, 1)),
     f.loss(noise=(1, 300), often=OFTEN),
     f.slow(often=OFTEN, lasts=("10ms", "100ms")),

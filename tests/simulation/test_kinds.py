@@ -19,6 +19,7 @@ GROUPS: dict[str, tuple[f.Faults, ...]] = {
     ),
     "lives": (
         f.crash(often=(1, 1)), f.crash("node", (1, 1), SHORT), f.crash("manager", (1, 1), SHORT),
+        f.crash("machine", (1, 1), SHORT),
         f.crash("isolate", OFTEN), f.restart((1, 1), SHORT), f.memory((1, 1)), f.start_fails(OFTEN, SHORT),
     ),
     "time": (
