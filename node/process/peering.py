@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
-from regrove.node.cluster.views import Shared
+from regrove.node.cluster.views import NodeView, Shared
 from regrove.node.cluster.wire import TELL_ALL, PlaneError, decode_shared, encode_call_info, encode_shared
 from regrove.node.process.manager_events import Event, Note, PeerLost, PeerTold
 from regrove.transport.base import Peer, Transport
@@ -142,6 +142,8 @@ class Peering:
             known = self._managers.get(peer[0])
             if known is None or known[1] <= peer[1]:
                 self._managers[peer[0]] = peer
+            if isinstance(shared, NodeView):
+                self._is_there(shared.address, peer)
             self._on_event(PeerTold(shared))
 
     def _check_speaker(self, peer: Peer, shared: Shared) -> None:
@@ -167,6 +169,15 @@ class Peering:
         self._greet(peer)
         # It may have been down for us while its own link to us never was: it would not tell again by itself.
         self._post(peer, (TELL_ALL, b""))
+
+    def _is_there(self, address: str, peer: Peer) -> None:
+        """Who is dialled at a join address is linked: one more session by that address would replace the one it has."""
+        if self._joins.get(address, peer) is None:
+            self._joins[address] = peer
+            for stand_in, dialled in list(self._stand_ins.items()):
+                if dialled == address:
+                    del self._stand_ins[stand_in]
+                    self._table.forget(stand_in, "it has dialled itself")
 
     def _link_lost(self, peer: Peer, reason: str) -> None:
         if peer in self._clients:
