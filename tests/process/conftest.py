@@ -182,16 +182,21 @@ StartNode = Callable[..., RunningNode]
 
 @pytest.fixture
 def start_node(tmp_path: Path) -> Iterator[StartNode]:
-    """`start_node(name, **flags)`: a node of this test's own folders, ended with the test; `terminal`: its own one."""
+    """`start_node(name, **flags)`: a node of this test's own folders, ended with the test.
+
+    `terminal` is one of its own; `inside` a network namespace it runs in.
+    """
     nodes: list[RunningNode] = []
     (tmp_path / "demo.py").write_text(APP)
     environ = {key: value for key, value in os.environ.items() if not key.startswith("REGROVE_")}
     environ |= {"REGROVE_STATE_DIR": str(tmp_path / "state"), "REGROVE_RUNTIME_DIR": str(tmp_path / "run")}
 
-    def start(name: str = "one@localhost", terminal: int = subprocess.DEVNULL, **flags: Any) -> RunningNode:
+    def start(
+        name: str = "one@localhost", terminal: int = subprocess.DEVNULL, inside: str = "", **flags: Any
+    ) -> RunningNode:
         given = {"app": "demo:app", "name": name, "cores": 2, "log_format": "json", **flags}
         process = subprocess.Popen(
-            [sys.executable, "-c", START, json.dumps(given)],
+            [*(("ip", "netns", "exec", inside) if inside else ()), sys.executable, "-c", START, json.dumps(given)],
             cwd=tmp_path,
             env=environ,
             stdin=terminal,
