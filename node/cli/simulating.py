@@ -29,7 +29,8 @@ USUAL: Final = (
     "cut,swizzle,loss,reset,delay,pause,pause-node,slow,crash,crash-node,crash-machine,crash-isolate,disk,spike"
 )
 LABEL: Final = 28  # letters of an application's name beside the progress bar
-SHOWN: Final = 5  # stories printed in full
+SHOWN: Final = 5  # stories printed in full, of failures that differ
+NAMED: Final = 20  # seeds that fail alike, by their numbers
 JUDGED: Final = 25  # seeds: in fewer it says nothing that a kind of fault never fired
 
 
@@ -255,13 +256,20 @@ def _tell(found: Found) -> int:
             click.echo(f"never fired: {', '.join(found.idle)} (they need messages that cross a link, or more to break)")
     for problem in problems:
         click.echo(f"in {found.seeds} seeds {problem}")
-    for _, story in sorted(found.failed)[:SHOWN]:
+    for number, ((_, story), *more) in enumerate(found.kinds_of_failures):
+        if number == SHOWN:
+            others = sorted(seed for kind in found.kinds_of_failures[SHOWN:] for seed, _ in kind)
+            click.echo(f"\nand {_counted(others)} otherwise; cases are kept")
+            break
         click.echo(f"\n{story}")
-    if len(found.failed) > SHOWN:
-        click.echo(
-            f"\nand seeds {', '.join(str(seed) for seed, _ in sorted(found.failed)[SHOWN:])}; their cases are kept"
-        )
+        if more:
+            click.echo(f"the same, at the same line, in {_counted([seed for seed, _ in more])}; cases are kept")
     return FAILED if found.failed or problems else 0
+
+
+def _counted(seeds: list[int]) -> str:
+    few = ", ".join(map(str, seeds[:NAMED])) + (f" and {len(seeds) - NAMED} more" if len(seeds) > NAMED else "")
+    return f"seed {few}" if len(seeds) == 1 else f"seeds {few}"
 
 
 def _chosen(option: str) -> bool:

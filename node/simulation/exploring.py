@@ -7,6 +7,7 @@ import importlib
 import inspect
 import json
 import os
+import re
 import shlex
 import sys
 from collections.abc import Callable
@@ -235,6 +236,14 @@ class Found:
         return sorted(what for what, count in self.fired.items() if not count)
 
     @property
+    def kinds_of_failures(self) -> list[list[tuple[int, str]]]:
+        """The failures by what was violated at which line, numbers aside; the lowest seeds first."""
+        kinds: dict[str, list[tuple[int, str]]] = {}
+        for seed, story in sorted(self.failed):
+            kinds.setdefault(_what_failed(story), []).append((seed, story))
+        return list(kinds.values())
+
+    @property
     def unseen(self) -> list[str]:
         """States that were never reached."""
         return [name for name, held in self.held.items() if not held]
@@ -243,6 +252,12 @@ class Found:
 def text_of(error: BaseException) -> str:
     """What is told of a failure: its story, which says what was violated; its own text where it has none."""
     return "\n".join(getattr(error, "__notes__", ())) or violated(error)
+
+
+def _what_failed(story: str) -> str:
+    """What stands before the plan and behind the line that names the seed."""
+    head, _, _ = story.partition("\nplan: ")
+    return re.sub(r"\d+", "#", head.partition("\n")[2] or head)
 
 
 def _with_printed(story: str, printed: str) -> str:

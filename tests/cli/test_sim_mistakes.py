@@ -44,6 +44,12 @@ def of_two(sim, other):
 
 def passes(sim):
     sim.run("10ms")
+
+
+def two_ways(sim):
+    if sim.seed % 2:
+        raise ValueError(f"odd: {sim.seed}")
+    assert sim.seed < 0
 """
 
 
@@ -113,6 +119,19 @@ def test_a_failure_shows_its_line_in_the_story_and_in_the_case(checks: str, caps
     assert json.loads(file.read_text())["violated"] == f"AssertionError ({checks}.py:13: assert total == 1)"
     assert run("--check", f"{checks}:raises") == 1
     assert f"violated: KeyError: 'gone'\n  at {checks}.py:17: {{}}[\"gone\"]\n" in capsys.readouterr().out
+
+
+def test_failures_that_are_alike_are_told_once_and_named(checks: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert sim("run", "examples.counter:app", "--check", f"{checks}:two_ways", "--nodes=1", "--seeds", "7") == 1
+    told = capsys.readouterr().out
+    assert "7 seeds, 7 failed" in told
+    assert told.count("--- simulation of") == 2
+    even, odd = told.split("\n\n")[1:]
+    assert "seed 0," in even
+    assert even.endswith("the same, at the same line, in seeds 2, 4, 6; cases are kept")
+    assert "violated: ValueError: odd: 1" in odd
+    assert odd.endswith("the same, at the same line, in seeds 3, 5; cases are kept\n")
+    assert len(list(Path(".regrove/cases").iterdir())) == 7
 
 
 def test_a_replay_says_how_it_compares_with_the_run_that_was_kept(
