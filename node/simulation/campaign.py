@@ -110,7 +110,6 @@ def simulate(
             run_part(run_as, part, functools.partial(test, *instance, **arguments), how, item, result)
 
         run.__signature__ = signature  # type: ignore[attr-defined]
-        del run.__wrapped__  # pytest would look through to the arguments of the test
         setattr(run, ATTRIBUTE, simulated)
         return run
 

@@ -68,6 +68,11 @@ def test_is_interrupted(sim):
         signal.raise_signal(signal.SIGINT)
 
 
+@simulate(app=counting)
+def test_wants_a_fixture_that_there_is_not(sim, tmp_pth):
+    sim.run("1s")
+
+
 runs = []
 
 
@@ -119,6 +124,14 @@ def test_a_failure_is_shown_at_the_line_of_the_test_and_not_inside_of_us(output:
     assert shown.count('>       sim.always("looked", lambda world: world.find("root/nobody"))') == 1
     assert "nothing runs at 'root/nobody' now" in shown
     assert "regrove/node/simulation" not in shown
+
+
+def test_a_fixture_that_there_is_not_is_told_at_the_line_of_the_test(output: str) -> None:
+    told = output[output.index("ERROR at setup of test_wants_a_fixture") :].partition("\n___")[0]
+    line = TESTS.splitlines().index("def test_wants_a_fixture_that_there_is_not(sim, tmp_pth):")  # of the decorator
+    assert f"test_kinds.py, line {line}\n" in told
+    assert "fixture 'tmp_pth' not found" in told
+    assert "campaign.py" not in told
 
 
 def test_a_case_that_cannot_be_kept_is_said_and_the_seed_is_run_again_by_its_number(output: str) -> None:
