@@ -25,6 +25,7 @@ from regrove.node.simulation.clock import SECOND, written
 KEPT: Final = 200_000  # events kept for stories; the hash covers all
 DOINGS: Final = 2_000  # of the test itself, kept for stories
 SHORT: Final = 40
+ANSWER: Final = 100  # letters of what a test got, which is what it judges
 LARGE: Final = 1_000
 BATCH: Final = 1_024  # rows hashed at once
 _FAULT: Final = re.compile(r"(\d+) (-?\d+)")
@@ -79,7 +80,7 @@ class Doing:
 
     def end(self, time: int, gave: object) -> None:
         """It came back at `time`."""
-        self.end_as(time, shortly(_small(gave)))
+        self.end_as(time, shortly(_small(gave), ANSWER))
 
     def end_as(self, time: int, word: str) -> None:
         """It came back at `time`, and all there is to say of it is a word."""
@@ -101,7 +102,7 @@ class Doing:
 def _small(value: object) -> object:
     """The value itself, or what stands for one that is large: a story holds no messages of megabytes alive."""
     if isinstance(value, bytes | str):
-        return value[: SHORT + 1] if len(value) > LARGE else value
+        return value[: ANSWER + 1] if len(value) > LARGE else value
     for name in getattr(type(value), "__match_args__", ()):
         part = getattr(value, name, None)
         if isinstance(part, bytes | str | tuple | list | dict) and len(part) > LARGE:
@@ -109,14 +110,14 @@ def _small(value: object) -> object:
     return value
 
 
-def shortly(value: object) -> str:
-    """A value in at most 40 characters; never an address of this process."""
+def shortly(value: object, most: int = SHORT) -> str:
+    """A value in at most `most` characters; never an address of this process."""
     if isinstance(value, type):
         return value.__name__
     text = value.name if isinstance(value, Enum) else repr(value)
     if " at 0x" in text:
         return type(value).__name__
-    return text if len(text) <= SHORT else f"{text[: SHORT - 3]}..."
+    return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
 class Trace:

@@ -340,6 +340,22 @@ def test_a_connection_from_outside_is_named_in_a_story_as_no_isolate_is() -> Non
     assert "client1" not in story
 
 
+def test_what_a_test_got_is_told_at_more_length_than_what_it_gave() -> None:
+    value = "x" * 80
+
+    def fails() -> None:
+        with Simulation(kv.app) as sim:
+            stream = sim.connect(6380)
+            stream.send(f"SET key {value}\r\nGET key\r\n".encode())
+            assert stream.read_until(value.encode()) == b""
+
+    with pytest.raises(AssertionError) as failed:
+        fails()
+    (sent, got) = [row for row in "\n".join(failed.value.__notes__).splitlines() if "test outside1." in row]
+    assert sent.endswith("b'SET key xxxxxxxxxxxxxxxxxxxxxxxxxxx...")
+    assert f"-> b'+OK\\r\\n$80\\r\\n{value[:79]}" in got
+
+
 @pytest.mark.parametrize(
     ("fault", "told"),
     [
