@@ -49,6 +49,11 @@ class Row:
         """The median of the rounds."""
         return statistics.median(self.rates)
 
+    @property
+    def answers(self) -> float:
+        """What was done a second: seeds of one contender have more in them than those of another."""
+        return self.rate * statistics.median(self.done)
+
 
 def run(python: str, *words: str, root: Path) -> str | None:
     """Run a Python in the root of a checkout; give what it printed, None when it failed."""
@@ -103,10 +108,13 @@ def show(workload: str, rows: list[Row]) -> None:
         print("  no peer is installed: give --python PATH of an interpreter that has one")
         return
     best = max(peers, key=lambda row: row.rate)
+    busiest = max(peers, key=lambda row: row.answers)
     for row in rows:
         ratio = row.rate / best.rate
+        by_answers = f"; by answers / {busiest.contender}: {row.answers / busiest.answers:.2f}"
         if row.contender == OURS:
-            print(f"  ours ({row.version}) / {best.contender}: {ratio:.2f} (goal {GOALS[workload]:g})")
+            end = by_answers if workload == "raft" else ""
+            print(f"  ours ({row.version}) / {best.contender}: {ratio:.2f} (goal {GOALS[workload]:g}){end}")
         elif row.contender == BARE:
             print(f"  the programs alone ({row.version}) / {best.contender}: {ratio:.2f}")
 
