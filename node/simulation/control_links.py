@@ -19,7 +19,10 @@ HELD_RETRY: Final = 50 * MILLISECOND
 
 
 class ControlLinks:
-    """The links between the managers: one for each two that live. What is told waits out a short cut, in order."""
+    """The links between the managers: one for each two that live and can. What is told waits out a short cut, in order.
+
+    A manager holds another as long as it may still hear of it: there is a link, or what came last by it is under way.
+    """
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -28,6 +31,12 @@ class ControlLinks:
         self._wires: dict[tuple[str, str], deque[tuple[int, me.Event]]] = {}
         self._latest: dict[tuple[str, str], int] = {}
         self._vanished: dict[str, int] = {}  # the lives of nodes that are gone, and whose managers nobody misses yet
+
+    def meet(self, node: SimulatedNode) -> None:
+        """It has started: it is linked to all that live, but for those behind a cut that parts managers."""
+        for other in self._world.nodes:
+            if other is not node and other.alive and not self._world.network.silence.parts(node.name, other.name):
+                self.join(node, other)
 
     def join(self, one: SimulatedNode, other: SimulatedNode) -> None:
         """Link two managers; each tells the other all it has to say of its own node."""
@@ -99,22 +108,39 @@ class ControlLinks:
         del self._vanished[node.name]
         self._world.note(node.name, "gave-up", GAVE_UP)
         for other in self._world.nodes:
-            if other is not node and self._parted(other, node):
-                other.event(me.PeerLost(node.name, incarnation, GAVE_UP))
+            if other is not node:
+                self._part(node, other)
+                if self._part(other, node):
+                    other.event(me.PeerLost(node.name, incarnation, GAVE_UP))
 
-    def _parted(self, near: SimulatedNode, far: SimulatedNode) -> bool:
+    def _part(self, near: SimulatedNode, far: SimulatedNode) -> bool:
         self._wires.pop((near.name, far.name), None)
         return self._up.pop((near.name, far.name), None) is not None
 
     def gave_up(self, source: str, target: str) -> None:
-        """Nothing passed between two machines for so long that their managers, while they live, lose each other."""
+        """Nothing passed between two machines for so long that their managers lose each other."""
         ends = self._ends(source, target)
-        if ends is None or any((near.name, far.name) not in self._up for near, far in (ends, ends[::-1])):
+        if ends is None:
             return
-        self._world.note(f"{source}>{target}", "gave-up", GAVE_UP)
-        for near, far in (ends, ends[::-1]):
-            self._parted(near, far)
-            near.event(me.PeerLost(far.name, far.incarnation, GAVE_UP))
+        pairs = (ends, ends[::-1])
+        held = [(near, far) for near, far in pairs if near.alive and self._holds(near, far)]
+        if held:
+            self._world.note(f"{source}>{target}", "gave-up", GAVE_UP)
+        for near, far in pairs:
+            self._part(near, far)
+        for near, far in held:
+            self._lose(near, far)
+
+    def _holds(self, near: SimulatedNode, far: SimulatedNode) -> bool:
+        return (near.name, far.name) in self._up or bool(self._wires.get((far.name, near.name)))
+
+    @staticmethod
+    def _lose(near: SimulatedNode, far: SimulatedNode) -> None:
+        """What a manager knows may be an earlier life, when the cut held back what the present one said."""
+        known = None if near.state is None else near.state.members.get(far.name)
+        lives = (far.incarnation,) if known is None else (known.incarnation, far.incarnation)
+        for incarnation in dict.fromkeys(lives):
+            near.event(me.PeerLost(far.name, incarnation, GAVE_UP))
 
     def again(self, source: str, target: str) -> None:
         """Something passes between two machines again: managers that lost each other dial once more."""

@@ -37,7 +37,7 @@ class Held:
             self._active = False
             self._world.note(f"{self._source}>{self._target}", "test-release")
             for pair in self._pairs:
-                self._world.network.heal(*pair)
+                self._world.network.heal(*pair, for_ever=True)
 
     @property
     def frames(self) -> list[bytes]:

@@ -94,19 +94,20 @@ class Network:
 
         After a while both ends of a connection between machines give up, unless it may stand `for_ever`.
         """
-        standing = self._cuts.get((source, target), 0)
-        self._cuts[(source, target)] = standing + 1
-        if not standing and not for_ever:
+        self._cuts[(source, target)] = self._cuts.get((source, target), 0) + 1
+        if not for_ever:
             self.silence.begins(source, target)
 
-    def heal(self, source: str, target: str) -> None:
-        """Undo one cut; what waited sets out again once the last one is gone."""
+    def heal(self, source: str, target: str, for_ever: bool = False) -> None:
+        """Undo one cut, as it was made; what waited sets out again once the last one is gone."""
+        if not for_ever:
+            self.silence.ends(source, target)
         left = self._cuts.get((source, target), 0) - 1
         if left > 0:
             self._cuts[(source, target)] = left
             return
         self._cuts.pop((source, target), None)
-        self.silence.ends(source, target)
+        self.silence.again(source, target)
         for way in list(self._ways):
             if way.stuck and not way.unheard and self.open_between(way.source.owner, way.target.owner):
                 way.stuck = False
@@ -143,8 +144,8 @@ class Network:
                 yield way
 
     def connections(self, source: str, target: str) -> list[Connection]:
-        """Return the connections that carry frames from a place to a place, and are not over."""
-        return [way.connection for way in self._between(source, target) if not way.connection.over]
+        """Return the connections from a place to a place, and those that are over but for what is still under way."""
+        return [way.connection for way in self._between(source, target)]
 
     def strike(self, source: str, target: str) -> int | None:
         """Lose what is under way from a place to a place: by resets, in the hostile profile the frames alone.
@@ -459,11 +460,11 @@ class Network:
         self.lost += way.lose(slice_of(way.draws.next(), 0) * (len(way.wire) + 1) >> SLICE_BITS)
 
     def time_out(self, connection: Connection, why: str) -> None:
-        """End a connection whose ends do not hear each other: each is told at once, what is under way is lost."""
-        if not connection.over:
-            connection.over = True
-            for way in (connection.out, connection.back):
-                self._drop(way)
+        """End a connection whose ends do not hear each other; where one end had closed it, what was still under way."""
+        over, connection.over = connection.over, True
+        for way in (connection.out, connection.back):
+            self._drop(way)
+            if not over:
                 self.clock.at(self.clock.now, way.draws.next(), self._ended, (way.target, why))
 
     def _drop(self, way: Way) -> None:

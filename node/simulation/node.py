@@ -121,9 +121,7 @@ class SimulatedNode:
         self.state = ManagerState(settings)
         world.note(self.name, "node-boot", str(self.incarnation))
         self.decide(me.Begin())
-        for other in world.nodes:
-            if other is not self and other.alive:
-                world.control.join(self, other)
+        world.control.meet(self)
 
     def lose_power(self, silently: bool = False) -> None:
         """All processes are gone; of what was not synced the disk keeps a keyed part.

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from regrove.node.simulation.clock import SECOND, Clock
-from regrove.node.simulation.ends import Connection, Half, between_machines
+from regrove.node.simulation.ends import Connection, Half
 from regrove.node.simulation.seeds import Draws, between
 
 if TYPE_CHECKING:
@@ -29,14 +29,15 @@ Cut: TypeAlias = tuple[str, str, int]  # from a place to a place, and which it i
 class Silence:
     """Between which places nothing passes, and which machines are gone without a word.
 
-    `gave_up(source, target)` is told when it has been so long, `again(source, target)` when something passes once more.
+    `gave_up(source, target)` is told when it has been so long, `again(source, target)` when something may pass again.
     """
 
     def __init__(self, network: Network, clock: Clock, draws: Draws) -> None:
         self._network = network
         self._clock = clock
         self._draws = draws
-        self._cuts: dict[tuple[str, str], int] = {}  # which cut stands
+        self._cuts: dict[tuple[str, str], tuple[int, int]] = {}  # which cut stands, and how many on top of each other
+        self._long_ones: dict[tuple[str, str], None] = {}  # those that parted the managers
         self._count = 0
         self._gone: dict[str, list[Connection]] = {}  # by machine, what it left behind
         self.gave_up: Callable[[str, str], None] = _nobody
@@ -45,16 +46,27 @@ class Silence:
     # --- cuts ---
 
     def begins(self, source: str, target: str) -> None:
-        """Nothing passes there from now on."""
+        """Nothing passes there from now on. Each needs its own `ends`."""
+        if (source, target) in self._cuts:
+            number, standing = self._cuts[source, target]
+            self._cuts[source, target] = (number, standing + 1)
+            return
         self._count += 1
         cut = (source, target, self._count)
-        self._cuts[source, target] = self._count
+        self._cuts[source, target] = (self._count, 1)
         self._clock.at(self._clock.now + LEAST, self._draws.draw("silence", source, target), self._long, cut)
 
     def ends(self, source: str, target: str) -> None:
-        """Something passes again."""
-        if self._cuts.pop((source, target), None) is not None:
-            self.again(source, target)
+        """One cut there is healed."""
+        number, standing = self._cuts.pop((source, target), (0, 0))
+        if standing > 1:
+            self._cuts[source, target] = (number, standing - 1)
+        else:
+            self._long_ones.pop((source, target), None)
+
+    def parts(self, one: str, other: str) -> bool:
+        """Whether a cut stands between two machines that has parted their managers already."""
+        return (one, other) in self._long_ones or (other, one) in self._long_ones
 
     def _long(self, cut: Cut) -> None:
         """The managers of two nodes say little to each other: their keepalives give up first."""
@@ -63,13 +75,14 @@ class Silence:
             draw = self._draws.draw("silence", source, target)
             self._clock.at(self._clock.now + between(draw, 0, KEEPALIVE), draw, self._managers, cut)
             for connection in self._network.connections(source, target):
-                if between_machines(connection.near):
+                if connection.near.owner.node != connection.far.owner.node:
                     draw = connection.out.draws.next()
                     time = self._clock.now + between(draw, 0, MOST - LEAST)
                     self._clock.at(time, draw, self._over, (cut, connection))
 
     def _managers(self, cut: Cut) -> None:
         if self._stands(cut):
+            self._long_ones[cut[:2]] = None
             self.gave_up(cut[0], cut[1])
 
     def _over(self, call: tuple[Cut, Connection]) -> None:
@@ -78,7 +91,7 @@ class Silence:
             self._network.time_out(connection, GAVE_UP)
 
     def _stands(self, cut: Cut) -> bool:
-        return self._cuts.get(cut[:2]) == cut[2]
+        return self._cuts.get(cut[:2], (0, 0))[0] == cut[2]
 
     # --- machines that are gone without a word ---
 
@@ -104,15 +117,27 @@ class Silence:
     def machine_back(self, machine: str) -> None:
         """It resets what it knows nothing of, as soon as a peer sends to it."""
         for connection in self._gone.pop(machine, ()):
-            if not connection.over:
-                draw = connection.out.draws.next()
-                self._clock.at(self._clock.now + between(draw, 0, MEETS_AGAIN), draw, self._reset, connection)
+            self._sends_soon(machine, connection)
 
-    def _give_up(self, connection: Connection) -> None:
-        self._network.time_out(connection, GAVE_UP)
+    def _sends_soon(self, machine: str, connection: Connection) -> None:
+        if not connection.over:
+            draw = connection.out.draws.next()
+            time = self._clock.now + between(draw, 0, MEETS_AGAIN)
+            self._clock.at(time, draw, self._sends, (machine, connection))
 
-    def _reset(self, connection: Connection) -> None:
-        self._network.time_out(connection, "connection reset by a machine that has started anew")
+    def _sends(self, call: tuple[str, Connection]) -> None:
+        machine, connection = call
+        near, far = connection.near.owner, connection.far.owner
+        if machine in self._gone:
+            self._gone[machine].append(connection)
+        elif self._network.open_between(near, far) and self._network.open_between(far, near):
+            self._give_up(connection, "connection reset by a machine that has started anew")
+        else:
+            self._sends_soon(machine, connection)
+
+    def _give_up(self, connection: Connection, why: str = GAVE_UP) -> None:
+        if not connection.over:
+            self._network.time_out(connection, why)
 
 
 def _nobody(_source: str, _target: str) -> None:

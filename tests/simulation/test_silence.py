@@ -258,3 +258,137 @@ def test_a_machine_that_goes_while_it_is_cut_off_is_missed_once() -> None:
         try_until(sim, {Sent.OK}, 5)
         sim.settle()
         assert total(sim) == 1
+
+
+# --- what managers hold each other to be ---
+
+
+def seen(sim: Simulation, by: int, of: int) -> str:
+    state = sim.nodes[by].state
+    assert state is not None
+    row = state.members.get(f"n{of}@sim")
+    return "unknown" if row is None else row.state
+
+
+def test_managers_that_a_cut_parted_under_a_hold_are_linked_when_the_last_of_both_is_gone() -> None:
+    with watching() as sim:
+        begin(sim)
+        with sim.hold("n0", "n1"):
+            sim.cut("n1", "n0", one_way=True)
+            sim.run("11s")
+            assert (seen(sim, 0, 1), seen(sim, 1, 0)) == ("down", "down")
+            sim.heal("n1", "n0", one_way=True)
+            sim.run("2s")
+        sim.until(lambda: (seen(sim, 0, 1), seen(sim, 1, 0)) == ("up", "up"), within="2s")
+
+
+def test_a_hold_that_was_once_beside_a_cut_holds_for_ever_when_the_cut_is_healed() -> None:
+    with watching() as sim:
+        begin(sim)
+        sim.cut("n0", "n1")
+        sim.run("5s")
+        with sim.hold("n0", "n1") as held:
+            add(sim)
+            sim.heal("n0", "n1")
+            sim.run("60s")
+            assert held.messages == [Add(1)]
+        sim.settle()
+        assert (total(sim), heard(sim), seen(sim, 0, 1)) == (2, [], "up")
+
+
+def test_a_cut_that_begins_under_a_hold_gives_up_after_nine_seconds_of_its_own() -> None:
+    with watching() as sim:
+        begin(sim)
+        with sim.hold("n0", "n1"):
+            sim.run("20s")
+            sim.cut("n0", "n1")
+            sim.run("8s")
+            assert seen(sim, 0, 1) == "up"
+        sim.until(lambda: seen(sim, 0, 1) == "down", within="3s")
+
+
+def test_each_of_two_cuts_on_top_of_each_other_has_to_be_healed() -> None:
+    with watching() as sim:
+        begin(sim)
+        sim.cut("n0", "n1")
+        sim.cut("n0", "n1")
+        sim.run("5s")
+        sim.heal("n0", "n1")
+        sim.until(lambda: seen(sim, 0, 1) == "down", within="6s")
+        sim.heal("n0", "n1")
+        sim.until(lambda: seen(sim, 0, 1) == "up", within="2s")
+
+
+def test_a_node_that_crashes_behind_a_cut_is_missed_after_nine_seconds_not_when_it_heals() -> None:
+    with watching() as sim:
+        begin(sim)
+        sim.cut("n1", "n0", one_way=True)
+        add(sim)  # the cut holds what says that it arrived
+        sim.run("2s")
+        sim.crash("n1")
+        sim.run("6s")
+        assert (seen(sim, 0, 1), heard(sim)) == ("up", [])
+        sim.until(lambda: seen(sim, 0, 1) == "down", within="3s")
+        sim.until(lambda: heard(sim) == [NoConnection()], within="5s")
+
+
+def test_the_life_that_a_node_had_before_a_cut_is_missed_though_a_new_one_has_begun_behind_it() -> None:
+    with watching() as sim:
+        begin(sim)
+        state = sim.nodes[0].state
+        assert state is not None
+        sim.cut("n0", "n1")
+        sim.run("4s")
+        sim.restart("n1")
+        sim.until(lambda: seen(sim, 0, 1) == "down", within="7s")
+        assert not list(state.names.rows("n1@sim"))
+        sim.heal("n0", "n1")
+        sim.until(lambda: bool(list(state.names.rows("n1@sim"))), within="3s")
+        assert sim.nodes[1].state is not None
+        assert list(state.names.rows("n1@sim")) == list(sim.nodes[1].state.names.rows("n1@sim"))
+
+
+@pytest.mark.parametrize("silently", [False, True])
+def test_a_node_that_starts_behind_a_cut_that_stands_one_way_is_met_when_it_heals(silently: bool) -> None:
+    with watching() as sim:
+        begin(sim)
+        sim.cut("n0", "n1", one_way=True)
+        sim.run("12s")
+        sim.crash("n1", silently)
+        sim.restart("n1")
+        sim.run("5s")
+        assert (seen(sim, 0, 1), seen(sim, 1, 0)) == ("down", "unknown")  # no handshake comes through
+        sim.heal("n0", "n1", one_way=True)
+        sim.until(lambda: (seen(sim, 0, 1), seen(sim, 1, 0)) == ("up", "up"), within="2s")
+
+
+def test_a_machine_that_is_back_behind_a_cut_tells_what_it_has_forgotten_when_the_cut_heals() -> None:
+    with watching() as sim:
+        begin(sim)
+        sim.cut("n0", "n1")
+        add(sim)
+        sim.crash("n1", silently=True)
+        sim.run("1s")
+        sim.restart("n1")
+        sim.run("6s")
+        assert (sim.counters()["unknown"], heard(sim)) == (0, [])
+        sim.heal("n0", "n1")
+        sim.until(lambda: heard(sim) != [], within="3s")
+        try_until(sim, {Sent.OK}, 3)
+
+
+def test_what_a_machine_told_before_it_was_gone_does_not_bring_it_back_when_it_is_given_up() -> None:
+    with watching() as sim:
+        begin(sim)
+        sim.cut("n1", "n0", one_way=True)
+        sim.crash("n1/0")  # which its manager tells the other, into the cut
+        sim.run("1s")
+        sim.crash("n1", silently=True)
+        sim.run("7s")
+        sim.heal("n1", "n0", one_way=True)
+        sim.cut("n1", "n0", one_way=True)
+        sim.run("5s")
+        assert seen(sim, 0, 1) == "down"
+        sim.heal("n1", "n0", one_way=True)
+        sim.run("10s")
+        assert seen(sim, 0, 1) == "down"
