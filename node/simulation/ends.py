@@ -23,7 +23,7 @@ class Way:
 
     __slots__ = (
         "arrivals", "clogged", "connection", "draws", "era", "free_at", "latency", "latest", "parents", "source",
-        "stuck", "target", "wanting", "wire",
+        "stuck", "target", "unheard", "wanting", "wire",
     )  # fmt: skip
 
     def __init__(self, connection: Connection, source: Half, target: Half, draws: Lane, latency: Distribution) -> None:
@@ -41,16 +41,12 @@ class Way:
         self.era = 0  # counts the clogs that were cleared: what was to arrive in an earlier one does not
         self.wanting = False  # the sender was refused a frame and waits for room
         self.stuck = False  # the first frame met a cut; `Network.heal` sets it going again
+        self.unheard = False  # it leads to a machine that is gone without a word
 
     def unclogged(self) -> None:
         """What is in a clog will be set out anew."""
         self.clogged = 0
         self.era += 1
-
-    @property
-    def unheard(self) -> bool:
-        """Whether it leads to a machine that is gone without a word."""
-        return self.target.owner.dead and not self.connection.over
 
     def lose(self, keep: int = 0) -> int:
         """Lose what is under way, but for the first `keep` frames; return how many that were."""

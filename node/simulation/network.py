@@ -445,8 +445,8 @@ class Network:
             return  # the connect had not come through
         peer = connection.far if half is connection.near else connection.near
         self._drop(peer.out)
-        if peer.owner.dead:
-            self._drop(half.out)  # a machine that is gone without a word
+        if half.out.unheard:
+            self._drop(half.out)
         self._tell_end(peer, why, half.out.draws.next())
 
     def cut_off(self, half: Half) -> None:

@@ -109,7 +109,7 @@ class Silence:
         self._network.keep_a_part(half.out)
         back = connection.back if half is connection.near else connection.out
         self._network.lost += back.lose()
-        back.stuck = True
+        back.stuck = back.unheard = True
         self._gone[half.owner.node].append(connection)
         draw = half.out.draws.next()
         self._clock.at(self._clock.now + between(draw, LEAST, MOST), draw, self._give_up, connection)

@@ -392,3 +392,17 @@ def test_what_a_machine_told_before_it_was_gone_does_not_bring_it_back_when_it_i
         sim.heal("n1", "n0", one_way=True)
         sim.run("10s")
         assert seen(sim, 0, 1) == "down"
+
+
+def test_what_is_under_way_to_a_node_that_has_left_in_order_is_carried_there_as_ever() -> None:
+    with watching() as sim:
+        begin(sim)
+        sim.cut("n0", "n1", one_way=True)
+        add(sim)
+        sim.stop("n1")  # which n0 hears, and closes its own end
+        sim.until(lambda: not sim.nodes[1].alive, within="2s")
+        sim.run("1s")
+        assert sim.world.network.lost == 0
+        assert sim.world.network.holding() == [("n0@sim/0", "n1@sim/0", 1)]
+        sim.heal("n0", "n1", one_way=True)
+        sim.settle()
