@@ -63,9 +63,15 @@ class ByHand(ABC):
         self, what: str, source: Place, target: Place, one_way: bool, action: Callable[[str, str], None]
     ) -> None:
         self._check()
+        if not isinstance(one_way, bool):
+            raise Misuse(
+                f"{what}: one_way is True or False, got {one_way!r}; a cut stands until `sim.heal`: let time pass in "
+                "between with `sim.run`"
+            )
         near, far = self._place(source), self._place(target)
+        ways = "one way" if one_way else "both ways"
         pairs = self.world.stage.pairs(near, far)
-        self.world.note(f"{near.name}>{far.name}", f"test-{what}", "one way" if one_way else "")
+        self.world.note(f"{near.name}>{far.name}", f"test-{what}", "one way" if one_way else "", told=ways)
         for one, other in pairs:
             action(one, other)
             if not one_way:
@@ -172,10 +178,14 @@ class ByHand(ABC):
         place.stop("SIGTERM")
 
     def calm(self, keep: Keep = "majority") -> list[SimulatedNode]:
-        """End the faults of a drawn majority of nodes (or of all, or of those given) and draw no more; return them."""
+        """End the faults of a drawn majority of nodes (or of all, or of those given) and draw no more; return them.
+
+        Faults are those of the plan, and of `inject`; a `cut` by hand stands until its `heal`.
+        """
         self._check()
         kept = self.world.stage.chosen(keep)
-        self.world.note("", "test-calm", " ".join(node.short for node in kept))
+        names = " ".join(node.short for node in kept)
+        self.world.note("", "test-calm", names, told=f"keeps {names}")
         self.world.stage.calm(kept)
         return kept
 

@@ -84,8 +84,10 @@ class Case:
         """Say how a run compares to this case as it was kept; "" for one that was not kept yet."""
         if not self.digest:
             return ""
-        if digest == self.digest:
+        if digest == self.digest and violated == self.violated:
             return "replayed: this is the very run that was kept"
+        if digest == self.digest:
+            return f"replayed: the run is the one that was kept, what it violates is not; kept was: {self.violated}"
         if violated == self.violated:
             return f"replayed: it fails as it did, in another run: {self._why}"
         return f"replayed: it fails, but not as it did: {self._why}; kept was: {self.violated}"

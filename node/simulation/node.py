@@ -233,7 +233,8 @@ class SimulatedNode:
             case me.Note(level, event, fields):
                 self.world.log.bind(node=self.name)._keep(level, event, (), dict(fields))
                 core_text = f" {fields['core']}" if "core" in fields else ""
-                self.world.note(self.name, event.replace(" ", "-") + core_text.replace(" ", "-"))
+                what = event.replace(" ", "-") + core_text.replace(" ", "-")
+                self.world.note(self.name, what, told=str(fields.get("peer", "")))
             case me.Ready():
                 self.ready = True
             case me.Finish():

@@ -154,7 +154,7 @@ def _choose(config: pytest.Config, items: list[pytest.Item]) -> None:
     ]
     stored = _stored(config)
     chosen = stored.chosen(candidates)
-    whole = not any("[" in argument for argument in config.args)
+    whole = config.getoption("--sim-seed") is None and not any("[" in argument for argument in config.args)
     config.stash[NOTES] = stored.notes(candidates, chosen, whole)
     if config.getoption("--sim-replay") is None:
         dropped = [item for item, stays in zip(simulated, chosen, strict=True) if not stays]

@@ -374,8 +374,13 @@ class Simulation(ByHand):
             self.run(min(POLL, end - self.now) / SECOND)
 
     def sometimes(self, name: str, condition: object) -> None:
-        """Note a state that the seeds of a campaign must reach at least once."""
+        """Note whether a state that the seeds of a campaign must reach at least once is there now."""
         _check_name("sometimes", name)
+        if callable(condition):
+            raise Misuse(
+                f"sometimes takes whether it holds now, as `sim.sometimes({name!r}, len(found) > 1)`, got a function: "
+                "call it"
+            )
         self.world.sometimes(name, bool(condition))
 
     def conserved(self, name: str, measure: Callable[[Simulation], object]) -> None:

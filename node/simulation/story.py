@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 PLAN_LINES: Final = 30
 VIOLATED_LINES: Final = 16  # the whole of it is the failure's own text
 CRASH_LINES: Final = 16  # of a traceback's end
+HARMLESS: Final = ("test-calm", "test-heal", "test-resume", "test-release")
 WIDE: Final = 300
 HINT: Final = "Use -v to get more diff"  # of pytest, about its own report
 
@@ -32,7 +33,7 @@ def story(sim: Simulation, error: BaseException, shrunk: Shrunk | None = None, c
         f"{len(world.nodes[0].cores)} cores, {sim.profile}, failed at {written(world.clock.now)} virtual ---",
         *_cut(_violated(error), VIOLATED_LINES),
         *_origin(error),
-        *(_plan(sim) if shrunk is None or not shrunk.reproduced else _minimal(shrunk)),
+        *(_plan(sim) if shrunk is None or not shrunk.reproduced else _minimal(shrunk, _by_hand(sim))),
         *_not_shrunk(shrunk),
         *_crashes(sim),
         *map(str, deadlocks(world)),
@@ -68,17 +69,22 @@ def _origin(error: BaseException) -> list[str]:
     return [f"  at {place}"] if place else []
 
 
-def _minimal(shrunk: Shrunk) -> list[str]:
+def _minimal(shrunk: Shrunk, by_hand: bool) -> list[str]:
     end = "" if shrunk.finished else "; the time was up, it may not be minimal"
     how = f"shrunk in {_counted(shrunk.runs, 'run', 'runs')}{', ' if shrunk.how else ''}{shrunk.how}{end}"
     if not shrunk.plan:
-        return [f"plan: no faults are needed ({how})"]
+        return [f"plan: no faults are needed{' beside what the test does itself' if by_hand else ''} ({how})"]
     mark = "    <- without this it passes"
     lines = [f"plan: {_counted(len(shrunk.plan), 'entry', 'entries')} ({how})"]
     lines += [f"  {entry}{mark if entry in shrunk.needed else ''}" for entry in shrunk.plan[:PLAN_LINES]]
     if len(shrunk.plan) > PLAN_LINES:
         lines.append(f"  ... {len(shrunk.plan) - PLAN_LINES} more; all of them are in the case file")
     return lines
+
+
+def _by_hand(sim: Simulation) -> bool:
+    """Whether the test broke something itself."""
+    return any(event.kind.startswith("test-") and event.kind not in HARMLESS for event in sim.trace)
 
 
 def _counted(count: int, one: str, many: str) -> str:
@@ -114,7 +120,8 @@ def _crashes(sim: Simulation) -> list[str]:
         return []
     last = traced[-1]
     text = [f"  | {part}" for part in _cut(last["traceback"].rstrip().splitlines(), 4, CRASH_LINES)]
-    return [f"the last of {len(traced)} kinds of crashes, {last.get('path', '')} at {written(last['time'])}:", *text]
+    kinds = _counted(len(traced), "kind", "kinds")
+    return [f"the last of {kinds} of crashes, {last.get('path', '')} at {written(last['time'])}:", *text]
 
 
 def _cut(lines: list[str], first: int, last: int = 0) -> list[str]:

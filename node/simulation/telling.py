@@ -4,7 +4,7 @@ First what the test did last (a read with what was sent for it) and what came of
 checker names with what happened around them, then the causes of the last event, what was out of the ordinary, and the
 end. What repeats at one interval (a tick) or many times at one instant is one row, and so is what the test did again
 and again between two faults; where not all fits, so is what came again and again at no interval, but for the last few
-of it, and ticks and how isolates started give way to the rest.
+of it, and ticks and how isolates started give way to the rest. How nodes started is told where there is room.
 """
 
 from __future__ import annotations
@@ -54,6 +54,7 @@ class Rows:
         self._singles: list[Place] = []  # what stands for itself, in order
         self._times: list[int] = []
         self._doings: list[Place] = []
+        self._begin = 0  # up to this event the world started
         self._exchange: dict[Place, list[Place]] = {}  # a send on a stream and the reads behind it, by each of them
         self._take(self._events, list(trace.doings))
 
@@ -101,12 +102,16 @@ class Rows:
             self._events_of(reversed(self._trace.causes(self._events[-1].sequence, CAUSES)))
         # How a world started is not out of the ordinary: what comes before the first fault, and what the test did.
         begin = min([event.sequence for event in struck[:1]] + [place[0] for place in self._doings[:1]], default=0)
+        self._begin = begin
         usual = (*ORDINARY, *STARTS)
         rare = [event for event in self._events if event.kind not in usual and event.sequence > begin]
         rows = list(dict.fromkeys(self._of[event.sequence] for event in reversed(rare)))
         for place in rows[:RARE]:
             self._add(place)
         self._fill()
+        for place in reversed(self._doings):
+            self._add(place)
+        self._events_of(event for event in reversed(self._events) if self._of_start(event))
         if not self._events:
             return [*map(str, list(self._trace)[-self._most :])]
         return [_in_words(self._told[place]) for place in sorted(self._chosen)]
@@ -128,7 +133,11 @@ class Rows:
 
     def _fill(self) -> None:
         """The end of the run; of what is alike in it the last few, and one row for all before."""
-        left = [event for event in self._events if self._of[event.sequence] not in self._chosen]
+        left = [
+            event
+            for event in self._events
+            if self._of[event.sequence] not in self._chosen and not self._of_start(event)
+        ]
         if len({self._of[event.sequence]: None for event in left}) <= self._most - len(self._chosen):
             self._events_of(left)
             return
@@ -155,6 +164,10 @@ class Rows:
 
     def _gives_way(self, place: Place) -> bool:
         return place in self._ticks or self._events_at(place)[-1].kind in STARTS
+
+    def _of_start(self, event: Event) -> bool:
+        """Whether it tells how nodes and cores of the world started."""
+        return event.sequence <= self._begin and not event.path
 
     def _events_at(self, place: Place) -> list[Event]:
         row = self._told[place]

@@ -146,9 +146,9 @@ class World:
                 f"any check; the busiest core is {busy!r}: look there for a loop of Continue or of retries"
             )
 
-    def note(self, path: str, kind: str, text: str = "", cause: int = 0) -> int:
-        """Trace something that happened to a node, a link or the test."""
-        return self.trace.emit(self.clock.now, cause, path, "", 0, kind, crc32(text.encode()), text)
+    def note(self, path: str, kind: str, text: str = "", cause: int = 0, told: str = "") -> int:
+        """Trace something that happened to a node, a link or the test; `told` is for stories, and in no digest."""
+        return self.trace.emit(self.clock.now, cause, path, "", 0, kind, crc32(text.encode()), told or text)
 
     # --- what cores ask of their world ---
 

@@ -151,6 +151,8 @@ def test_a_replay_says_how_it_compares_with_the_run_that_was_kept(
     why = "the check or the application has changed since, or something no seed decides is read (regrove sim diff finds"
     assert f"replayed: it fails as it did, in another run: {why} that)" in replayed(digest="00")
     assert f"replayed: it fails, but not as it did: {why}" in replayed(digest="00", violated="KeyError: 1")
+    other = replayed(violated="KeyError: 1")
+    assert "replayed: the run is the one that was kept, what it violates is not; kept was: KeyError: 1" in other
     case = Case("tests/test_bank.py::test_money", 3, (), violated="KeyError: 1", digest="00")
     assert "the test or the application has changed since, or something no seed decides is read (--sim-audit" in (
         case.compared("KeyError: 2", "01")

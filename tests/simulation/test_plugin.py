@@ -62,7 +62,7 @@ def test_with_a_kind_that_never_fires(sim):
 
 
 def run(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    (folder / "digests").mkdir(parents=True)
+    (folder / "digests").mkdir(parents=True, exist_ok=True)
     (folder / "test_campaign.py").write_text(CAMPAIGN)
     return subprocess.run(
         [
@@ -181,6 +181,9 @@ def test_a_case_of_another_test_names_the_command_that_replays_it(tmp_path: Path
 def test_one_seed_is_run_again_by_its_number(tmp_path: Path) -> None:
     done = run(tmp_path, "--sim-seed", "41", "-k", "fails_for_some")
     assert failures(done.stdout) == ["test_fails_for_some[seed 41]"]
+    assert len(list(tmp_path.rglob("*-41.json"))) == 1
+    again = run(tmp_path, "--sim-seed", "41", "-k", "fails_for_some")
+    assert "has no more" not in again.stdout, "its case did not run, and is none that cannot"
     done = run(tmp_path / "other", "--sim-seed", "6", "-k", "fails_for_some")
     assert "1 passed" in done.stdout
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
 from examples import kv
 from examples.counter import Add, Total, app
 from regrove import RECEIVE, Application, Call, Child, Context, Effect, Failed, Isolate, NoProcess, Supervisor, message
+from regrove.node.simulation.cases import Case
+from regrove.node.simulation.failing import Failing, judge
 from regrove.node.simulation.history import History
-from regrove.node.simulation.telling import LINES, Rows, times_of
+from regrove.node.simulation.telling import LINES, Rows, times_of, told_rows
 from regrove.node.simulation.trace import Trace
 from regrove.node.simulation.tracing import digest_of
 from regrove.testing import Register, Simulation, linearizable
@@ -371,6 +374,53 @@ def test_how_long_and_how_strong_a_fault_was_is_told_in_words(fault: f.Fault, to
         sim.run("2s")
         rows = [str(event) for event in sim.trace if event.kind.startswith("fault-")]
     assert [row.partition("] ")[2] for row in rows] == [told]
+
+
+def test_what_a_test_breaks_itself_is_told_with_its_ways_and_whom_it_parts() -> None:
+    with Simulation(app, nodes=2) as sim:
+        sim.cut("n0", "n1")
+        sim.heal("n0", "n1")
+        sim.cut("n0", "n1", one_way=True)
+        sim.calm(keep="all")
+        sim.crash("n1")
+        sim.run("100ms")
+        rows = [str(event).partition("] ")[2] for event in sim.trace]
+    assert "n0@sim>n1@sim test-cut both ways" in rows
+    assert "n0@sim>n1@sim test-cut one way" in rows
+    assert "test-calm keeps n0 n1" in [row.strip() for row in rows]
+    assert rows[-1] == "n0@sim node-down n1@sim"
+
+
+def test_that_no_fault_is_needed_does_not_hide_what_the_test_breaks_itself(tmp_path: Path) -> None:
+    def cuts(sim: Simulation) -> None:
+        sim.cut("n0", "n1")
+        raise AssertionError("cut")
+
+    def fails(_sim: Simulation) -> None:
+        raise AssertionError("not cut")
+
+    told = []
+    for test in (cuts, fails):
+        with pytest.raises(AssertionError) as failed:
+            judge(
+                lambda given: Simulation(app, nodes=2, faults=given), test, (), Case("test", 0, ()),
+                Failing(folder=tmp_path), lambda _file, _seed: "",
+            )  # fmt: skip
+        told += [line for line in failed.value.__notes__[0].splitlines() if line.startswith("plan: ")]
+    assert told == [
+        "plan: no faults are needed beside what the test does itself (shrunk in 1 run)",
+        "plan: no faults are needed (shrunk in 1 run)",
+    ]
+
+
+def test_how_a_world_started_gives_way_to_what_came_of_a_test() -> None:
+    with Simulation(app, nodes=4, cores=2) as sim:
+        for number in range(60):
+            sim.send(sim.find("root/counter", node=number % 4, core=0).address, Add(number))
+            sim.run(f"{number * 7 % 13 + 1}ms")
+        rows = told_rows(sim.world, AssertionError())
+    assert len(rows) == 40
+    assert [row for row in rows if "zygote" in row or "core-boot" in row or "names-changed" in row] == []
 
 
 def test_what_pytest_says_of_its_own_report_is_not_repeated() -> None:

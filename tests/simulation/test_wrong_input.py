@@ -128,6 +128,8 @@ VERBS: dict[str, tuple[Callable[[Any], object], str]] = {
     "always at once": (lambda sim: sim.always("x", lambda world: True, every=0), "time has to pass"),
     "eventually": (lambda sim: sim.eventually("x", lambda: True), "called with the simulation"),
     "sometimes": (lambda sim: sim.sometimes(5, True), "its name comes first"),
+    "sometimes a function": (lambda sim: sim.sometimes("x", lambda world: True), "whether it holds now"),
+    "cut for a time": (lambda sim: sim.cut("n0", "n1", "30s"), "a cut stands until `sim.heal`"),
     "conserved": (lambda sim: sim.conserved("x", 5), "called with the simulation"),
     "after": (lambda sim: sim.after("1s", 5), "called with nothing"),
     "find a node": (lambda sim: sim.find("root/counter", node=7), "it has nodes 0 to 1"),
