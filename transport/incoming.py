@@ -130,9 +130,12 @@ class Incoming(ReceiveCredit):
         body: list[object] = [self.taken, messages, size, self.refusals[:BATCH_ITEMS_MAX]]
         if not self.assembly.idle:
             body.append(self.assembly.unfinished())
+        self.grant_at = None
+        return body
+
+    def left(self) -> None:
+        """The transport has taken the GRANT whose body was made last; until then all of it is owed."""
         del self.refusals[:BATCH_ITEMS_MAX]
         self._told = self.taken
         self._mixed = False
-        self.grant_at = None
         self._owed = bool(self.refusals)
-        return body

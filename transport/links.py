@@ -415,7 +415,8 @@ class LinkTable(BulkSessions):
     def _grant(self, session: Session) -> None:
         if session.main is not None and session.main.into is not None:
             self._tell_taken(session, session.main)
-        while session.into is not None and session.into.owed:
-            frame = self._encoder.frame(GRANT, session.nonce, 0, session.into.grant_body())
-            if not self._try_send(session.number, frame):
-                return
+        into = session.into
+        while into is not None and into.owed:
+            if not self._try_send(session.number, self._encoder.frame(GRANT, session.nonce, 0, into.grant_body())):
+                return  # `on_writable` asks for it again
+            into.left()

@@ -367,3 +367,28 @@ def test_forgetting_tells_of_what_was_under_way_and_keeps_the_books(world: Simul
 def test_the_limits_of_the_frames_follow_from_the_message_limit() -> None:
     assert LinkSettings(message_max=1_000).limits == WireLimits(1_000)
     assert WireLimits(1_000).frame_max == 1_000 + 32 * 1024 + 64 * 16 * 1024
+
+
+def test_what_a_full_transport_did_not_take_of_a_grant_is_told_when_it_has_room(world: SimulatedWorld) -> None:
+    stage, a, b = linked(world)
+    for number in range(3):
+        a.table.post(b.peer, (1, b"%d" % number), number)
+    stage.until(lambda: b.heard(Items), "the items")
+    arrived = next(event for event in b.events if isinstance(event, Items))
+    b.table.refuse(a.peer, arrived.session, arrived.first + 1, b"no")
+    send = b.table._try_send
+    full: list[int] = []
+
+    def refuse(session: int, frame: object) -> bool:
+        full.append(session)
+        return False
+
+    b.table._try_send = refuse
+    turn_for(stage, 5 * SETTINGS.quiet)
+    assert full
+    b.table._try_send = send
+    assert (a.table.statistics()[0].acknowledged, a.heard(Refused)) == (1, [])
+    b.table.on_writable(full[0])
+    stage.until(lambda: a.heard(Refused), "the refusal")
+    assert [(event.notify, event.reason) for event in a.events if isinstance(event, Refused)] == [(1, b"no")]
+    assert a.table.statistics()[0].acknowledged == 4
