@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from regrove.node.core.errors import Misuse
 from regrove.node.simulation.clock import SECOND
@@ -21,6 +21,14 @@ __tracebackhide__ = ours  # of pytest
 
 Undo = Callable[[], Any]
 Entries = tuple[Fault | Noise, ...]
+
+
+FORMS: Final = {
+    "node": "a node, such as n0",
+    "core": "a core, such as n0/1",
+    "place": "a node or a core, such as n0 or n0/1",
+    "isolate": "an isolate, such as n0/1:root/worker",
+}
 
 
 def _single(entries: Entries) -> list[Fault]:
@@ -55,6 +63,8 @@ class Stage:
     def _check(self, fault: Fault) -> None:
         """Refuse an entry by hand that names what this world does not have, before anything runs. Raises Misuse."""
         shape = SHAPES[fault.what].place
+        if shape in FORMS and (">" in fault.where or (":" in fault.where and shape != "isolate")):
+            raise Misuse(f"{fault.what} strikes {FORMS[shape]}, got {fault.where!r} ({fault})")
         if "#" in fault.where or fault.what not in STRIKES:
             self._check_frame(fault)
         elif shape == "link":

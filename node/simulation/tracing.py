@@ -11,7 +11,7 @@ from zlib import crc32
 from regrove.node.core.address import Home
 from regrove.node.core.isolate import Cell
 from regrove.node.core.messages import decode, payload_of
-from regrove.node.core.outcomes import Failed, Outcome
+from regrove.node.core.outcomes import Down, Exit, Failed, Outcome, Undelivered
 from regrove.node.core.sent import Sent
 from regrove.node.simulation.clock import Clock
 from regrove.node.simulation.ends import Way
@@ -29,6 +29,7 @@ from regrove.transport.links import LinkTable
 from regrove.transport.parts import Payload, parts_of
 from regrove.transport.wire import BATCH, RUN, WireError, Written
 
+TELLING: Final = (Failed, Down, Exit, Undelivered)  # each has a reason
 PATHS: Final = 1_000  # of isolates that handled something, kept by a core's tracer
 _push: Final = heappush  # found faster in compiled code, as the next
 _crc32: Final = crc32
@@ -95,7 +96,7 @@ class CoreTracer:
         payload = self.bytes_of(message)
         digest = digest_of(message) if payload is None else _crc(payload)
         return self._trace.emit(
-            self._clock.now, cause, self.place, cell.path, cell.incarnation, "handle", digest, type(message).__name__
+            self._clock.now, cause, self.place, cell.path, cell.incarnation, "handle", digest, _name_of(message)
         )
 
     def taken(self, cell: Cell, name: str, payload: bytes, cause: int) -> int:
@@ -141,9 +142,9 @@ class CoreTracer:
 
 
 def _name_of(argument: Any) -> str:
-    """Its class, and of a wait that failed the class of the reason; for people, in no digest."""
+    """Its class, and of what tells of an end the class of the reason; for people, in no digest."""
     name = type(argument).__name__
-    return f"{name} {type(argument.reason).__name__}" if type(argument) is Failed else name
+    return f"{name} {type(argument.reason).__name__}" if type(argument) in TELLING else name
 
 
 def _unknown(_message: object) -> Payload | None:

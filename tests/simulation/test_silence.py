@@ -179,6 +179,9 @@ def test_of_a_machine_that_is_gone_without_a_word_others_hear_after_nine_seconds
         assert heard(sim) == []
         sim.until(lambda: heard(sim) != [], within="7s")
         assert heard(sim) == [NoConnection()]
+        assert [str(event).partition("] ")[2] for event in sim.trace][-1] == (
+            "n0@sim/0 root/watcher#1 handle Down NoConnection"
+        )
         assert 11 <= (sim.now - before) / 1e9 <= 14.1
         assert sim.counters()["unknown"] == 1
 

@@ -83,6 +83,10 @@ def test_a_plan_in_a_file_is_held_to_the_same(tmp_path: Path) -> None:
         ("spike", "n0/0>n1/0", "one frame of one link is written"),
         ("buggify", "n0", "is only drawn, as noise"),
         ("cut", "n0>n0", "got n0 twice"),
+        ("pause", "n0>n1", "pause strikes a node or a core, such as n0 or n0/1, got 'n0>n1'"),
+        ("crash-core", "n0/0:root/counter", "crash-core strikes a core, such as n0/1, got 'n0/0:root/counter'"),
+        ("crash-node", "n0<>n1", "crash-node strikes a node, such as n0, got"),
+        ("crash-isolate", "n0>n1", "crash-isolate strikes an isolate"),
     ],
 )
 def test_an_entry_at_a_place_that_cannot_be_struck_is_refused_before_anything_runs(
