@@ -259,11 +259,11 @@ def _tell(found: Found) -> int:
     for number, ((_, story), *more) in enumerate(found.kinds_of_failures):
         if number == SHOWN:
             others = sorted(seed for kind in found.kinds_of_failures[SHOWN:] for seed, _ in kind)
-            click.echo(f"\nand {_counted(others)} otherwise; cases are kept")
+            click.echo(f"\nand {_counted(others)} otherwise")
             break
         click.echo(f"\n{story}")
         if more:
-            click.echo(f"the same, at the same line, in {_counted([seed for seed, _ in more])}; cases are kept")
+            click.echo(f"the same, at the same line, in {_counted([seed for seed, _ in more])}")
     return FAILED if found.failed or problems else 0
 
 
