@@ -41,6 +41,7 @@ class Machines:
         for name in self.inside:
             ip("netns", "add", name)
             self.made.append(name)
+            ip("netns", "exec", name, "true")
         ip("link", "add", self.cards[0], "type", "veth", "peer", "name", self.cards[1])
         for name, card, address in zip(self.inside, self.cards, self.addresses, strict=True):
             ip("link", "set", card, "netns", name)
