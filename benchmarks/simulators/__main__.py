@@ -23,7 +23,7 @@ from typing import Any, Final
 from benchmarks.compiling import NotCompiled, compiled
 
 OURS: Final = "regrove"
-BARE: Final = "bare"  # the programs on a heap of what is due: no simulator can be faster
+BARE: Final = "bare"  # the programs on a heap of what is due: about the most for one in Python
 PEERS: Final = ("simloom", "simloop", "seedloop")
 ROOT: Final = Path(__file__).resolve().parents[2]
 GOALS: Final = {"beats": 4.0, "raft": 10.0}

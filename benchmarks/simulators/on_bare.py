@@ -1,4 +1,6 @@
-"""The programs on next to nothing: a heap of what is due, a drawn delay for each message. No simulator can be faster.
+"""The programs on next to nothing: a heap of what is due, a drawn delay for each message.
+
+No simulator written in Python can be much faster; a heap and draws in C could be.
 
 No trace, no replay, no loss, no torn write: what is left is the time of the programs themselves and of their codec.
 """

@@ -105,13 +105,20 @@ def seconds(earlier: dict[str, Any], later: dict[str, Any]) -> float:
     return (datetime.fromisoformat(later["at"]) - datetime.fromisoformat(earlier["at"])).total_seconds()
 
 
-def test_a_partition_ends_links_when_tcp_gives_up_and_is_forgotten_when_it_heals(
+def one_that_asks_the_other(
     machines: Machines, start_machine: StartNode
-) -> None:
+) -> tuple[RunningNode, RunningNode, dict[str, Any]]:
+    """The node that is asked, the one that asks, and the line of its first answer."""
     asked = start_machine(0)
     asked.wait_line("node up")
     asks = start_machine(1, settings={"asks": f"m0@{machines.addresses[0]}"})
-    last = asks.wait_line("answered")
+    return asked, asks, asks.wait_line("answered")
+
+
+def test_a_partition_ends_links_when_tcp_gives_up_and_is_forgotten_when_it_heals(
+    machines: Machines, start_machine: StartNode
+) -> None:
+    asked, asks, last = one_that_asks_the_other(machines, start_machine)
     machines.cut()
     down = asks.wait_line("node down", peer=asked.name)
     assert seconds(last, down) >= 8  # not before tcp has given up: nobody is declared dead sooner
@@ -125,10 +132,7 @@ def test_a_partition_ends_links_when_tcp_gives_up_and_is_forgotten_when_it_heals
 def test_a_machine_that_went_without_a_word_is_missed_when_it_is_back(
     machines: Machines, start_machine: StartNode
 ) -> None:
-    gone = start_machine(0)
-    gone.wait_line("node up")
-    asks = start_machine(1, settings={"asks": f"m0@{machines.addresses[0]}"})
-    asks.wait_line("answered")
+    gone, asks, _ = one_that_asks_the_other(machines, start_machine)
     machines.cut()
     os.killpg(gone.process.pid, signal.SIGKILL)  # its kernel's farewell goes nowhere
     gone.end()
