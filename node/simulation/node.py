@@ -206,8 +206,7 @@ class SimulatedNode:
         state, deadline = due
         if self.state is state and self._tick_at == deadline:
             self._tick_at = None
-            self.event(me.Tick())
-            self._arm(state)
+            self.event(me.Tick())  # which asks for the next; a stopped manager does when it goes on
 
     def _carry_out(self, action: me.Action) -> None:
         match action:

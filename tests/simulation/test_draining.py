@@ -202,3 +202,30 @@ def test_connections_are_refused_while_the_trees_still_run(close: Callable[[Simu
         sim.run("50ms")
         assert late.state == "failed"
         assert sim.find("root/door", node=1)
+
+
+def test_a_manager_that_stands_still_past_its_deadline_goes_on_with_it_and_burns_no_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ticks: list[str] = []
+    with Simulation(APP, nodes=2) as sim:
+        later = sim.world.later
+
+        def counted(delay: int, kind: str, *rest: Any) -> None:
+            ticks.extend([kind] if kind == "tick" else [])
+            assert len(ticks) < 1_000, "it ticks again and again at one instant"
+            later(delay, kind, *rest)
+
+        monkeypatch.setattr(sim.world, "later", counted)
+        node = sim.nodes[1]
+        sim.client.begin(sim.find("root/slow", node=1).address, Work())
+        sim.run("10ms")
+        node.drain("leave", leave=True)
+        assert node.state is not None
+        deadline = node.state.deadline()
+        assert deadline is not None
+        sim.pause(node)
+        sim.run((deadline - sim.now) / 1e9 + 5)
+        assert node.alive
+        sim.resume(node)
+        sim.until(lambda: not node.alive, within="30s")
