@@ -217,6 +217,24 @@ def check_dialling_oneself_is_noticed(world: World) -> None:
     assert a.table.post(door, (1, b"late")) is Verdict.UNREACHABLE
 
 
+def check_who_is_dialled_by_the_address_of_another_keeps_the_link_it_has(world: World) -> None:
+    """Who has a wrong address is refused there, and what stands between the two others goes on."""
+    stage = Stage(world)
+    a, b = stage.pair()
+    c = stage.node("c")
+    assert a.table.learn(c.peer, b.endpoint, world.key("b"))
+    a.table.post(b.peer, (1, b"one"))
+    stage.until(b.items, "the link")
+    a.table.post(c.peer, (1, b"lost"), "token")
+    stage.until(lambda: a.heard(LinkLost) and b.heard(DialRefused), "the refusal")
+    (lost,) = a.heard(LinkLost)
+    assert (lost.peer, lost.never_left) == (c.peer, ("token",))
+    assert "c.1/0.1 was dialled, and this is b.1/0.1; give each node its own `advertise`" in lost.reason
+    a.table.post(b.peer, (1, b"two"))
+    stage.until(lambda: len(b.items()) == 2, "the next item")
+    assert [event.peer for event in a.heard(LinkUp)] == [b.peer]
+
+
 def check_an_answer_finds_its_way_to_a_peer_that_was_never_announced(world: World) -> None:
     """HELLO names the endpoint where its sender is dialled."""
     stage = Stage(world)
@@ -242,5 +260,6 @@ DOOR_CHECKS: Final[tuple[Callable[[World], None], ...]] = (
     check_a_client_whose_session_breaks_comes_back,
     check_who_says_goodbye_is_lost_with_that_reason,
     check_dialling_oneself_is_noticed,
+    check_who_is_dialled_by_the_address_of_another_keeps_the_link_it_has,
     check_an_answer_finds_its_way_to_a_peer_that_was_never_announced,
 )

@@ -104,7 +104,8 @@ class Greeting(Lifecycle):
         return gone is not None
 
     def _refuse_dial(self, session: Session, hello: Hello, reason: str, now: int) -> None:
-        self._events.append(DialRefused(show(hello.identity.peer), reason))
+        if hello.to is None or hello.to[0] != self.identity.peer[0] or hello.to == self.identity.peer:
+            self._events.append(DialRefused(show(hello.identity.peer), reason))  # an earlier life is often dialled
         body = reason_body(reason)
         version = self.identity.wire_min
         self._transport.try_send(session.number, self._encoder.frame(REFUSED, session.nonce, 0, body, version))

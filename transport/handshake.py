@@ -79,7 +79,8 @@ class Hello:
     what a duplex dialler lets you send back on this session, each payload of at most `message_max` bytes. `bulk` is
     (payload, budget): what it takes in pieces, in bytes a message and at once; (0, 0) nothing. `gaps` names the big
     messages of your ended sessions that were not whole, below the last sequences in `taken`.
-    `endpoint` and `key` are where it can be dialled, "" for one that cannot.
+    `endpoint` and `key` are where it can be dialled, "" for one that cannot. `to` is whom it means to reach, None where
+    it only knows an address.
     """
 
     identity: Identity
@@ -94,6 +95,7 @@ class Hello:
     key: str = ""
     bulk: tuple[int, int] = (0, 0)
     gaps: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
+    to: Peer | None = None
 
     @property
     def takes(self) -> tuple[int, int]:
@@ -150,6 +152,9 @@ def judge(mine: Identity, hello: Hello, dead: bool, proof: str) -> str:
         return f"dead incarnation: {show(theirs.peer)} was declared over; it must start again with a newer one"
     if hello.opening[0] > OPENING_MAX.messages or hello.opening[1] > OPENING_MAX.size:
         return f"opening window {hello.opening} is over {OPENING_MAX.messages} messages or {OPENING_MAX.size} bytes"
+    if hello.to is not None and hello.to != mine.peer:
+        mend = "" if hello.to[0] == mine.peer[0] else "; give each node its own `advertise` (or `listen`)"
+        return f"{show(hello.to)} was dialled, and this is {show(mine.peer)}{mend}"
     return misfit(theirs, hello.duplex)
 
 
@@ -189,6 +194,7 @@ def hello_body(hello: Hello) -> dict[str, Any]:
         "endpoint": hello.endpoint,
         "key": hello.key,
         **_pieces_body(hello),
+        **({} if hello.to is None else {"to": list(hello.to)}),
     }
 
 
@@ -235,6 +241,7 @@ def read_hello(body: Mapping[str, Any]) -> Hello:
         key=_text("HELLO", body, "key"),
         bulk=_pair("HELLO", body, "bulk") if "bulk" in body else (0, 0),
         gaps=_gaps("HELLO", body),
+        to=_peer("HELLO", body, "to") if "to" in body else None,
     )
 
 
@@ -276,13 +283,7 @@ def _identity_body(identity: Identity) -> dict[str, Any]:
 
 
 def _read_identity(frame: str, body: Mapping[str, Any]) -> Identity:
-    peer = _field(frame, body, "peer", tuple)
-    if len(peer) != 4 or [type(part) for part in peer] != [str, int, int, int] or not peer[0]:
-        raise WireError(f"{frame}: 'peer' is a node's name and three ints, got {peer!r}")
-    if peer[1] < 0 or peer[2] < -1 or peer[3] < 0:
-        raise WireError(f"{frame}: 'peer' has an incarnation below 0 or a core below -1: {peer!r}")
-    if len(peer[0]) > NAME_BYTES_MAX:
-        raise WireError(f"{frame}: a node's name has at most {NAME_BYTES_MAX} characters")
+    peer = _peer(frame, body, "peer")
     features = _field(frame, body, "features", tuple)
     if not all(type(feature) is str for feature in features):
         raise WireError(f"{frame}: 'features' are texts")
@@ -303,6 +304,17 @@ def _read_identity(frame: str, body: Mapping[str, Any]) -> Identity:
         wire_min=_number(frame, body, "wire_min"),
         wire_max=_number(frame, body, "wire_max"),
     )
+
+
+def _peer(frame: str, body: Mapping[str, Any], name: str) -> Peer:
+    peer = _field(frame, body, name, tuple)
+    if len(peer) != 4 or [type(part) for part in peer] != [str, int, int, int] or not peer[0]:
+        raise WireError(f"{frame}: {name!r} is a node's name and three ints, got {peer!r}")
+    if peer[1] < 0 or peer[2] < -1 or peer[3] < 0:
+        raise WireError(f"{frame}: {name!r} has an incarnation below 0 or a core below -1: {peer!r}")
+    if len(peer[0]) > NAME_BYTES_MAX:
+        raise WireError(f"{frame}: a node's name has at most {NAME_BYTES_MAX} characters")
+    return peer
 
 
 def _field(frame: str, body: Mapping[str, Any], name: str, kind: type[_T]) -> _T:

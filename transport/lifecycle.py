@@ -228,6 +228,7 @@ class Lifecycle:
             bulk=self.bulk,
             endpoint=self.advertise.get(scheme, ""),
             key=self.key,
+            to=None if link.peer[0].startswith(STAND_IN_PREFIX) else link.peer,
         )
         return self._encoder.frame(HELLO, session.nonce, 0, hello_body(hello), version=self.identity.wire_min)
 

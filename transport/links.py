@@ -384,6 +384,8 @@ class LinkTable(BulkSessions):
         if frame.type == REFUSED and session.inbound:
             raise WireError("a REFUSED came from the one who dialled")
         where = show(session.peer) if session.peer is not None else self._who(session)
+        if frame.type == REFUSED and session.link is not None:
+            where = session.link.endpoint or where  # who refused is not known: maybe another than was dialled
         said = f"refused by {where}: {reason}" if frame.type == REFUSED else f"{where} said goodbye: {reason}"
         self._transport.close(session.number)
         self._ended(session, said, now)

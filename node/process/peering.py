@@ -46,6 +46,7 @@ class Peering:
         self._behind: dict[Peer, None] = {}  # links that were full: told the whole state again once there is room
         self._joins: dict[str, Peer | None] = dict.fromkeys(joins)  # address -> who answered there
         self._stand_ins: dict[Peer, str] = {}
+        self._reached: dict[str, Peer] = {}  # address -> who says to be reached there
         self._said: dict[str, None] = {}
         self._redial_at: int | None = time.monotonic_ns() if joins else None
         self._told_clients: dict[str, Any] = {}
@@ -172,6 +173,11 @@ class Peering:
 
     def _is_there(self, address: str, peer: Peer) -> None:
         """Who is dialled at a join address is linked: one more session by that address would replace the one it has."""
+        other = self._reached.setdefault(address, peer)
+        if other[0] != peer[0]:
+            fields: dict[str, object] = {"address": address, "nodes": sorted((other[0], peer[0]))}
+            mend = "give each node its own `advertise` (or `listen`): at most one of these two is found there"
+            self._once(f"two at {address}", Note("warning", "two nodes, one address", fields | {"mend": mend}))
         if self._joins.get(address, peer) is None:
             self._joins[address] = peer
             for stand_in, dialled in list(self._stand_ins.items()):
@@ -199,6 +205,7 @@ class Peering:
 
     def _drop(self, peer: Peer) -> None:
         self._behind.pop(peer, None)
+        self._reached = {address: who for address, who in self._reached.items() if who[0] != peer[0]}
         for address, who in self._joins.items():
             if who == peer:
                 self._joins[address] = None

@@ -14,7 +14,9 @@ from regrove.transport.simulated import SimulatedNetwork
 class Manager:
     """The links of one manager, and what it was told."""
 
-    def __init__(self, network: SimulatedNetwork, name: str, incarnation: int, joins: tuple[str, ...]) -> None:
+    def __init__(
+        self, network: SimulatedNetwork, name: str, incarnation: int, joins: tuple[str, ...], says: str = ""
+    ) -> None:
         transport = network.endpoint(f"{name}.{incarnation}")
         address = f"tcp://{name}:1"
         identity = Identity("test", (name, incarnation, -1, incarnation), "manager")
@@ -25,7 +27,7 @@ class Manager:
         transport.listen(address)
         self.events: list[Event] = []
         self.notes: list[Note] = []
-        view = NodeView(name, incarnation, f"{name}:1")
+        view = NodeView(name, incarnation, says or f"{name}:1")
         self.peering = Peering(
             transport, self.table, joins, "", self.events.append, self.notes.append, lambda: iter([view]), dict
         )
@@ -84,3 +86,25 @@ def test_a_node_that_starts_later_is_not_dialled_by_address_again_once_it_has_di
     run(network, [one, other], 10 * SECOND)
     assert (one.met, other.met) == ({2}, {1})
     assert (one.lost, other.lost) == ([], [])
+
+
+def test_two_nodes_that_advertise_one_address_are_told_once_to_whom_they_join() -> None:
+    network = SimulatedNetwork()
+    one = Manager(network, "a", 1, ())
+    managers = [one, Manager(network, "b", 2, ("a:1",)), Manager(network, "c", 3, ("a:1",), says="b:1")]
+    run(network, managers, 5 * SECOND)
+    told = [(note.level, note.event, note.fields["nodes"]) for note in one.notes if note.level == "warning"]
+    assert told == [("warning", "two nodes, one address", ["b", "c"])]
+
+
+def test_a_node_that_takes_the_address_of_one_that_is_gone_is_no_trouble() -> None:
+    network = SimulatedNetwork()
+    one, other = Manager(network, "a", 1, ()), Manager(network, "b", 2, ("a:1",))
+    run(network, [one, other], 3 * SECOND)
+    network.crash("b.2")
+    run(network, [one], 4 * SECOND)
+    heir = Manager(network, "c", 3, ("a:1",), says="b:1")
+    heir.redials_from(network.now)
+    run(network, [one, heir], 8 * SECOND)
+    assert one.met == {2, 3}
+    assert [note.event for note in one.notes if note.level == "warning"] == []

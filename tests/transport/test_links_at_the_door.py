@@ -111,8 +111,9 @@ def test_a_key_that_is_retired_loses_its_sessions(world: SimulatedWorld) -> None
     ],
 )
 def test_one_who_answers_under_a_wrong_name_is_not_taken_for_the_peer(
-    world: SimulatedWorld, peer: Peer, role: str, problem: str
+    world: SimulatedWorld, monkeypatch: pytest.MonkeyPatch, peer: Peer, role: str, problem: str
 ) -> None:
+    monkeypatch.setattr("regrove.transport.greeting.judge", lambda *_: "")  # it lets in whoever comes
     stage = Stage(world, SETTINGS)
     me = stage.node("me")
     impostor = stage.node("impostor", Identity("test", peer, role=role))
@@ -120,7 +121,7 @@ def test_one_who_answers_under_a_wrong_name_is_not_taken_for_the_peer(
     me.table.post(("b", 1, 0, 1), (1, b"secret"))
     stage.until(lambda: me.heard(LinkLost), "the end of the dial")
     said = me.heard(LinkLost)[0].reason
-    assert problem in said or "that is myself" in said
+    assert problem in said
     assert not impostor.items()
 
 

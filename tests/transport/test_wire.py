@@ -57,6 +57,7 @@ WELCOME = Welcome(
     taken={NONCE - 1: 99},
     info={"cores": ("tcp://10.0.0.2:7001", "tcp://10.0.0.2:7002")},
 )
+HELLO_TO = replace(HELLO, to=YOU.peer)
 HELLO_PIECES = replace(HELLO, message_max=64 * 1024, bulk=(16 * MIB, 32 * MIB), gaps={NONCE - 2: (7, 40)})
 WELCOME_PIECES = replace(WELCOME, message_max=64 * 1024, bulk=(16 * MIB, 32 * MIB), gaps={NONCE - 1: (98,)})
 BATCH = [(1, ("shop@north", 17, 2, 3), 5, b"payload"), (17, 3, None, True, 1.5), (2, "name", {"key": (1, 2)}, b"")]
@@ -74,6 +75,7 @@ FRAMES: dict[str, tuple[int, int, Any]] = {
     "batch": (wire.BATCH, 1_000_000, BATCH),
     "grant": (wire.GRANT, 0, GRANT),
     "bye": (wire.BYE, 0, reason_body("idle")),
+    "hello_to": (wire.HELLO, 0, hello_body(HELLO_TO)),
     "hello_pieces": (wire.HELLO, 0, hello_body(HELLO_PIECES)),
     "welcome_pieces": (wire.WELCOME, 0, welcome_body(WELCOME_PIECES)),
     "ordered": (wire.ORDERED, 1_000_001, ORDERED),
@@ -128,6 +130,8 @@ def test_golden_files_of_every_version_are_still_understood(path: Path) -> None:
             assert read_hello(frame.body) == HELLO
         case "hello_client":
             assert read_hello(frame.body) == CLIENT
+        case "hello_to":
+            assert read_hello(frame.body) == HELLO_TO
         case "welcome":
             assert read_welcome(frame.body) == WELCOME
         case "refused" | "bye":
@@ -379,10 +383,10 @@ def test_unknown_keys_in_a_hello_are_skipped() -> None:
     assert read_hello(decode(Encoder().frame(wire.HELLO, NONCE, 0, body)).body) == HELLO
 
 
-@pytest.mark.parametrize("field", sorted(hello_body(HELLO)))
+@pytest.mark.parametrize("field", sorted(hello_body(HELLO_TO)))
 @pytest.mark.parametrize("value", [None, -1, "", [[]], {"a": 1}, True, [1], 2.5, "x" * 600, [[1, -1]], 2**64 - 1])
 def test_a_wrong_field_in_a_hello_is_named_or_harmless(field: str, value: object) -> None:
-    body = {**hello_body(HELLO), field: value}
+    body = {**hello_body(HELLO_TO), field: value}
     data = Encoder().frame(wire.HELLO, NONCE, 0, body)
     said = ""
     try:
@@ -392,7 +396,7 @@ def test_a_wrong_field_in_a_hello_is_named_or_harmless(field: str, value: object
     if said:
         assert f"'{field}'" in said or field == "peer"
     else:
-        assert type(value) is type(hello_body(HELLO)[field])
+        assert type(value) is type(hello_body(HELLO_TO)[field])
 
 
 def test_a_frame_over_the_limit_is_refused_by_its_size_alone() -> None:
