@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from regrove.node.simulation.clock import written
+from regrove.node.simulation.crashes import told_crashes
 from regrove.node.simulation.plan import BUGGIFY, Fault, Noise
 from regrove.node.simulation.telling import told_rows
 from regrove.node.simulation.violation import origin, violated
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
 PLAN_LINES: Final = 30
 VIOLATED_LINES: Final = 16  # the whole of it is the failure's own text
-CRASH_LINES: Final = 16  # of a traceback's end
 HARMLESS: Final = ("test-calm", "test-heal", "test-resume", "test-release")
 WIDE: Final = 300
 HINT: Final = "Use -v to get more diff"  # of pytest, about its own report
@@ -35,7 +35,7 @@ def story(sim: Simulation, error: BaseException, shrunk: Shrunk | None = None, c
         *_origin(error),
         *(_plan(sim) if shrunk is None or not shrunk.reproduced else _minimal(shrunk, _by_hand(sim))),
         *_not_shrunk(shrunk),
-        *_crashes(sim),
+        *told_crashes(world.log),
         *map(str, deadlocks(world)),
         "the end of the trace (time [event <- cause, 0: a timer or from outside] place what):",
         *(f"  {row}" for row in told_rows(world, error)),
@@ -114,19 +114,9 @@ def _plan(sim: Simulation) -> list[str]:
     return lines
 
 
-def _crashes(sim: Simulation) -> list[str]:
-    traced = [line for line in sim.world.log.lines if "traceback" in line]
-    if not traced:
-        return []
-    last = traced[-1]
-    text = [f"  | {part}" for part in _cut(last["traceback"].rstrip().splitlines(), 4, CRASH_LINES)]
-    kinds = _counted(len(traced), "kind", "kinds")
-    return [f"the last of {kinds} of crashes, {last.get('path', '')} at {written(last['time'])}:", *text]
-
-
-def _cut(lines: list[str], first: int, last: int = 0) -> list[str]:
-    """The first and last of many lines, each of a length that can be read."""
-    left = len(lines) - first - last
+def _cut(lines: list[str], first: int) -> list[str]:
+    """The first of many lines, each of a length that can be read."""
+    left = len(lines) - first
     if left > 1:
-        lines = [*lines[:first], f"... {left} lines ...", *(lines[-last:] if last else [])]
+        lines = [*lines[:first], f"... {left} lines ..."]
     return [line if len(line) <= WIDE else f"{line[: WIDE - 3]}..." for line in lines]

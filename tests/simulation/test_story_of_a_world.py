@@ -203,3 +203,55 @@ def test_a_deep_traceback_and_a_long_text_take_few_lines_of_a_story() -> None:
     assert max(map(len, story)) <= 300
     assert "... 484 lines ..." in story
     assert any(line.endswith("RecursionError: maximum recursion depth exceeded") for line in story)
+
+
+class Forgetful(Isolate):
+    """Handles no text; a number is no answer of a start that wants none."""
+
+    def start(self, ctx: Context) -> Effect:
+        if ctx.place.settings.get("broken"):
+            raise ValueError("no configuration")
+        return RECEIVE
+
+    def handle(self, ctx: Context, message: int) -> Effect:
+        if isinstance(message, int):
+            return RECEIVE
+        return None
+
+
+forgetful = Application(
+    "forgetful", tree=lambda place: Supervisor("root", [Child("it", Forgetful, name="it")], intensity=9)
+)
+
+
+def story_of(sim: Simulation) -> str:
+    try:
+        with sim:
+            sim.send("it", "text")
+            sim.settle()
+            sim.send("it", "text")
+            fail_after_a_second(sim)
+    except AssertionError as error:
+        return "\n".join(error.__notes__)
+    raise AssertionError("it did not fail")
+
+
+def test_a_crash_without_an_exception_is_told_with_its_reason_and_how_often_it_came() -> None:
+    story = story_of(Simulation(forgetful))
+    (told,) = [row for row in story.splitlines() if "Forgetful at root/it" in row]
+    assert "n0@sim/0 root/it at test_story_of_a_world.py:" in told
+    assert "returned None for 'text'" in told
+    assert told.endswith(" x2")
+
+
+def test_the_same_crash_in_many_lives_of_a_core_is_one_kind() -> None:
+    story = story_of(Simulation(forgetful, settings={"broken": "yes"}))
+    assert len([row for row in story.splitlines() if re.search(r"no configuration x\d\d+$", row)]) == 1
+    assert "  | ValueError: no configuration" in story
+
+
+def test_a_crash_that_the_plan_asked_for_is_told_by_the_plan_alone() -> None:
+    plan = f.once("crash-isolate", "n0/0:root/it", at="500ms")
+    story = story_of(Simulation(forgetful, faults=plan))
+    assert "InjectedFault" not in story
+    assert "fault-crash-isolate" in story
