@@ -1,22 +1,25 @@
 """Which rows of a run its story shows: at most so many, chosen by what they tell, in the order they happened.
 
 First what the test did last (a read with what was sent for it) and what came of it, then fired faults and the times a
-checker names with what happened around them, then the causes of the last event, what was out of the ordinary, and the
-end. What repeats at one interval (a tick) or many times at one instant is one row, and so is what the test did again
-and again between two faults; where not all fits, so is what came again and again at no interval, but for the last few
-of it, and ticks and how isolates started give way to the rest. How nodes started is told where there is room.
+checker names with what happened around them, and what names a text that the failure quotes, then the causes of the last
+event, what was out of the ordinary, and the end. What repeats at one interval (a tick) or many times at one instant is
+one row, and so is what the test did again and again between two faults; where not all fits, so is what came again and
+again at no interval, but for the last few of it, and ticks and how isolates started give way to the rest. How nodes
+started is told where there is room.
 """
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
+from regrove.node.core.messages import decode
 from regrove.node.simulation.clock import SECOND, written
 from regrove.node.simulation.history import Operation
-from regrove.node.simulation.trace import Doing, Event, Trace
+from regrove.node.simulation.trace import ANSWER, Doing, Event, Trace, shortly
 
 if TYPE_CHECKING:
     from regrove.node.simulation.cores import SimulatedCore
@@ -28,13 +31,19 @@ CAUSES: Final = 12
 RARE: Final = 16
 DOINGS: Final = 12
 FAULTS: Final = 10
+NAMED: Final = 4  # texts that a failure quotes
+NAMING_FIRST: Final = 4  # of the rows that name them
+NAMING_LAST: Final = 6
 READS: Final = 4  # after one send, so many are shown with it
 REGULAR: Final = 4  # so many at one interval are one row
 LAST: Final = 3  # of what comes again and again, so many are rows of their own
 ORDINARY: Final = ("handle", "outcome", "continue")
+ANSWERS: Final = ("outcome",)
 DULL: Final = ("frame", "supervise")
 STARTS: Final = ("start", "started")
 STRUCK: Final = ("fault-", "heal-", "test-")
+
+_QUOTED: Final = re.compile(r"(?<![\w])'([^'\\]{1,40})'")
 
 Kin = tuple[str, str, str, str]  # what is alike: node, path, kind and text
 Place = tuple[int, int, int]  # in a story: after which event, before (0) or behind (1) it, and the order among these
@@ -54,6 +63,7 @@ class Rows:
         self._singles: list[Place] = []  # what stands for itself, in order
         self._times: list[int] = []
         self._doings: list[Place] = []
+        self._words = _Words(trace)
         self._begin = 0  # up to this event the world started
         self._exchange: dict[Place, list[Place]] = {}  # a send on a stream and the reads behind it, by each of them
         self._take(self._events, list(trace.doings))
@@ -86,8 +96,8 @@ class Rows:
 
     # --- choosing ---
 
-    def choose(self, times: Iterable[int]) -> list[str]:
-        """Choose rows for a story; `times` (ns) are those that the failure names."""
+    def choose(self, times: Iterable[int], named: Sequence[str] = ()) -> list[str]:
+        """Choose rows for a story; `times` (ns) and `named`, texts, are those that the failure names."""
         for place in reversed(self._doings[-DOINGS:]):
             self._add(place)
         if self._doings:
@@ -96,6 +106,9 @@ class Rows:
         self._events_of(reversed(struck[-FAULTS:]))
         for time in times:
             self._around(bisect_left(self._times, time), 3, 3)
+        naming = self._naming(named)
+        for place in [*naming[:NAMING_FIRST], *naming[NAMING_FIRST:][-NAMING_LAST:]]:
+            self._add(place)
         for event in struck[-FAULTS // 2 :]:
             self._around(self._singles.index(self._of[event.sequence]), 1, 2)
         if self._events:
@@ -114,7 +127,18 @@ class Rows:
         self._events_of(event for event in reversed(self._events) if self._of_start(event))
         if not self._events:
             return [*map(str, list(self._trace)[-self._most :])]
-        return [_in_words(self._told[place]) for place in sorted(self._chosen)]
+        return [self._words.of(self._told[place]) for place in sorted(self._chosen)]
+
+    def _naming(self, texts: Sequence[str]) -> list[Place]:
+        """What names one of these texts, in order: messages, answers, and what the test did."""
+        if not texts:
+            return []
+        found = []
+        for place, row in self._told.items():
+            words = row.words if isinstance(row, Doing) else self._words.naming(row, texts)
+            if any(repr(text) in words for text in texts):
+                found.append(place)
+        return sorted(found)
 
     def _add(self, place: Place) -> None:
         together = [each for each in self._exchange.get(place, (place,)) if each not in self._chosen]
@@ -245,8 +269,37 @@ def _interval(group: Sequence[Event | Doing]) -> int:
     return usual if close * 5 >= len(gaps) * 4 else 0
 
 
-def _in_words(row: Event | Doing | list[Event] | list[Doing]) -> str:
-    return _together(row) if isinstance(row, list) else str(row)
+class _Words:
+    """Rows in words: of one message or answer what it holds, of many alike their class."""
+
+    def __init__(self, trace: Trace) -> None:
+        self._said = dict(trace.said)
+
+    def of(self, row: Event | Doing | list[Event] | list[Doing]) -> str:
+        if isinstance(row, list):
+            return _together(row)
+        return str(row._replace(text=self.text_of(row)) if isinstance(row, Event) else row)
+
+    def naming(self, row: object, texts: Sequence[str]) -> str:
+        """The words of a single event that may name one of these texts, else none: most are not decoded for it."""
+        if not isinstance(row, Event):
+            return ""
+        payload = self._said.get(row.sequence, b"")
+        return self.text_of(row) if any(text.encode() in payload for text in texts) else ""
+
+    def text_of(self, event: Event) -> str:
+        """The class of what an event was given, and what that holds where it is known."""
+        payload = self._said.get(event.sequence)
+        if payload is None:
+            return event.text
+        try:
+            value = decode(payload)
+        except Exception:  # of a class that is not there any more
+            return event.text
+        words = shortly(value, ANSWER)
+        if event.kind in ANSWERS:
+            return f"{event.text} {words}"
+        return event.text if words == f"{event.text}()" else words
 
 
 def _together(group: Sequence[Event | Doing]) -> str:
@@ -260,7 +313,7 @@ def _together(group: Sequence[Event | Doing]) -> str:
 def told_rows(world: World, error: BaseException) -> list[str]:
     """The rows of a story, at most 40; who is stopped at the end and what a cut holds are the last of them."""
     standing = [*_stopped(world)[:3], *_holding(world)[:3]]
-    return [*Rows(world.trace, LINES - len(standing)).choose(times_of(error)), *standing]
+    return [*Rows(world.trace, LINES - len(standing)).choose(times_of(error), named_by(error)), *standing]
 
 
 def _stopped(world: World) -> list[str]:
@@ -292,3 +345,15 @@ def times_of(error: BaseException) -> list[int]:
     if not isinstance(operation, Operation):
         return []
     return [time for time in (operation.invoked, operation.answered) if time is not None]
+
+
+def named_by(error: BaseException) -> list[str]:
+    """The texts that a failure's own words quote, such as a key; pytest's account of an assert is not among them."""
+    words = next(iter(f"{error}".splitlines()), "")
+    if words.startswith("assert "):
+        return []
+    quoted = _QUOTED.findall(words)
+    operation = getattr(error, "operation", None)
+    if isinstance(operation, Operation):
+        quoted += [value for value in (operation.key, operation.given) if isinstance(value, str)]
+    return [text for text in dict.fromkeys(quoted) if text][:NAMED]

@@ -24,6 +24,7 @@ from regrove.node.simulation.clock import SECOND, written
 
 KEPT: Final = 200_000  # events kept for stories; the hash covers all
 DOINGS: Final = 2_000  # of the test itself, kept for stories
+SAID: Final = 50_000  # messages and answers kept for stories, as bytes
 SHORT: Final = 40
 ANSWER: Final = 100  # letters of what a test got, which is what it judges
 LARGE: Final = 1_000
@@ -133,6 +134,7 @@ class Trace:
         self._pack = msgpack.Packer().pack
         self.sequence = 0
         self.doings: deque[Doing] = deque(maxlen=DOINGS)
+        self.said: deque[tuple[int, bytes]] = deque(maxlen=SAID)  # what an event was given, by its sequence; for people
 
     def doing(self, time: int, verb: str, *arguments: object) -> Doing:
         """Keep what the test does now; it `end`s when it comes back."""

@@ -11,13 +11,13 @@ from zlib import crc32
 from regrove.node.core.address import Home
 from regrove.node.core.isolate import Cell
 from regrove.node.core.messages import decode, payload_of
-from regrove.node.core.outcomes import Down, Exit, Failed, Outcome, Undelivered
+from regrove.node.core.outcomes import Down, Exit, Failed, Outcome, Replied, Undelivered
 from regrove.node.core.sent import Sent
 from regrove.node.simulation.clock import Clock
 from regrove.node.simulation.ends import Way
 from regrove.node.simulation.packets import Packet, PacketDecoder, PacketEncoder
 from regrove.node.simulation.trace import BATCH as FRESH
-from regrove.node.simulation.trace import Trace
+from regrove.node.simulation.trace import LARGE, Trace
 from regrove.supervisor.reasons import Reason
 from regrove.transport.base import Transport
 from regrove.transport.credit import CreditError
@@ -30,6 +30,7 @@ from regrove.transport.parts import Payload, parts_of
 from regrove.transport.wire import BATCH, RUN, WireError, Written
 
 TELLING: Final = (Failed, Down, Exit, Undelivered)  # each has a reason
+REPLIED: Final = crc32(Replied.__name__.encode())
 PATHS: Final = 1_000  # of isolates that handled something, kept by a core's tracer
 _push: Final = heappush  # found faster in compiled code, as the next
 _crc32: Final = crc32
@@ -94,10 +95,15 @@ class CoreTracer:
     def handle(self, now: int, cell: Cell, message: Any, cause: int) -> int:
         """A message is about to be handled."""
         payload = self.bytes_of(message)
-        digest = digest_of(message) if payload is None else _crc(payload)
-        return self._trace.emit(
+        if payload is None:
+            payload = None if isinstance(message, Outcome) else _encoded(message)
+        digest = _digest_of_parts(message) if payload is None else _crc(payload)
+        event = self._trace.emit(
             self._clock.now, cause, self.place, cell.path, cell.incarnation, "handle", digest, _name_of(message)
         )
+        if type(payload) is bytes and len(payload) <= LARGE:
+            self._trace.said.append((event, payload))
+        return event
 
     def taken(self, cell: Cell, name: str, payload: bytes, cause: int) -> int:
         """`handle` of a message of class `name` whose bytes are at hand."""
@@ -112,14 +118,20 @@ class CoreTracer:
             (self._clock.now, sequence, cause, self.place, path, cell.incarnation, "handle", _crc32(payload))
         )
         trace.texts.append(name)
+        if len(payload) <= LARGE:
+            trace.said.append((sequence, payload))
         return sequence
 
     def callback(self, now: int, cell: Cell, kind: str, argument: Any, cause: int) -> int:
         """Another callback is about to run."""
-        return self._trace.emit(
-            self._clock.now, cause, self.place, cell.path, cell.incarnation, kind, digest_of(argument),
-            _name_of(argument),
-        )  # fmt: skip
+        answer = _answer(argument)
+        digest = digest_of(argument) if answer is None else _crc32(answer, REPLIED)
+        event = self._trace.emit(
+            self._clock.now, cause, self.place, cell.path, cell.incarnation, kind, digest, _name_of(argument)
+        )
+        if answer is not None and len(answer) <= LARGE:
+            self._trace.said.append((event, answer))
+        return event
 
     def start(self, now: int, cell: Cell, cause: int) -> int:
         """The constructor and `start` are about to run."""
@@ -139,6 +151,17 @@ class CoreTracer:
     def note(self, kind: str, text: str = "", cause: int = 0, path: str = "") -> int:
         """Something happened to the core itself; the text is a word or two and is digested."""
         return self._trace.emit(self._clock.now, cause, self.place, path, 0, kind, crc32(text.encode()), text)
+
+
+def _answer(argument: Any) -> bytes | None:
+    """The bytes of an answer that is digested as these."""
+    if type(argument) is not Replied:
+        return None
+    value = argument.value
+    if value is None or isinstance(value, Reason | bytes | tuple):
+        return None
+    payload = _encoded(value)
+    return payload if type(payload) is bytes else None
 
 
 def _name_of(argument: Any) -> str:

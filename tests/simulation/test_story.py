@@ -8,8 +8,9 @@ import pytest
 
 from examples.counter import Add, Total, app
 from regrove import message
+from regrove.node.core.messages import encode
 from regrove.node.simulation.history import History
-from regrove.node.simulation.telling import LINES, Rows, times_of
+from regrove.node.simulation.telling import LINES, Rows, named_by, times_of
 from regrove.node.simulation.trace import Trace
 from regrove.testing import Register, Simulation, linearizable
 from regrove.testing import faults as f
@@ -321,3 +322,34 @@ def test_how_isolates_started_and_ticks_give_way_to_what_happened_in_between() -
     told = Rows(trace).choose(())
     assert sum("started" in row or "Tick" in row for row in told) == 0
     assert len(told) == LINES
+
+
+def test_a_message_that_names_what_the_failure_quotes_is_shown_however_long_ago_it_came() -> None:
+    trace = Trace()
+    for number in range(1, 400):
+        event = trace.emit(number * number * SECOND, 0, "n0", "root", 1, "handle", 0, "Add")
+        trace.said.append((event, encode(f"job{number}")))
+    assert not any("'job100'" in row for row in Rows(trace).choose(()))
+    assert any(row.endswith("handle 'job100'") for row in Rows(trace).choose((), ["job100"]))
+    assert not any("'job10'" in row for row in Rows(trace).choose((), ["job1"])), "a text that begins alike"
+
+
+def test_what_a_failure_quotes_is_taken_from_its_own_words_and_its_operation() -> None:
+    assert named_by(AssertionError("done twice: ['j2', 'j7'], it isn't 'j2'")) == ["j2", "j7"]
+    assert named_by(AssertionError("assert b'' == b'+OK'")) == []
+    assert named_by(AssertionError()) == []
+    history = History(lambda: 0)
+    failed = AssertionError("no order")
+    failed.operation = history.invoke("client", "read", key="apples")  # type: ignore[attr-defined]
+    assert named_by(failed) == ["apples"]
+
+
+def test_an_answer_is_told_with_what_it_holds_and_a_class_that_is_gone_by_its_name() -> None:
+    trace = Trace()
+    told = trace.emit(SECOND, 0, "n0", "root", 1, "outcome", 0, "Replied")
+    trace.said.append((told, encode(Add(5))))
+    gone = trace.emit(2 * SECOND, 0, "n0", "root", 1, "handle", 0, "Gone")
+    trace.said.append((gone, b"\xc1"))
+    assert [row.partition("root#1 ")[2] for row in Rows(trace).choose(())] == [
+        "outcome Replied Add(amount=5)", "handle Gone",
+    ]  # fmt: skip
