@@ -65,6 +65,7 @@ class Disk:
         self.failed_syncs = 0
         self.refused_writes = 0
         self.slowed = 0
+        self.taken: list[str] = []  # what the last power loss took, in words for a story
 
     def open(self, path: str, mode: str) -> File:
         """Return the file, made or cut as `mode` says. Raises DiskError ENOENT, ENOSPC."""
@@ -161,11 +162,23 @@ class Disk:
                 self._entries[path] = file
                 file.entry_durable = True
             lost += self._cut(file, draw)
+        self.taken = [words for path, file in self.files.items() if (words := self._taken(path, file))]
         self.files = dict(self._entries)
         for file in self._entries.values():
             file.content[:] = file.durable
             file.pending.clear()
         return lost
+
+    def _taken(self, path: str, file: File) -> str:
+        if self._entries.get(path) is not file:
+            return f"the disk lost {path}, whose name was not synced"
+        left, had = bytes(file.durable), bytes(file.content)
+        if left == had:
+            return ""
+        same = next((at for at, (one, other) in enumerate(zip(left, had, strict=False)) if one != other), None)
+        if same is None:
+            return f"the disk kept {len(left)} of {len(had)} bytes of {path}"
+        return f"the disk has {len(left)} of {len(had)} bytes of {path}, other ones from byte {same} on"
 
     def _cut(self, file: File, draw: int) -> int:
         pending = file.pending

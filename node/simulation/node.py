@@ -134,6 +134,8 @@ class SimulatedNode:
         self.world.tcp.lose_power(self.name)
         self._end(silently)
         self.disk.lose_power()
+        for taken in self.disk.taken:
+            self.world.trace.aside(self.world.clock.now, f"{self.name} {taken}")
 
     def lose_manager(self) -> None:
         """The manager is killed, and the kernel kills its cores; the disk keeps all that was written."""

@@ -351,7 +351,10 @@ class Simulation(ByHand):
         self._always.append(property_)
 
     def eventually(self, name: str, predicate: Predicate, within: Span = "60s") -> None:
-        """Look each 100 ms until `predicate(sim)` holds; it may drive the world. Fails with PropertyViolated."""
+        """Look each 100 ms until `predicate(sim)` holds; it may drive the world. Fails with PropertyViolated.
+
+        A predicate that asserts does not hold yet; what it said last is told.
+        """
         self._check()
         _check_name("eventually", name)
         given.function("eventually", "predicate", predicate, self)
@@ -369,6 +372,10 @@ class Simulation(ByHand):
                 problem = ""
             except (NotThere, CallFailed) as error:
                 problem = str(error)
+            except AssertionError as error:
+                if type(error) is not AssertionError:  # of a check of its own: what it drove, violated something
+                    raise
+                problem = f"not within {within}: {error}"
             if self.now >= end:
                 raise PropertyViolated("eventually", name, self.now, problem or f"not within {within}")
             self.run(min(POLL, end - self.now) / SECOND)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 from regrove.node.core.messages import decode
 from regrove.node.simulation.clock import SECOND, written
 from regrove.node.simulation.history import Operation
-from regrove.node.simulation.trace import ANSWER, Doing, Event, Trace, shortly
+from regrove.node.simulation.trace import ANSWER, Aside, Doing, Event, Trace, shortly
 
 if TYPE_CHECKING:
     from regrove.node.simulation.cores import SimulatedCore
@@ -31,6 +31,7 @@ CAUSES: Final = 12
 RARE: Final = 16
 DOINGS: Final = 12
 FAULTS: Final = 10
+ASIDES: Final = 6
 NAMED: Final = 4  # texts that a failure quotes
 NAMING_FIRST: Final = 4  # of the rows that name them
 NAMING_LAST: Final = 6
@@ -63,6 +64,7 @@ class Rows:
         self._singles: list[Place] = []  # what stands for itself, in order
         self._times: list[int] = []
         self._doings: list[Place] = []
+        self._asides: dict[Place, int] = {}  # when each was
         self._words = _Words(trace)
         self._begin = 0  # up to this event the world started
         self._exchange: dict[Place, list[Place]] = {}  # a send on a stream and the reads behind it, by each of them
@@ -85,14 +87,22 @@ class Rows:
             place = (group[-1].sequence, 1, number)
             self._told[place] = group if len(group) > 1 else group[0]
             self._doings.append(place)
+        self._take_asides(list(self._trace.asides))
         self._exchange = _exchanges(zip(self._doings, (group[-1].verb for group in groups), strict=True))
         first = next((event.sequence for event in events if event.kind.startswith(STRUCK)), self._trace.sequence)
         telling = [event for event in events if event.kind not in STARTS or event.sequence > first]
         single = [((event.sequence, 0, 0), event.time) for event in telling if event.sequence not in folded]
         single += zip(self._doings, (group[-1].time for group in groups), strict=True)
+        single += self._asides.items()
         for place, time in sorted(single):
             self._singles.append(place)
             self._times.append(time)
+
+    def _take_asides(self, asides: list[Aside]) -> None:
+        for number, group in enumerate(_done_again(asides, [])):
+            place = (group[-1].sequence, 0, 1 + number)  # behind its event, and before what the test did then
+            self._told[place] = group if len(group) > 1 else group[0]
+            self._asides[place] = group[-1].time
 
     # --- choosing ---
 
@@ -104,6 +114,8 @@ class Rows:
             self._around(self._singles.index(self._doings[-1]), 2, 5)
         struck = [event for event in self._events if event.kind.startswith(STRUCK)]
         self._events_of(reversed(struck[-FAULTS:]))
+        for place in reversed(list(self._asides)[-ASIDES:]):
+            self._add(place)
         for time in times:
             self._around(bisect_left(self._times, time), 3, 3)
         naming = self._naming(named)
@@ -111,6 +123,9 @@ class Rows:
             self._add(place)
         for event in struck[-FAULTS // 2 :]:
             self._around(self._singles.index(self._of[event.sequence]), 1, 2)
+            before = bisect_left(self._doings, (event.sequence, 0, 0))
+            if before and not event.kind.startswith("heal-"):
+                self._add(self._doings[before - 1])
         if self._events:
             self._events_of(reversed(self._trace.causes(self._events[-1].sequence, CAUSES)))
         # How a world started is not out of the ordinary: what comes before the first fault, and what the test did.

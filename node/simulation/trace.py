@@ -100,6 +100,24 @@ class Doing:
         return f"{written(self.time)} test {self.words}"
 
 
+class Aside(Doing):
+    """What the world did that is no event, as a buggify point that held; for stories only, as what the test does."""
+
+    __slots__ = ()
+
+    def __init__(self, time: int, sequence: int, words: str) -> None:
+        super().__init__(time, sequence, words, ())
+        self.ended = time
+
+    @property
+    def words(self) -> str:
+        """What is told of it, but for its time."""
+        return self.verb
+
+    def __str__(self) -> str:
+        return f"{written(self.time)} {self.words}"
+
+
 def _small(value: object) -> object:
     """The value itself, or what stands for one that is large: a story holds no messages of megabytes alive."""
     if isinstance(value, bytes | str):
@@ -134,6 +152,7 @@ class Trace:
         self._pack = msgpack.Packer().pack
         self.sequence = 0
         self.doings: deque[Doing] = deque(maxlen=DOINGS)
+        self.asides: deque[Aside] = deque(maxlen=DOINGS)
         self.said: deque[tuple[int, bytes]] = deque(maxlen=SAID)  # what an event was given, by its sequence; for people
 
     def doing(self, time: int, verb: str, *arguments: object) -> Doing:
@@ -141,6 +160,10 @@ class Trace:
         doing = Doing(time, self.sequence, verb, arguments)
         self.doings.append(doing)
         return doing
+
+    def aside(self, time: int, words: str) -> None:
+        """Keep what is told between events, and is none."""
+        self.asides.append(Aside(time, self.sequence, words))
 
     def emit(
         self, time: int, parent: int, node: str, path: str, incarnation: int, kind: str, digest: int, text: str = ""

@@ -173,6 +173,7 @@ class World:
             counts = self.plan.count(BUGGIFY)
             counts.fired += 1
             counts.affected += 1
+        self.trace.aside(self.clock.now, f"{place} {path} buggify {point!r} holds")
         return True
 
     @property

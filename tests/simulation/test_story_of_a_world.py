@@ -9,7 +9,24 @@ import pytest
 
 from examples import kv
 from examples.counter import Add, Total, app
-from regrove import RECEIVE, Application, Call, Child, Context, Effect, Failed, Isolate, NoProcess, Supervisor
+from regrove import (
+    RECEIVE,
+    Application,
+    Call,
+    Child,
+    Context,
+    Effect,
+    Failed,
+    Isolate,
+    NoProcess,
+    Open,
+    Opened,
+    Supervisor,
+    Sync,
+    Synced,
+    Write,
+    Written,
+)  # fmt: skip
 from regrove.node.simulation.cases import Case
 from regrove.node.simulation.failing import Failing, judge
 from regrove.node.simulation.telling import told_rows
@@ -255,3 +272,47 @@ def test_a_crash_that_the_plan_asked_for_is_told_by_the_plan_alone() -> None:
     story = story_of(Simulation(forgetful, faults=plan))
     assert "InjectedFault" not in story
     assert "fault-crash-isolate" in story
+
+
+class Careless(Isolate):
+    """Keeps two lines in a file, and syncs the first."""
+
+    def start(self, ctx: Context) -> Effect:
+        return Open("lines", "a", then=self.opened)
+
+    def opened(self, ctx: Context, outcome: Opened) -> Effect:
+        return Write(outcome.stream, b"first\n", then=self.written)
+
+    def written(self, ctx: Context, outcome: Written) -> Effect:
+        return Sync(outcome.stream, then=self.synced)
+
+    def synced(self, ctx: Context, outcome: Synced) -> Effect:
+        ctx.buggify("a rare branch")
+        return Write(outcome.stream, b"second\n", then=lambda _ctx, _outcome: RECEIVE)
+
+
+careless = Application("careless", tree=lambda place: Supervisor("root", [Child("it", Careless)]))
+
+
+def test_a_power_loss_is_told_with_what_the_disk_kept_and_a_buggify_point_with_where_it_held() -> None:
+    told = ""
+    for seed in range(16):  # each switches its own points on, and keeps its own part of what was not synced
+        with Simulation(careless, nodes=2, seed=seed, faults=f.swarm(f.buggify(noise=(1, 1)))) as sim:
+            sim.settle()
+            sim.crash("n0")
+            told += "\n".join(told_rows(sim.world, AssertionError()))
+    assert re.search(r"n0@sim the disk kept \d+ of 13 bytes of lines", told)
+    assert re.search(r"n[01]/0 root/it buggify 'a rare branch' holds", told)
+
+
+def test_an_assert_of_eventually_does_not_hold_yet_and_its_last_words_are_told() -> None:
+    def sums_to(sim: Simulation, most: int) -> bool:
+        total = sim.client.call("counter", Total())
+        assert total >= most, f"only {total}"
+        return True
+
+    with Simulation(app) as sim:
+        sim.send("counter", Add(5))
+        sim.eventually("fifteen", lambda world: sums_to(world, 15), within="1s")
+        with pytest.raises(AssertionError, match=r"eventually 'hundred' was violated.*: not within 1s: only 15"):
+            sim.eventually("hundred", lambda world: sums_to(world, 100), within="1s")
