@@ -28,6 +28,7 @@ INTERRUPTED: Final = 130
 USUAL: Final = (
     "cut,swizzle,loss,reset,delay,pause,pause-node,slow,crash,crash-node,crash-machine,crash-isolate,disk,spike"
 )
+SEED_DIGITS: Final = 18  # so many fit a range
 LABEL: Final = 28  # letters of an application's name beside the progress bar
 SHOWN: Final = 5  # stories printed in full, of failures that differ
 NAMED: Final = 20  # seeds that fail alike, by their numbers
@@ -226,12 +227,13 @@ def _until(end: float, first: int) -> Iterator[int]:
 def _seeds(text: str, after: int) -> range:
     first, dash, last = text.partition("-")
     if (
-        not first.isdigit()
+        max(len(first), len(last)) > SEED_DIGITS
+        or not first.isdigit()
         or (dash and not last.isdigit())
         or (dash and int(last) < int(first))
         or (first == "0" and not dash)
     ):
-        raise UsageProblem(f"--seeds takes a count such as 500, or a range such as 1000-1999, got {text!r}")
+        raise UsageProblem(f"--seeds takes a count such as 500, or a range such as 1000-1999, got {text!r:.60}")
     return range(int(first), int(last) + 1) if dash else range(after, after + int(first))
 
 

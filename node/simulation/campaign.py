@@ -88,8 +88,9 @@ def simulate(
         raise Misuse(f"simulate takes an Application: write @simulate(app=shop.app), got {app!r:.100}")
     if not isinstance(settings or {}, Mapping):
         raise Misuse(f"simulate(settings={settings!r:.100}): settings are names with values, as {{'port': '6380'}}")
-    if type(seeds) is not int or seeds < 1:
-        raise Misuse(f"simulate(seeds={seeds!r}): seeds is an int of at least 1")
+    for name, number in (("seeds", seeds), ("nodes", nodes), ("cores", cores)):
+        if type(number) is not int or number < 1:
+            raise Misuse(f"simulate({name}={number!r:.40}): {name} is an int of at least 1")
     campaign = Campaign(app, nodes, cores, seeds, faults, profile, dict(settings or {}), core_restarts, checked(search))
 
     def decorate(test: Callable[..., None]) -> Callable[..., None]:

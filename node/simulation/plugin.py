@@ -31,6 +31,7 @@ INNERMOST = (
 )
 AUDITED = 10  # 1 in so many seeds, unless said
 SEEDS = 8  # of cases that are named in a line
+BUGGIFY = "buggify"  # as the plan has it; the simulator is imported where a test needs it
 JUDGED = 25  # seeds: in fewer it says nothing that a kind of fault never fired
 
 
@@ -296,7 +297,18 @@ def _told(row: dict[str, Any]) -> str:
     failed = f", {len(row['failed'])} failed" if row["failed"] else ""
     fired = ", ".join(f"{what} {count}" for what, count in sorted(row["fired"].items())) or "no faults"
     met = ", ".join(name for name, held in sorted(row["held"].items()) if held)
-    return f"{row['seeds']} seeds{failed}; fired: {fired}{f'; reached: {met}' if met else ''}"
+    seeds = f"{row['seeds']} seed{'' if row['seeds'] == 1 else 's'}"
+    return f"{seeds}{failed}; fired: {fired}{f'; reached: {met}' if met else ''}"
+
+
+def _mend(idle: list[str]) -> str:
+    """How kinds that never fired come to fire."""
+    ways = ["buggify needs a ctx.buggify(...) that the application comes by"] if BUGGIFY in idle else []
+    if idle != [BUGGIFY]:
+        ways.append(
+            "a fault needs something to break: run longer, send more there, raise often= or noise=, or take it away"
+        )
+    return "; ".join(ways)
 
 
 def _same(row: dict[str, Any]) -> str:
@@ -366,8 +378,7 @@ class Judge:
             unseen = sorted(name for name, held in row["held"].items() if not held)
             if idle:
                 found.append(
-                    f"{test}: enabled and never fired in {row['seeds']} seeds: {', '.join(idle)}; a fault needs "
-                    "something to break: run longer, send more there, raise often= or noise=, or take it away"
+                    f"{test}: enabled and never fired in {row['seeds']} seeds: {', '.join(idle)}; {_mend(idle)}"
                 )
             if unseen:
                 found.append(
@@ -392,7 +403,7 @@ class Judge:
                 terminalreporter.write_line(f"orders of {test}: {told(row['orders'])}")
             if row["passed"]:
                 terminalreporter.write_line(f"replayed {test}: {_pass_now(row['passed'])}")
-            if row["seeds"] > 1:
+            if row["seeds"] > 1 or 0 in row["fired"].values():  # a fault by hand that struck nothing is no test
                 terminalreporter.write_line(f"simulated {test}: {_told(row)}")
             if audited := _same(row):
                 terminalreporter.write_line(f"audited {test}: {audited}")

@@ -74,6 +74,7 @@ def test_a_failure_mended_since_passes_when_it_is_replayed(shop: str, capsys: py
         (["--faults", "cutt"], "there is no kind of fault 'cutt'"),
         (["--seeds", "many"], "--seeds takes a count"),
         (["--seeds", "9-3"], "--seeds takes a count"),
+        (["--seeds", "9" * 20], "--seeds takes a count"),
         (["--check", "nowhere:nothing"], "nowhere"),
         (["--faults", "duplicate"], "profile='hostile'"),
     ],

@@ -223,11 +223,29 @@ def test_the_decorator_works_here_with_fixtures(sim: Simulation, tmp_path: Path)
     sim.settle()
 
 
+def test_a_fault_by_hand_that_struck_nothing_is_told_of_a_single_seed_too() -> None:
+    lines: list[str] = []
+    judge = Judge()
+    judge._add({**empty(Item("t")), "seeds": 1, "fired": {"crash-isolate": 0}})
+    judge._add({**empty(Item("quiet")), "seeds": 1, "fired": {"cut": 1}})
+    judge.pytest_terminal_summary(SimpleNamespace(write_line=lambda line, **_: lines.append(line)))
+    assert lines == ["simulated t: 1 seed; fired: crash-isolate 0"]
+
+
+def test_a_buggify_that_never_held_is_told_where_it_comes_from() -> None:
+    judge = Judge()
+    judge._add({**empty(Item("t")), "seeds": 25, "fired": {"buggify": 0, "cut": 1}})
+    (problem,) = judge.problems()
+    assert problem.endswith("25 seeds: buggify; buggify needs a ctx.buggify(...) that the application comes by")
+
+
 def test_bad_use_of_the_decorator_is_refused() -> None:
     with pytest.raises(Misuse, match="takes `sim` first"):
         simulate(app=counting)(lambda world: None)
     with pytest.raises(Misuse, match="seeds is an int"):
         simulate(app=counting, seeds=0)
+    with pytest.raises(Misuse, match="nodes is an int of at least 1"):
+        simulate(app=counting, nodes=0)
     with pytest.raises(Misuse, match="takes an Application: write @simulate"):
         simulate("shop:app")  # type: ignore[arg-type]  # as people write it
     with pytest.raises(Misuse, match="settings are names with values"):
