@@ -196,7 +196,7 @@ class Life:
         arrivals.pop()
         self.pass_at = None
         before = core.counters.callbacks
-        event = place.tracer.taken(cell, type(value).__name__, payload, cause)
+        event = place.tracer.taken(cell, value, payload, cause)
         step(core, local, EPOCH + local + place.wall_offset, cell, value, event)
         self._passed(now, core.counters.callbacks - before)
         return True
@@ -280,7 +280,7 @@ class Life:
             return
         core, place = self.core, self.place
         if place.pauses or place.halted:
-            place.on_resume.append(lambda: self._finish(self.clock.now))
+            place.on_resume.append(self._finish_now)  # no closure: compiled, each call would make its room
             return
         self.finish_at = None
         if self.held:
@@ -310,6 +310,9 @@ class Life:
             self.pass_at = deadline  # `due`, unless an alarm that is set comes first
             if self.armed is None or deadline < self.armed:
                 self.due(deadline)
+
+    def _finish_now(self) -> None:
+        self._finish(self.clock.now)
 
     def _report(self, items: list[ControlOutput]) -> None:
         for item in items:

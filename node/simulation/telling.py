@@ -288,7 +288,7 @@ class _Words:
     """Rows in words: of one message or answer what it holds, of many alike their class."""
 
     def __init__(self, trace: Trace) -> None:
-        self._said = dict(trace.said)
+        self._said = trace.given()
 
     def of(self, row: Event | Doing | list[Event] | list[Doing]) -> str:
         if isinstance(row, list):

@@ -19,12 +19,13 @@ from typing import IO, Any, Final, NamedTuple, TypeAlias
 
 import msgpack
 
-from regrove.node.core.errors import Misuse
+from regrove.node.core.errors import DecodeError, Misuse
+from regrove.node.core.messages import decode
 from regrove.node.simulation.clock import SECOND, written
 
 KEPT: Final = 200_000  # events kept for stories; the hash covers all
 DOINGS: Final = 2_000  # of the test itself, kept for stories
-SAID: Final = 50_000  # messages and answers kept for stories, as bytes
+GIVEN: Final = 250  # bytes of a message or answer that is kept for stories
 SHORT: Final = 40
 ANSWER: Final = 100  # letters of what a test got, which is what it judges
 LARGE: Final = 1_000
@@ -32,7 +33,8 @@ BATCH: Final = 1_024  # rows hashed at once
 _FAULT: Final = re.compile(r"(\d+) (-?\d+)")
 
 Row: TypeAlias = tuple[int, int, int, str, str, int, str, int]  # an event without its text
-Batch: TypeAlias = tuple[int, bytes, tuple[str, ...]]  # the first sequence, the rows as they were hashed, their texts
+Text: TypeAlias = str | bytes | tuple[str, bytes]  # words; of a message its bytes instead, of an answer both
+Batch: TypeAlias = tuple[int, bytes, bytes, int]  # the first sequence, the rows as they were hashed, their texts, count
 
 
 class Event(NamedTuple):
@@ -147,13 +149,12 @@ class Trace:
         self._batches: deque[Batch] = deque()
         self._count = 0  # of events in the batches
         self.fresh: list[Row] = []  # what is in no batch yet, and `texts` beside it
-        self.texts: list[str] = []
+        self.texts: list[Text] = []
         self._hash = blake2b(digest_size=16)
         self._pack = msgpack.Packer().pack
         self.sequence = 0
         self.doings: deque[Doing] = deque(maxlen=DOINGS)
         self.asides: deque[Aside] = deque(maxlen=DOINGS)
-        self.said: deque[tuple[int, bytes]] = deque(maxlen=SAID)  # what an event was given, by its sequence; for people
 
     def doing(self, time: int, verb: str, *arguments: object) -> Doing:
         """Keep what the test does now; it `end`s when it comes back."""
@@ -166,7 +167,7 @@ class Trace:
         self.asides.append(Aside(time, self.sequence, words))
 
     def emit(
-        self, time: int, parent: int, node: str, path: str, incarnation: int, kind: str, digest: int, text: str = ""
+        self, time: int, parent: int, node: str, path: str, incarnation: int, kind: str, digest: int, text: Text = ""
     ) -> int:
         """Add one event; return its sequence number, the `parent` of what it causes. `digest` has at most 64 bits."""
         self.sequence = sequence = self.sequence + 1
@@ -183,14 +184,14 @@ class Trace:
         packed = self._packed(fresh)
         self._hash.update(memoryview(packed)[_head(len(fresh)) :])
         batches = self._batches
-        batches.append((fresh[0][1], packed, tuple(self.texts)))
+        batches.append((fresh[0][1], packed, self._packed(self.texts), len(fresh)))
         self._count += len(fresh)
-        while self._count - len(batches[0][2]) >= self._most:
-            self._count -= len(batches.popleft()[2])
+        while self._count - batches[0][3] >= self._most:
+            self._count -= batches.popleft()[3]
         fresh.clear()
         self.texts.clear()
 
-    def _packed(self, rows: list[Row]) -> bytes:
+    def _packed(self, rows: list[Row] | list[Text]) -> bytes:
         try:
             packed: bytes = self._pack(rows)
         except UnicodeEncodeError:  # a name with half a surrogate pair
@@ -221,7 +222,18 @@ class Trace:
         return self._count + len(self.fresh) - len(self)
 
     def _all(self) -> list[Batch]:
-        return [*self._batches, (self.fresh[0][1] if self.fresh else 0, self._packed(self.fresh), tuple(self.texts))]
+        fresh = self.fresh
+        last = (fresh[0][1] if fresh else 0, self._packed(fresh), self._packed(self.texts), len(fresh))
+        return [*self._batches, last]
+
+    def given(self) -> dict[int, bytes]:
+        """The bytes of the messages and answers that events were given, by sequence; of long ones none are kept."""
+        return {
+            sequence: text if isinstance(text, bytes) else text[1]
+            for batch in self._all()
+            for sequence, text in enumerate(_unpacked(batch[2]), batch[0])
+            if not isinstance(text, str)
+        }
 
     def undelivered(self, reason: str | None = None) -> list[Event]:
         """Return the messages that reached nobody; `reason` is a word of `Sent` such as `"STALE"`."""
@@ -242,7 +254,7 @@ class Trace:
         """Return the event and what led to it, oldest first, at most `most`."""
         first = self.dropped + 1
         batches = self._all()
-        firsts = [batch[0] for batch in batches if batch[2]]
+        firsts = [batch[0] for batch in batches if batch[3]]
         found: list[Event] = []
         known: dict[int, list[Event]] = {}
         while sequence >= first and len(found) < most:
@@ -271,12 +283,25 @@ def _head(count: int) -> int:
 
 
 def _events(batch: Batch) -> Iterator[Event]:
-    rows: tuple[Any, ...] = msgpack.unpackb(batch[1], use_list=False, unicode_errors="surrogatepass")
-    return map(_event, rows, batch[2])
+    return map(_event, _unpacked(batch[1]), _unpacked(batch[2]))
 
 
-def _event(row: Row, text: str) -> Event:
-    return Event(*row, text)
+def _unpacked(packed: bytes) -> tuple[Any, ...]:
+    rows: tuple[Any, ...] = msgpack.unpackb(packed, use_list=False, unicode_errors="surrogatepass")
+    return rows
+
+
+def _event(row: Row, text: Text) -> Event:
+    if isinstance(text, bytes):
+        return Event(*row, _class_of(text))
+    return Event(*row, text if isinstance(text, str) else text[0])
+
+
+def _class_of(payload: bytes) -> str:
+    try:
+        return type(decode(payload)).__name__
+    except DecodeError:  # of a class that is not there any more
+        return "message"
 
 
 def read(file: Iterable[str]) -> list[Event]:

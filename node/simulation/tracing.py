@@ -17,7 +17,7 @@ from regrove.node.simulation.clock import Clock
 from regrove.node.simulation.ends import Way
 from regrove.node.simulation.packets import Packet, PacketDecoder, PacketEncoder
 from regrove.node.simulation.trace import BATCH as FRESH
-from regrove.node.simulation.trace import LARGE, Trace
+from regrove.node.simulation.trace import GIVEN, Text, Trace
 from regrove.supervisor.reasons import Reason
 from regrove.transport.base import Transport
 from regrove.transport.credit import CreditError
@@ -98,15 +98,11 @@ class CoreTracer:
         if payload is None:
             payload = None if isinstance(message, Outcome) else _encoded(message)
         digest = _digest_of_parts(message) if payload is None else _crc(payload)
-        event = self._trace.emit(
-            self._clock.now, cause, self.place, cell.path, cell.incarnation, "handle", digest, _name_of(message)
-        )
-        if type(payload) is bytes and len(payload) <= LARGE:
-            self._trace.said.append((event, payload))
-        return event
+        text: Text = payload if type(payload) is bytes and len(payload) <= GIVEN else _name_of(message)
+        return self._trace.emit(self._clock.now, cause, self.place, cell.path, cell.incarnation, "handle", digest, text)
 
-    def taken(self, cell: Cell, name: str, payload: bytes, cause: int) -> int:
-        """`handle` of a message of class `name` whose bytes are at hand."""
+    def taken(self, cell: Cell, message: object, payload: bytes, cause: int) -> int:
+        """`handle` of a message whose bytes are at hand."""
         trace = self._trace
         trace.sequence = sequence = trace.sequence + 1
         path = self._paths.get(cell)
@@ -117,21 +113,16 @@ class CoreTracer:
         trace.fresh.append(
             (self._clock.now, sequence, cause, self.place, path, cell.incarnation, "handle", _crc32(payload))
         )
-        trace.texts.append(name)
-        if len(payload) <= LARGE:
-            trace.said.append((sequence, payload))
+        trace.texts.append(payload if len(payload) <= GIVEN else type(message).__name__)
         return sequence
 
     def callback(self, now: int, cell: Cell, kind: str, argument: Any, cause: int) -> int:
         """Another callback is about to run."""
         answer = _answer(argument)
         digest = digest_of(argument) if answer is None else _crc32(answer, REPLIED)
-        event = self._trace.emit(
-            self._clock.now, cause, self.place, cell.path, cell.incarnation, kind, digest, _name_of(argument)
-        )
-        if answer is not None and len(answer) <= LARGE:
-            self._trace.said.append((event, answer))
-        return event
+        name = _name_of(argument)
+        text: Text = name if answer is None or len(answer) > GIVEN else (name, answer)
+        return self._trace.emit(self._clock.now, cause, self.place, cell.path, cell.incarnation, kind, digest, text)
 
     def start(self, now: int, cell: Cell, cause: int) -> int:
         """The constructor and `start` are about to run."""

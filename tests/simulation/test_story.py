@@ -327,8 +327,7 @@ def test_how_isolates_started_and_ticks_give_way_to_what_happened_in_between() -
 def test_a_message_that_names_what_the_failure_quotes_is_shown_however_long_ago_it_came() -> None:
     trace = Trace()
     for number in range(1, 400):
-        event = trace.emit(number * number * SECOND, 0, "n0", "root", 1, "handle", 0, "Add")
-        trace.said.append((event, encode(f"job{number}")))
+        trace.emit(number * number * SECOND, 0, "n0", "root", 1, "handle", 0, encode(f"job{number}"))
     assert not any("'job100'" in row for row in Rows(trace).choose(()))
     assert any(row.endswith("handle 'job100'") for row in Rows(trace).choose((), ["job100"]))
     assert not any("'job10'" in row for row in Rows(trace).choose((), ["job1"])), "a text that begins alike"
@@ -344,12 +343,11 @@ def test_what_a_failure_quotes_is_taken_from_its_own_words_and_its_operation() -
     assert named_by(failed) == ["apples"]
 
 
-def test_an_answer_is_told_with_what_it_holds_and_a_class_that_is_gone_by_its_name() -> None:
+def test_an_answer_is_told_with_what_it_holds_and_one_of_a_class_that_is_gone_without() -> None:
     trace = Trace()
-    told = trace.emit(SECOND, 0, "n0", "root", 1, "outcome", 0, "Replied")
-    trace.said.append((told, encode(Add(5))))
-    gone = trace.emit(2 * SECOND, 0, "n0", "root", 1, "handle", 0, "Gone")
-    trace.said.append((gone, b"\xc1"))
+    trace.emit(SECOND, 0, "n0", "root", 1, "outcome", 0, ("Replied", encode(Add(5))))
+    trace.emit(2 * SECOND, 0, "n0", "root", 1, "outcome", 0, ("Replied", b"\xc1"))
+    trace.emit(3 * SECOND, 0, "n0", "root", 1, "handle", 0, b"\xc1")
     assert [row.partition("root#1 ")[2] for row in Rows(trace).choose(())] == [
-        "outcome Replied Add(amount=5)", "handle Gone",
+        "outcome Replied Add(amount=5)", "outcome Replied", "handle message",
     ]  # fmt: skip
