@@ -27,6 +27,16 @@ class Log:
         """Give a logger with `fields` only."""
         return Log(self._clock, self.lines, **fields)
 
+    @property
+    def trouble(self) -> str:
+        """The last warning or error in words, "" for none."""
+        line = next((line for line in reversed(self.lines) if line["level"] in ("warning", "error")), None)
+        if line is None:
+            return ""
+        core = f"/{line['core']}" if "core" in line else ""
+        reason = f": {line['reason']}" if "reason" in line else ""
+        return f"{line.get('node', '')}{core} {line['event']}{reason}".lstrip()
+
     def debug(self, event: str, *args: Any, **fields: Any) -> None:
         """Keep a line."""
         self._keep("debug", event, args, fields)

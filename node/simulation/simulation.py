@@ -105,8 +105,9 @@ class Simulation(ByHand):
         self._entered = True
         try:
             if not self._drive(lambda: all(node.ready for node in self.nodes), BOOT_LIMIT):
-                lines = [line for line in self.world.log.lines if line["level"] in ("warning", "error")]
-                raise AssertionError(f"the trees did not start: {self.nodes!r}; the last word: {lines[-1:]}")
+                waiting = ", ".join(node.short for node in self.nodes if not node.ready)
+                said = self.world.log.trouble or "nothing was said of it"
+                raise AssertionError(f"the trees of {waiting} did not start within 120 virtual seconds: {said}")
             self._drive(None, self.now + NAMES_TIME)
         except BaseException as error:
             self._failed(error)
