@@ -18,11 +18,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from regrove.node.core.errors import Misuse
+from regrove.node.simulation.kept import Contents, contents_of
 from regrove.node.simulation.plan import Fault, Noise, read_plan
 
 FORMAT: Final = 1
 FOLDER: Final = ".regrove/cases"
-WORD: Final = 60  # letters of each word in a file's name
+WORD: Final = 60  # bytes of each word in a file's name, which may have 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,7 @@ class Case:
     def name(self) -> str:
         """What its file is called."""
         words = (self._module, self.function, self.parameters)
-        plain = "-".join(_plain(word)[:WORD] for word in words if word)
+        plain = "-".join(_plain(word).encode()[:WORD].decode(errors="ignore") for word in words if word)
         return f"{plain}-{hashlib.blake2b(repr(self._whose).encode(), digest_size=3).hexdigest()}-{self.seed}.json"
 
     @property
@@ -141,10 +142,11 @@ class Case:
         return self._whose == other._whose
 
 
-def read_case(path: str | Path) -> Case:
-    """Read a case file. Raises Misuse naming the file and what is wrong."""
+def read_case(path: str | Path, content: bytes | None = None) -> Case:
+    """Read a case file, or what was read from it. Raises Misuse naming the file and what is wrong."""
     try:
-        rows = json.loads(Path(path).read_text())
+        content = Path(path).read_bytes() if content is None else content
+        rows = json.loads(content.decode("utf-8-sig"))
         if not isinstance(rows, dict):
             raise Misuse(f"{path} is no case file: it is no object of names and values")
         if rows["format"] != FORMAT:
@@ -181,6 +183,8 @@ def read_case(path: str | Path) -> Case:
         raise Misuse(f"{path} is no case file: it is no text") from None
     except json.JSONDecodeError as error:
         raise Misuse(f"{path} is no case file: it is not JSON ({error})") from None
+    except RecursionError:
+        raise Misuse(f"{path} is no case file: lists in lists without end") from None
     except Misuse as error:
         raise Misuse(str(error) if str(error).startswith(str(path)) else f"{path}: {error}") from None
     except (ValueError, TypeError) as error:
@@ -192,11 +196,14 @@ def cases_in(folder: Path) -> list[tuple[Path, Case]]:
     return [(path, found) for path, found in files_in(folder) if isinstance(found, Case)]
 
 
-def files_in(folder: Path) -> Iterator[tuple[Path, Case | Misuse]]:
-    """Read all files of a folder, by name: each is a case, or what is wrong with it."""
-    for path in sorted(folder.glob("*.json")) if folder.is_dir() else []:
+def files_in(folder: Path, contents: Contents | None = None) -> Iterator[tuple[Path, Case | Misuse]]:
+    """Read all files of a folder, by name: each is a case, or what is wrong with it. `contents` were read before."""
+    for name, content in (contents_of(folder) if contents is None else contents).items():
+        path = folder / os.fsdecode(name)
         try:
-            yield path, read_case(path)
+            if isinstance(content, str):
+                raise Misuse(f"{path} cannot be read: {content}")
+            yield path, read_case(path, content)
         except Misuse as problem:
             yield path, problem
 

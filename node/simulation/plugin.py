@@ -22,6 +22,7 @@ from regrove.node.simulation import ledger
 ATTRIBUTE = "__regrove_campaign__"  # set by campaign.simulate
 PARAMETER = "regrove_seeds"
 STORED: pytest.StashKey[Any] = pytest.StashKey()  # the cases of this run, once they were read
+READ: pytest.StashKey[dict[bytes, bytes | str]] = pytest.StashKey()  # their files, for the workers of xdist
 NOTES: pytest.StashKey[list[str]] = pytest.StashKey()  # what is said of cases that did not run
 PROPERTY = "regrove_campaign"
 SETTINGS = ("-p", "-o", "-W", "--override-ini", "--import-mode")
@@ -100,8 +101,19 @@ def _stored(config: pytest.Config) -> Any:
         from regrove.node.simulation.stored import Stored
 
         file = config.getoption("--sim-replay")
-        config.stash[STORED] = Stored(_folder(config), None if file is None else Path(file), config.rootpath)
+        given = getattr(config, "workerinput", {}).get(PROPERTY)
+        config.stash[STORED] = Stored(_folder(config), None if file is None else Path(file), config.rootpath, given)
     return config.stash[STORED]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Give each worker of xdist the cases that were there at first: xdist needs the same items of all of them."""
+    if READ not in node.config.stash:
+        from regrove.node.simulation.kept import contents_of
+
+        node.config.stash[READ] = contents_of(_folder(node.config))
+    node.workerinput[PROPERTY] = node.config.stash[READ]
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from regrove.node.simulation.cases import Case, files_in, read_case, within
+from regrove.node.simulation.kept import Contents
 
 
 class Candidate(NamedTuple):
@@ -19,9 +20,12 @@ class Candidate(NamedTuple):
 
 
 class Stored:
-    """The cases of one run: those of a folder, or the one `file` of a replay. Raises Misuse when that is no case."""
+    """The cases of one run: those of a folder, or the one `file` of a replay. Raises Misuse when that is no case.
 
-    def __init__(self, folder: Path, file: Path | None, root: Path) -> None:
+    `contents` is what another process has read in the folder: then they are what it was.
+    """
+
+    def __init__(self, folder: Path, file: Path | None, root: Path, contents: Contents | None = None) -> None:
         self._root = root
         self._replays = file is not None
         self.cases: list[Case] = []
@@ -29,7 +33,7 @@ class Stored:
         if file is not None:
             self.cases.append(read_case(file))
             return
-        for path, found in files_in(folder):
+        for path, found in files_in(folder, contents):
             if isinstance(found, Case):
                 self.cases.append(found)
             else:
