@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ from regrove.node.simulation.plan import Fault, Noise, read_plan
 
 FORMAT: Final = 1
 FOLDER: Final = ".regrove/cases"
+LINE: Final = re.compile(r"\([^()]+:\d+: (.*)\)$")  # `(checks.py:7: assert total == 1)`
 WORD: Final = 60  # bytes of each word in a file's name, which may have 255
 
 
@@ -99,6 +101,14 @@ class Case:
         changed = f"the {what} or the application has changed since"
         return f"{changed}, or something no seed decides is read ({audit} finds that)"
 
+    def fails_alike(self, violated: str) -> bool:
+        """Whether what is violated now is what this case was kept for; yes, where it does not say."""
+        return not self.violated or _outlined(self.violated) == _outlined(violated)
+
+    def is_in(self, folder: Path) -> bool:
+        """Whether this failure is kept there, under whatever name."""
+        return self._there(folder) is not None
+
     def write(self, folder: Path, over: Path | None = None) -> Path:
         """Write it into a folder, which is made, or `over` a file; return its path.
 
@@ -126,10 +136,15 @@ class Case:
         temporary.replace(path)
         return path
 
-    def _free_in(self, folder: Path) -> Path:
+    def _there(self, folder: Path) -> Path | None:
         for path, there in cases_in(folder):
             if there.is_of(self) and (there.seed, there.plan) == (self.seed, self.plan):
                 return path  # under whatever name: its test may have moved
+        return None
+
+    def _free_in(self, folder: Path) -> Path:
+        if (there := self._there(folder)) is not None:
+            return there
         path = folder / self.name
         for number in count(2):
             if not path.exists():
@@ -211,6 +226,15 @@ def files_in(folder: Path, contents: Contents | None = None) -> Iterator[tuple[P
 def within(path: Path, root: Path) -> Path:
     """A path as it is told: relative to the root of the tests where it is in there."""
     return path.relative_to(root) if path.is_relative_to(root) else path
+
+
+def _outlined(violated: str) -> tuple[str, str]:
+    """What tells failures apart in words: the class, and the code of the line, or the name of the property."""
+    kind, _, text = violated.partition(":")
+    if kind == "PropertyViolated":
+        return kind, text.partition(" was violated at ")[0]
+    place = LINE.search(text)
+    return kind, place[1] if place else ""
 
 
 def _plain(word: str) -> str:

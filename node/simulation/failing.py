@@ -86,7 +86,7 @@ def shrink(
 
     why_not = available()
     if cost < WORTH or why_not:
-        shrunk = Shrinker(fails, left, runs, wholly).shrink(plan)
+        shrunk = _interruptible(Shrinker(fails, left, runs, wholly), plan)
         shrunk.how = f"each from its beginning: {why_not}" if cost >= WORTH else ""
         return shrunk
     resumed = 0
@@ -103,15 +103,31 @@ def shrink(
             snapshots.keep(entries)
             return Failed(ended.struck, ended.at)
 
-        shrunk = Shrinker(fails_again, left, runs, wholly).shrink(plan)
+        shrunk = _interruptible(Shrinker(fails_again, left, runs, wholly), plan)
     shrunk.how = f"{resumed} of them from a snapshot"
     return shrunk
+
+
+class Interrupted(KeyboardInterrupt):
+    """A shrink was interrupted; `plan` is the smallest that had failed by then."""
+
+    def __init__(self, plan: Entries) -> None:
+        super().__init__()
+        self.plan = plan
+
+
+def _interruptible(shrinker: Shrinker, plan: Entries) -> Shrunk:
+    try:
+        return shrinker.shrink(plan)
+    except KeyboardInterrupt:
+        raise Interrupted(plan if shrinker.smallest is None else shrinker.smallest) from None
 
 
 def judge(make: Make, test: Test, faults: Faults, case: Case, how: Failing, command: Command) -> Simulation:
     """Run one seed; when it fails shrink it, keep it as a case and raise the failure with its story.
 
-    `case` says whose it is; its plan is filled in here, one that was read is kept in its file.
+    `case` says whose it is; its plan is filled in here. One that was read is kept in its file if it fails as it did:
+    another failure has a file of its own.
     """
     __tracebackhide__ = True
     began = time.process_time()
@@ -130,13 +146,15 @@ def judge(make: Make, test: Test, faults: Faults, case: Case, how: Failing, comm
         error.add_note(story(sim, error))
         raise error
     compared = case.compared(in_a_line(error), sim.trace.digest)
-    shrunk = _shrunk(make, test, sim, error, case, how, cost)
+    if not case.fails_alike(in_a_line(error)):
+        case = replace(case, path=None)
+    shrunk, early = _shrunk(make, test, sim, error, case, how, cost)
     told = error
     if shrunk.reproduced:
         sim, again = run_once(make, test, shrunk.plan)
         told = again or error
         setattr(told, FIRED, getattr(error, FIRED))
-    kept = _keep(replace(case, plan=shrunk.plan, violated=in_a_line(told), digest=sim.trace.digest), how)
+    kept = _keep(replace(case, plan=shrunk.plan, violated=in_a_line(told), digest=sim.trace.digest), how, early)
     sim.command = command(kept if isinstance(kept, Path) else None, case.seed)
     said = [compared, *([kept] if isinstance(kept, str) else [])]
     told.add_note(story(sim, told, shrunk, "\n".join(line for line in said if line)))
@@ -145,24 +163,33 @@ def judge(make: Make, test: Test, faults: Faults, case: Case, how: Failing, comm
 
 def _shrunk(
     make: Make, test: Test, sim: Simulation, error: BaseException, case: Case, how: Failing, cost: float
-) -> Shrunk:
-    """Shrink the plan of a run that failed; an interrupt keeps the whole of it as a case."""
+) -> tuple[Shrunk, Path | None]:
+    """Shrink the plan of a run that failed; an interrupt keeps what there is by then.
+
+    The whole of it is a case before that, so that it outlives this process: the file, to be replaced.
+    """
     plan = sim.plan.explicit(sim.now)
     if how.shrink_s <= 0:
-        return Shrunk(plan, reproduced=False)
+        return Shrunk(plan, reproduced=False), None
+    whole = replace(case, plan=plan, violated=in_a_line(error), digest=sim.trace.digest)
+    early = _keep(whole, how) if case.path is None and not whole.is_in(how.folder) else None
+    early = early if isinstance(early, Path) else None
     try:
         with how.quiet():
-            return shrink(make, test, plan, signature(error), how.shrink_s, cost, sim.now)
-    except KeyboardInterrupt:
-        kept = _keep(replace(case, plan=plan, violated=in_a_line(error), digest=sim.trace.digest), how)
+            return shrink(make, test, plan, signature(error), how.shrink_s, cost, sim.now), early
+    except Interrupted as interrupt:
+        smaller = whole if interrupt.plan == plan else replace(whole, plan=interrupt.plan, digest="")
+        kept = _keep(smaller, how, early)
         said = f"kept as {kept}" if isinstance(kept, Path) else kept
         text = f"while seed {case.seed} was shrunk, which failed: {in_a_line(error)}; {said}"
         raise KeyboardInterrupt(text) from None
 
 
-def _keep(case: Case, how: Failing) -> Path | str:
-    """Write a case; the file, or why there is none."""
+def _keep(case: Case, how: Failing, instead: Path | None = None) -> Path | str:
+    """Write a case, in place of one that was kept before; the file, or why there is none."""
     try:
+        if instead is not None:
+            instead.unlink(missing_ok=True)
         return case.write(how.folder, over=case.path)
     except OSError as problem:
         return f"the case is not kept: {problem.filename or how.folder}: {problem.strerror}"

@@ -96,6 +96,11 @@ class Shrinker:
         return Shrunk(plan, needed, self.runs, finished=not self._over)
 
     @property
+    def smallest(self) -> Entries | None:
+        """The plan with the fewest entries that has failed so far, the last of them; None: none has."""
+        return min(reversed(self._failed), key=len, default=None)
+
+    @property
     def _over(self) -> bool:
         seconds, runs = self._spared
         return self._left() <= seconds or self._spent >= (self._runs_max - runs) * LEAST
