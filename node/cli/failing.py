@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import traceback
@@ -22,6 +23,7 @@ USAGE: Final = 64  # EX_USAGE of sysexits.h
 UNAVAILABLE: Final = 69  # EX_UNAVAILABLE
 BUG: Final = 70  # EX_SOFTWARE
 INTERRUPTED: Final = 130
+FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def run(command: click.Command, arguments: Sequence[str]) -> int:
@@ -44,12 +46,21 @@ def run(command: click.Command, arguments: Sequence[str]) -> int:
     except BrokenPipeError:
         let_go_of_stdout()
         return FAILED
+    except OSError as problem:
+        if problem.errno not in FULL or problem.filename is not None:
+            return _unexpected(problem)
+        let_go_of_stdout()
+        return complain(f"what this command prints cannot be written: {problem.strerror}; make room there", FAILED)
     except RegroveError as problem:
         _traceback_if_asked()
         return complain(str(problem), code_of(problem))
     except Exception as problem:
-        _traceback_if_asked()
-        return _leaf(problem) or complain(_bug(problem), BUG)
+        return _unexpected(problem)
+
+
+def _unexpected(problem: Exception) -> int:
+    _traceback_if_asked()
+    return _leaf(problem) or complain(_bug(problem), BUG)
 
 
 def let_go_of_stdout() -> None:
