@@ -7,7 +7,8 @@ import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, redirect_stdout
+from io import StringIO
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -21,6 +22,7 @@ from regrove.node.cli.options import UsageProblem, settings_from
 if TYPE_CHECKING:
     from regrove.node.simulation.cases import Case
     from regrove.node.simulation.exploring import Found, Search
+    from regrove.node.simulation.simulation import Simulation
     from regrove.node.simulation.workers import Progress
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -28,10 +30,11 @@ INTERRUPTED: Final = 130
 USUAL: Final = (
     "cut,swizzle,loss,reset,delay,pause,pause-node,slow,crash,crash-node,crash-machine,crash-isolate,disk,spike"
 )
-SEED_DIGITS: Final = 18  # so many fit a range
 LABEL: Final = 28  # letters of an application's name beside the progress bar
 SHOWN: Final = 5  # stories printed in full, of failures that differ
 NAMED: Final = 20  # seeds that fail alike, by their numbers
+DIGITS: Final = 18  # of a seed or a count
+MACHINES: Final = 64  # nodes, and cores of each
 JUDGED: Final = 25  # seeds: in fewer it says nothing that a kind of fault never fired
 
 
@@ -40,13 +43,21 @@ def sim() -> None:
     """Run an application in simulation: many seeds, faults drawn from each, a minimal story for what fails."""
 
 
+def _not_nan(_context: click.Context, _option: click.Parameter, given: float) -> float:
+    if given != given:
+        raise UsageProblem("--shrink takes seconds such as 20, or 0 for none, got nan")
+    return given
+
+
 def world_options(command: F) -> F:
     """Give a command the options that say what is simulated."""
     for option in reversed(
         (
             click.option("--check", default="", metavar="MODULE:FUNCTION", help="Takes the simulation."),
-            click.option("--nodes", type=click.IntRange(1, 64), default=3, show_default=True),
-            click.option("--cores", type=click.IntRange(1, 64), default=1, show_default=True, help="On each node."),
+            click.option("--nodes", type=click.IntRange(1, MACHINES), default=3, show_default=True),
+            click.option(
+                "--cores", type=click.IntRange(1, MACHINES), default=1, show_default=True, help="On each node."
+            ),
             click.option(
                 "--faults",
                 default=USUAL,
@@ -61,7 +72,13 @@ def world_options(command: F) -> F:
             click.option("--search", type=click.Choice(["random", "swarm", "pct", "exhaustive", "portfolio"])),
             click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="As for `regrove start`."),
             click.option(
-                "--shrink", "shrink_s", type=click.FloatRange(min=0), default=20.0, show_default=True, metavar="SECONDS"
+                "--shrink",
+                "shrink_s",
+                type=click.FloatRange(min=0),
+                default=20.0,
+                show_default=True,
+                metavar="SECONDS",
+                callback=_not_nan,
             ),
         )
     ):
@@ -150,14 +167,19 @@ def soak(app: str, limit: str, workers: int | None, **given: Any) -> int:
         end = time.monotonic() + seconds
         first = progress.next_seed()
         found = Found()
+        before = "\r" if sys.stderr.isatty() else ""
 
         def tell(part: Found) -> None:
             for seed, story in part.failed:
-                click.echo(f"\rseed {seed} failed; {story.splitlines()[-1]}", err=True)
-            click.echo(f"\r{found.seeds} seeds from {first}, {len(found.failed)} failed ", nl=False, err=True)
+                click.echo(f"{before}seed {seed} failed; {story.splitlines()[-1]}", err=True)
+            if before:
+                click.echo(f"\r{progressed()} ", nl=False, err=True)
+
+        def progressed() -> str:
+            return f"{found.seeds} seeds from {first}, {len(found.failed)} failed"
 
         why, code = _explored(search, _until(end, first), workers, found, first, tell)
-    click.echo(err=True)
+    click.echo(f"{before}{progressed()}", err=True)
     if why:
         click.echo(why)
     return _tell(found) or (code if code != INTERRUPTED else 0)  # how a soak ends
@@ -226,14 +248,16 @@ def _until(end: float, first: int) -> Iterator[int]:
 
 def _seeds(text: str, after: int) -> range:
     first, dash, last = text.partition("-")
+    numbers = [first, last] if dash else [first]
     if (
-        max(len(first), len(last)) > SEED_DIGITS
-        or not first.isdigit()
-        or (dash and not last.isdigit())
+        not all(number.isdecimal() and len(number) <= DIGITS for number in numbers)
         or (dash and int(last) < int(first))
-        or (first == "0" and not dash)
+        or (not dash and int(first) == 0)
     ):
-        raise UsageProblem(f"--seeds takes a count such as 500, or a range such as 1000-1999, got {text!r:.60}")
+        raise UsageProblem(
+            f"--seeds takes a count such as 500, or a range such as 1000-1999, of up to {DIGITS} digits, got "
+            f"{text[:40]!r}"
+        )
     return range(int(first), int(last) + 1) if dash else range(after, after + int(first))
 
 
@@ -292,38 +316,46 @@ def replay(file: str, trace: str | None) -> int:
 @click.option("--for", "limit", default="120s", show_default=True, metavar="TIME", help="Real time, such as 10m.")
 def shrink(file: str, limit: str) -> int:
     """Shrink a case file further, in place."""
-    return _again(file, _real_seconds("--for", limit), None)
+    seconds = _real_seconds("--for", limit)
+    if not seconds:
+        raise UsageProblem(f"--for {limit} leaves no time to shrink in: give some, such as 120s, or `replay` the file")
+    return _again(file, seconds, None)
 
 
 def _again(file: str, seconds: float, trace: str | None) -> int:
     from regrove.node.core.errors import Misuse
-    from regrove.node.simulation.exploring import text_of
+    from regrove.node.simulation.exploring import text_of, with_printed
     from regrove.node.simulation.failing import ENDS, run_once
     from regrove.node.simulation.story import passes, story
     from regrove.node.simulation.violation import in_a_line
+    from regrove.node.simulation.workers import interrupted_by_sigterm
 
     case, search = _kept(file, seconds)
     if trace is not None:
-        _writable(trace)
+        _writable(trace, file)
+    printed = StringIO()
     try:
         scenario = search.scenario()
         if seconds:
-            search.run(case.seed, case.plan, seconds, case=case)
+            with interrupted_by_sigterm(), redirect_stdout(printed):
+                search.run(case.seed, case.plan, seconds, case=case)
             click.echo(f"seed {case.seed} passes now under the plan of {file}: nothing to shrink")
             return 0
         world, failed = run_once(lambda given: search.world(case.seed, given), scenario, case.plan)
         if isinstance(failed, Misuse):
             raise failed
+    except KeyboardInterrupt as interrupt:
+        click.echo(": ".join(["interrupted", *map(str, interrupt.args)]))
+        return INTERRUPTED
     except ENDS:
         raise
     except Misuse as problem:
         raise UsageProblem(f"{file}: {problem}") from None
     except BaseException as error:
-        click.echo(text_of(error))
+        click.echo(with_printed(text_of(error), printed.getvalue()))
         return FAILED
     if trace is not None:
-        with Path(trace).open("w") as out:
-            world.trace.write(out)
+        _write_trace(world, trace)
     if failed is None:
         click.echo(f"replayed: seed {case.seed} under the plan of {file} {passes(world, case.plan)}")
         return 0
@@ -332,11 +364,21 @@ def _again(file: str, seconds: float, trace: str | None) -> int:
     return FAILED
 
 
-def _writable(file: str) -> None:
+def _writable(trace: str, case: str) -> None:
     try:
-        Path(file).touch()
+        Path(trace).touch()
     except OSError as problem:
-        raise UsageProblem(f"--trace {file}: {problem.strerror}") from None
+        raise UsageProblem(f"--trace {trace}: {problem.strerror}") from None
+    if Path(trace).samefile(case):
+        raise UsageProblem(f"--trace {trace} is the case itself: give another file")
+
+
+def _write_trace(world: Simulation, trace: str) -> None:
+    try:
+        with Path(trace).open("w") as out:
+            world.trace.write(out)
+    except OSError as problem:
+        raise UsageProblem(f"--trace {trace}: {problem.strerror}") from None
 
 
 def _kept(file: str, seconds: float) -> tuple[Case, Search]:
@@ -349,6 +391,8 @@ def _kept(file: str, seconds: float) -> tuple[Case, Search]:
         if case.of_pytest:
             command = case.command(file, f" --sim-shrink {seconds:g}" if seconds else "")
             raise Misuse(f"this case belongs to a pytest test: run {command}")
+        if not (1 <= case.nodes <= MACHINES and 1 <= case.cores <= MACHINES):
+            raise Misuse(f"{file}: nodes and cores are from 1 to {MACHINES}, got {case.nodes} and {case.cores}")
         return case, search_of(case, folder=str(Path(file).parent))
     except Misuse as problem:
         raise UsageProblem(str(problem)) from None

@@ -260,7 +260,7 @@ def _what_failed(story: str) -> str:
     return re.sub(r"\d+", "#", head.partition("\n")[2] or head)
 
 
-def _with_printed(story: str, printed: str) -> str:
+def with_printed(story: str, printed: str) -> str:
     """A story with the end of what its check printed before its last line, which says how to run it again."""
     lines = printed.splitlines()[-PRINTED:]
     told, _, last = story.rpartition("\n")
@@ -294,7 +294,7 @@ def explore(search: Search, seeds: range) -> Found:
             if is_skip(error):
                 found.seeds -= 1
                 continue
-            found.failed.append((seed, _with_printed(text_of(error), printed.getvalue())))
+            found.failed.append((seed, with_printed(text_of(error), printed.getvalue())))
             found.add(Found(0, getattr(error, FIRED, {})))
             continue
         fired = {what: count.fired for what, count in sim.plan.counts.items()}

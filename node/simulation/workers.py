@@ -119,8 +119,8 @@ class Progress:
     def next_seed(self) -> int:
         """The first seed that no earlier search of this kind has run."""
         try:
-            return int(json.loads(self._file.read_text())["next"])
-        except (OSError, ValueError, KeyError, TypeError):
+            return max(0, int(json.loads(self._file.read_text())["next"]))
+        except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
             return 0
 
     def keep(self, seed: int) -> None:
