@@ -24,6 +24,7 @@ from regrove.node.simulation.simulation import Simulation
 from regrove.node.simulation.story import passes
 
 ITEMS: Final = 20  # pytest items of one campaign at most, so that workers share it
+SEEDS_MAX: Final = 10**18 - 1  # more than that no range has
 PARAMETER: Final = "regrove_seeds"
 ATTRIBUTE: Final = "__regrove_campaign__"
 
@@ -88,9 +89,11 @@ def simulate(
         raise Misuse(f"simulate takes an Application: write @simulate(app=shop.app), got {app!r:.100}")
     if not isinstance(settings or {}, Mapping):
         raise Misuse(f"simulate(settings={settings!r:.100}): settings are names with values, as {{'port': '6380'}}")
-    for name, number in (("seeds", seeds), ("nodes", nodes), ("cores", cores)):
+    for name, number in (("nodes", nodes), ("cores", cores)):
         if type(number) is not int or number < 1:
             raise Misuse(f"simulate({name}={number!r:.40}): {name} is an int of at least 1")
+    if type(seeds) is not int or not 1 <= seeds <= SEEDS_MAX:
+        raise Misuse(f"simulate(seeds={seeds!r:.40}): seeds is an int of at least 1 and of up to 18 digits")
     campaign = Campaign(app, nodes, cores, seeds, faults, profile, dict(settings or {}), core_restarts, checked(search))
 
     def decorate(test: Callable[..., None]) -> Callable[..., None]:
@@ -101,7 +104,10 @@ def simulate(
         def run(*instance: Any, **arguments: Any) -> None:
             __tracebackhide__ = True  # what failed is in the test, not in us
             if PARAMETER not in arguments:
-                raise Misuse(f"{test.__qualname__} is under @simulate: pytest runs it, alone or in a plain class")
+                raise Misuse(
+                    f"{test.__qualname__} is under @simulate: pytest runs it, alone or in a plain class, and not in a "
+                    "unittest.TestCase"
+                )
             part: range | Case = arguments.pop(PARAMETER).of
             how = simulated.how
             run_as = campaign if how.search is None else replace(campaign, search=how.search)

@@ -56,6 +56,7 @@ class Item:
     root: Path = field(default_factory=Path)
     here: Path = field(default_factory=Path)  # where pytest was started
     options: tuple[str, ...] = ()  # it was started with that say where things are
+    file: Path | None = None  # where it is; a node id does not say it of a file outside of the root
 
     @property
     def parameters(self) -> str:
@@ -73,19 +74,22 @@ class Item:
         return before, behind
 
     def of_seed(self, seed: int) -> str:
-        """The node id of the item that `--sim-seed` makes instead."""
+        """The node id of the item that `--sim-seed` makes instead, as it is found from the root."""
         before, behind = self._around
-        return f"{self.test}[{before}{name_of(range(seed, seed + 1))}{behind}]"
+        return f"{self._from(self.root)}[{before}{name_of(range(seed, seed + 1))}{behind}]"
+
+    def _from(self, folder: Path) -> str:
+        """Its node id as pytest finds it from a folder."""
+        file, colons, function = self.test.partition("::")
+        return f"{os.path.relpath(self.file or self.root / file, folder)}{colons}{function}"
 
     def command(self, case: Path | None, seed: int) -> str:
         """How a case file of it, or without one a seed, is run again from where pytest was started."""
-        file, colons, function = self.test.partition("::")
-        test = f"{os.path.relpath(self.root / file, self.here)}{colons}{function}"
         if case is None:
             how = ["--sim-seed", str(seed)]
         else:
             how = ["--sim-replay", str(case.relative_to(self.here) if case.is_relative_to(self.here) else case)]
-        return " ".join(["pytest", quoted(test), *map(shlex.quote, (*how, *self.options))])
+        return " ".join(["pytest", quoted(self._from(self.here)), *map(shlex.quote, (*how, *self.options))])
 
 
 @dataclass(slots=True)

@@ -55,8 +55,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--sim-orders", default=None, metavar="FILE", help=argparse.SUPPRESS)  # of an audit, see auditing/
     group.addoption("--sim-cases", default=None, metavar="DIR", help="where failing cases are kept (.regrove/cases)")
     group.addoption(
-        "--sim-shrink", type=float, default=20.0, metavar="SECONDS", help="time to shrink a failing seed; 0: none"
+        "--sim-shrink", type=_seconds, default=20.0, metavar="SECONDS", help="time to shrink a failing seed; 0: none"
     )
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not seconds >= 0:
+        raise argparse.ArgumentTypeError(f"it takes seconds such as 20, or 0 for none, got {text!r}")
+    return seconds
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -66,6 +76,8 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(Judge(), "regrove-judge")
     if (config.getoption("--sim-audit-every") or 0) < 0:
         raise pytest.UsageError("--sim-audit-every takes K, to audit 1 in K seeds, or 0 for none")
+    if config.getoption("--sim-seed") is not None and config.getoption("--sim-replay") is not None:
+        raise pytest.UsageError("--sim-seed and --sim-replay each say what alone is run: give one of them")
     if config.getoption("--sim-search") is not None:
         from regrove.node.core.errors import Misuse
         from regrove.node.simulation.searching import checked
@@ -195,7 +207,7 @@ def _item(item: pytest.Item) -> Any:
     given = {"-c": config.getoption("inifilename"), "--rootdir": config.getoption("rootdir")}
     options = [word for option, value in given.items() if value is not None for word in (option, str(value))]
     test, here = item.nodeid.removesuffix(f"[{callspec.id}]"), config.invocation_params.dir
-    return Item(test, callspec.id, callspec.params[PARAMETER].name, config.rootpath, here, tuple(options))
+    return Item(test, callspec.id, callspec.params[PARAMETER].name, config.rootpath, here, tuple(options), item.path)
 
 
 def _case(item: pytest.Item) -> Any:
@@ -286,6 +298,11 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
         if type(error).__name__ != "NotDeterministic":
             raise
         parted = str(error)  # it says where: how it was found out says nothing
+    except Exception as error:
+        if simulated is None or not _of_no_line(error):
+            raise
+        file, line, _ = item.location
+        parted = "\n".join([f"{file}:{(line or 0) + 1}: {error}", *getattr(error, "__notes__", ())])
     finally:
         if simulated is not None:
             item.user_properties += [(PROPERTY, result) for result in simulated.results]
@@ -296,6 +313,14 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     if owed:
         pytest.fail("\n".join(owed), pytrace=False)
     return outcome
+
+
+def _of_no_line(error: Exception) -> bool:
+    """Whether @simulate or a case was refused before any line of the test ran: there is none to show."""
+    from regrove.node.core.errors import Misuse
+    from regrove.node.simulation.violation import origin
+
+    return isinstance(error, Misuse) and not origin(error)
 
 
 @pytest.hookimpl(optionalhook=True)
