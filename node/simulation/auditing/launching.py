@@ -6,8 +6,11 @@ import os
 import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Final
 
 from regrove.node.core.errors import RegroveError
+
+STARTER: Final = "REGROVE_AUDIT_STARTER"  # the process that waits for the answers; without it nobody needs them
 
 
 class AuditFailed(RegroveError):
@@ -33,7 +36,7 @@ def launcher(command: Callable[[Path], Sequence[str]], folder: Path | None = Non
         done = subprocess.run(
             [*command(orders)],
             cwd=folder,
-            env={**environment, "PYTHONHASHSEED": hash_seed},
+            env={**environment, "PYTHONHASHSEED": hash_seed, STARTER: str(os.getpid())},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -15,6 +15,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
+from regrove.node.process.fork import tie_to
+from regrove.node.simulation.auditing.launching import STARTER
 from regrove.node.simulation.auditing.lines import Lines
 from regrove.node.simulation.auditing.owners import Owners
 from regrove.node.simulation.auditing.shared_lines import where_written
@@ -61,7 +63,13 @@ def answer_of(order: Order, folder: Path) -> Path:
 
 
 def serve(orders: Path, play: Play) -> None:
-    """Do all orders of a file, each in a forked child. Raises RuntimeError with what a child said that failed."""
+    """Do all orders of a file, each in a forked child. Raises RuntimeError with what a child said that failed.
+
+    It ends with the process that started it, and its children with it: a search that is killed leaves nothing behind.
+    """
+    if (starter := os.environ.pop(STARTER, None)) is not None:
+        _end_with(int(starter))
+    server = os.getpid()
     sys.stdout.flush()
     sys.stderr.flush()
     gc.collect()
@@ -71,6 +79,7 @@ def serve(orders: Path, play: Play) -> None:
         if child == 0:
             status = 1
             try:
+                _end_with(server)
                 _do(order, play, orders.parent)
                 status = 0
             except BaseException:
@@ -82,6 +91,11 @@ def serve(orders: Path, play: Play) -> None:
             file = answer_of(order, orders.parent)
             said = file.read_text() if file.exists() else "it said nothing"
             raise RuntimeError(f"{order} ended with {os.waitstatus_to_exitcode(status)}: {said}")
+
+
+def _end_with(parent: int) -> None:
+    if not tie_to(parent):
+        os._exit(1)
 
 
 def _do(order: Order, play: Play, folder: Path) -> None:
