@@ -159,7 +159,7 @@ class Search:
             inspect.signature(found).bind(None)
         except TypeError as error:
             raise Misuse(f"--check {self.check!r} is called with the simulation alone: {error}") from None
-        return found  # type: ignore[no-any-return]  # whatever it returns is not looked at
+        return _returning(found)
 
     def _survives(self, sim: Simulation) -> None:
         sim.run(self.span)
@@ -197,6 +197,19 @@ class Search:
         given = [f"--{name}={getattr(self, name)}" for name in SPOKEN if getattr(self, name) != getattr(usual, name)]
         given += [f"--set={key}={value}" for key, value in self.settings]
         return " ".join(["regrove sim run", *map(shlex.quote, [self.app, f"--seeds={seed}-{seed}", *given])])
+
+
+def _returning(check: Callable[[Simulation], object]) -> Callable[[Simulation], object]:
+    """A check after which the working folder is the one that it was: cases and progress are kept in there."""
+
+    def returning(sim: Simulation) -> object:
+        here = os.getcwd()
+        try:
+            return check(sim)
+        finally:
+            os.chdir(here)
+
+    return returning
 
 
 @dataclass(slots=True)

@@ -15,10 +15,17 @@ SOURCE_MAX: Final = 120
 
 def violated(error: BaseException) -> str:
     """`AssertionError: 3 are lost`; where the exception has no text, its class and the first value it was given."""
-    text = str(error).strip() or (shortly(error.args[0]) if error.args else "")
+    text = _text(error) or (shortly(error.args[0]) if error.args else "")
     if isinstance(error, BaseExceptionGroup):
         text = "\n".join([text, *(f"  {violated(part)}" for part in error.exceptions)])
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return str(error).strip()
+    except Exception as problem:
+        return f"(its own text cannot be told: {type(problem).__name__})"
 
 
 def origin(error: BaseException) -> str:

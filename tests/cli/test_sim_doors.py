@@ -35,6 +35,21 @@ def interrupts(sim):
     assert not fired
 
 
+def goes_elsewhere(sim):
+    import os
+    os.chdir("/")
+    assert not sim.nodes
+
+
+class Speechless(Exception):
+    def __str__(self):
+        raise RuntimeError
+
+
+def fails_without_a_word(sim):
+    raise Speechless
+
+
 runs = []
 """
 
@@ -152,3 +167,25 @@ def test_a_soak_into_a_file_writes_its_count_once(shop: str) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stderr.count(" seeds from 0, 0 failed") == 1
     assert "\r" not in done.stderr
+
+
+def test_a_check_may_leave_the_folder_and_its_case_is_where_the_search_began(
+    shop: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = case(shop, "goes_elsewhere")
+    given = ["--check", f"{shop}:goes_elsewhere", "--seeds", "1", "--workers", "1", "--shrink", "1", "--nodes", "1"]
+    here = Path.cwd()
+    assert sim("run", f"{shop}:app", *given) == 1
+    assert Path.cwd() == here
+    kept = capsys.readouterr().out.rpartition("run it again: regrove sim replay ")[2].strip()
+    assert kept != str(file)
+    assert sim("replay", kept) == 1
+
+
+def test_an_exception_whose_text_cannot_be_told_is_a_failure_as_any_other(
+    shop: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = case(shop, "fails_without_a_word")
+    assert sim("shrink", str(file), "--for", "60") == 1
+    assert "violated: Speechless: (its own text cannot be told: RuntimeError)" in capsys.readouterr().out
+    assert read_case(file).plan == ()
