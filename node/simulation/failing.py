@@ -20,7 +20,7 @@ from regrove.node.simulation.attempts import (
     run_once,
     signature,
 )
-from regrove.node.simulation.cases import FOLDER, Case
+from regrove.node.simulation.cases import FOLDER, Case, cases_in
 from regrove.node.simulation.faults import Faults
 from regrove.node.simulation.shrinking import RUNS_MAX, Entries, Failed, Shrinker, Shrunk
 from regrove.node.simulation.simulation import Simulation
@@ -148,17 +148,36 @@ def judge(make: Make, test: Test, faults: Faults, case: Case, how: Failing, comm
     compared = case.compared(in_a_line(error), sim.trace.digest)
     if not case.fails_alike(in_a_line(error)):
         case = replace(case, path=None)
+    fired = getattr(error, FIRED)
+    if case.path is None and how.shrink_s > 0 and (known := _known(make, test, error, case, how)) is not None:
+        case, sim, error = known
     shrunk, early = _shrunk(make, test, sim, error, case, how, cost)
     told = error
     if shrunk.reproduced:
         sim, again = run_once(make, test, shrunk.plan)
         told = again or error
-        setattr(told, FIRED, getattr(error, FIRED))
+    setattr(told, FIRED, fired)
     kept = _keep(replace(case, plan=shrunk.plan, violated=in_a_line(told), digest=sim.trace.digest), how, early)
     sim.command = command(kept if isinstance(kept, Path) else None, case.seed)
     said = [compared, *([kept] if isinstance(kept, str) else [])]
     told.add_note(story(sim, told, shrunk, "\n".join(line for line in said if line)))
     raise told
+
+
+def _known(
+    make: Make, test: Test, error: BaseException, case: Case, how: Failing
+) -> tuple[Case, Simulation, BaseException] | None:
+    """The kept case of this seed that still fails as the seed does now, and its run: the shrink goes on from there.
+
+    Each shrink ends a little elsewhere: without this every run would keep one more case of the same failure.
+    """
+    kept = [there for _, there in cases_in(how.folder) if there.is_of(case) and there.seed == case.seed]
+    for there in sorted(kept, key=lambda kept: len(kept.plan)):
+        if there.fails_alike(in_a_line(error)):
+            sim, again = run_once(make, test, there.plan)
+            if again is not None and signature(again) == signature(error):
+                return replace(case, path=there.path), sim, again
+    return None
 
 
 def _shrunk(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,33 @@ def test_a_case_that_fails_otherwise_keeps_its_file_and_the_other_failure_has_on
     assert read_case(other).violated.startswith("NameError: totl")
     judged(is_cut, case.plan, read_case(path), tmp_path)
     assert len(cases_in(tmp_path)) == 2
+
+
+def test_a_seed_that_fails_as_its_kept_case_goes_on_from_there_and_keeps_no_other(tmp_path: Path) -> None:
+    def is_cut(sim: Simulation) -> None:
+        assert cut(sim) < 2
+
+    judged(is_cut, CUTS, OWN, tmp_path)
+    ((path, case),) = cases_in(tmp_path)
+    others = tuple(f.once("cut", "n0>n1", at=f"{100 + number}ms", lasts="1ms") for number in range(2))
+    replace(case, plan=others).write(tmp_path, over=path)
+    judged(is_cut, CUTS, OWN, tmp_path)
+    ((again, found),) = cases_in(tmp_path)
+    assert (again, found.plan) == (path, others)
+
+
+def test_a_kept_case_that_passes_now_is_left_alone_when_its_seed_fails_again(tmp_path: Path) -> None:
+    def is_cut(sim: Simulation) -> None:
+        assert cut(sim) < 2
+
+    judged(is_cut, CUTS, OWN, tmp_path)
+    ((path, case),) = cases_in(tmp_path)
+    passing = replace(case, plan=case.plan[:1])
+    passing.write(tmp_path, over=path)
+    judged(is_cut, CUTS, OWN, tmp_path)
+    assert read_case(path) == passing
+    (other,) = [found for found, _ in cases_in(tmp_path) if found != path]
+    assert len(read_case(other).plan) == 2
 
 
 @pytest.mark.parametrize(
