@@ -53,7 +53,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="--sim-audit, and 1 in K seeds in other processes (1 in 10 unless said; 0: none)",
     )
     group.addoption("--sim-orders", default=None, metavar="FILE", help=argparse.SUPPRESS)  # of an audit, see auditing/
-    group.addoption("--sim-cases", default=None, metavar="DIR", help="where failing cases are kept (.regrove/cases)")
+    group.addoption(
+        "--sim-cases",
+        default=None,
+        metavar="DIR",
+        help="where failing cases are kept, from the root of the tests (.regrove/cases)",
+    )
     group.addoption(
         "--sim-shrink", type=_seconds, default=20.0, metavar="SECONDS", help="time to shrink a failing seed; 0: none"
     )
