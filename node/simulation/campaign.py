@@ -89,9 +89,6 @@ def simulate(
         raise Misuse(f"simulate takes an Application: write @simulate(app=shop.app), got {app!r:.100}")
     if not isinstance(settings or {}, Mapping):
         raise Misuse(f"simulate(settings={settings!r:.100}): settings are names with values, as {{'port': '6380'}}")
-    for name, number in (("nodes", nodes), ("cores", cores)):
-        if type(number) is not int or number < 1:
-            raise Misuse(f"simulate({name}={number!r:.40}): {name} is an int of at least 1")
     if type(seeds) is not int or not 1 <= seeds <= SEEDS_MAX:
         raise Misuse(f"simulate(seeds={seeds!r:.40}): seeds is an int of at least 1 and of up to 18 digits")
     campaign = Campaign(app, nodes, cores, seeds, faults, profile, dict(settings or {}), core_restarts, checked(search))

@@ -20,6 +20,7 @@ from regrove.node.core.messages import decode
 from regrove.node.simulation.clock import SECOND, written
 from regrove.node.simulation.history import Operation
 from regrove.node.simulation.trace import ANSWER, Aside, Doing, Event, Trace, shortly
+from regrove.node.simulation.violation import text_of
 
 if TYPE_CHECKING:
     from regrove.node.simulation.cores import SimulatedCore
@@ -364,7 +365,7 @@ def times_of(error: BaseException) -> list[int]:
 
 def named_by(error: BaseException) -> list[str]:
     """The texts that a failure's own words quote, such as a key; pytest's account of an assert is not among them."""
-    words = next(iter(f"{error}".splitlines()), "")
+    words = next(iter(text_of(error).splitlines()), "")
     if words.startswith("assert "):
         return []
     quoted = _QUOTED.findall(words)

@@ -15,13 +15,14 @@ SOURCE_MAX: Final = 120
 
 def violated(error: BaseException) -> str:
     """`AssertionError: 3 are lost`; where the exception has no text, its class and the first value it was given."""
-    text = _text(error) or (shortly(error.args[0]) if error.args else "")
+    text = text_of(error) or (shortly(error.args[0]) if error.args else "")
     if isinstance(error, BaseExceptionGroup):
         text = "\n".join([text, *(f"  {violated(part)}" for part in error.exceptions)])
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
-def _text(error: BaseException) -> str:
+def text_of(error: BaseException) -> str:
+    """What an exception says; that it cannot, where that raises."""
     try:
         return str(error).strip()
     except Exception as problem:

@@ -244,8 +244,6 @@ def test_bad_use_of_the_decorator_is_refused() -> None:
         simulate(app=counting)(lambda world: None)
     with pytest.raises(Misuse, match="seeds is an int"):
         simulate(app=counting, seeds=0)
-    with pytest.raises(Misuse, match="nodes is an int of at least 1"):
-        simulate(app=counting, nodes=0)
     with pytest.raises(Misuse, match="takes an Application: write @simulate"):
         simulate("shop:app")  # type: ignore[arg-type]  # as people write it
     with pytest.raises(Misuse, match="settings are names with values"):
