@@ -329,7 +329,8 @@ class Plan:
 
     def resolved(self, fault: Fault, where: str) -> None:
         """Write down where an entry struck that left the choice open, so that the plan says it from now on."""
-        self.entries[self.entries.index(fault)] = replace(fault, where=where)
+        if fault in self.entries:  # one by `inject` is in no plan
+            self.entries[self.entries.index(fault)] = replace(fault, where=where)
 
     def strike(self, what: str, where: str, at: int, strength: int = 0) -> Counts:
         """Note that the noise struck one frame; return the counts of its kind."""

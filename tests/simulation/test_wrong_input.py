@@ -205,3 +205,12 @@ def test_a_fault_by_hand_counts_as_one_that_was_planned_and_says_whether_it_brok
         sim.run("2s")
         counts = {what: (count.armed, count.fired) for what, count in sim.plan.counts.items()}
         assert counts == {"cut": (1, 1), "crash-isolate": (1, 0)}
+
+
+def test_an_isolate_to_crash_by_hand_need_not_be_named() -> None:
+    with Simulation(counting) as sim:
+        before = sim.find("root/counter").incarnation
+        assert sim.inject(f.once("crash-isolate", "n0/0", at=0))
+        sim.settle()
+        assert sim.find("root/counter").incarnation == before + 1
+        assert sim.plan.entries == []
