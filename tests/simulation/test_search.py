@@ -131,6 +131,21 @@ def test_drawn_priorities_run_the_same_by_hand(seed: int) -> None:
     assert again.trace.digest == drawn.trace.digest
 
 
+def test_what_a_test_does_first_comes_behind_the_priorities_that_stand_then_drawn_or_by_hand() -> None:
+    def cut_at_once(sim: Simulation) -> None:
+        sim.cut("n0", "n1")
+        sim.run("200ms")
+
+    def world(faults: f.Faults) -> Simulation:
+        return Simulation(busy, nodes=2, seed=1, faults=faults)
+
+    drawn, _ = run_once(world, cut_at_once, f.pct())
+    begun = [event.kind for event in drawn.trace if event.kind in ("fault-late", "test-cut")]
+    assert begun[0] == "fault-late"
+    again, _ = run_once(world, cut_at_once, drawn.plan.explicit(drawn.now))
+    assert again.trace.digest == drawn.trace.digest
+
+
 def test_the_cores_and_the_world_outside_share_the_ranks_and_none_waits_beyond_the_window() -> None:
     window = 100 * MILLISECOND
     missing: dict[int, None] = {}
