@@ -128,9 +128,10 @@ class World:
 
     def step(self) -> bool:
         """Let the next thing happen; False when nothing is left."""
-        if self.clock.next_time() is None:
+        time = self.clock.next_time()
+        if time is None:
             return False
-        self.clock.step()
+        self.clock.step(time)  # whole: a frame is taken at once within the run under way only
         self.check_progress()
         return True
 

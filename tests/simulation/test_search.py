@@ -17,7 +17,7 @@ from regrove.node.simulation.plan import LATE, Layout, read_plan
 from regrove.node.simulation.priorities import Priorities
 from regrove.node.simulation.searching import SHARES, STRATEGIES, faults_under, orders_of, strategy_of
 from regrove.node.simulation.seeds import Draws
-from regrove.testing import Simulation
+from regrove.testing import Simulation, first_difference
 from regrove.testing import faults as f
 from tests.simulation.apps import busy, counting
 
@@ -144,6 +144,20 @@ def test_what_a_test_does_first_comes_behind_the_priorities_that_stand_then_draw
     assert begun[0] == "fault-late"
     again, _ = run_once(world, cut_at_once, drawn.plan.explicit(drawn.now))
     assert again.trace.digest == drawn.trace.digest
+
+
+def test_a_world_that_is_stepped_is_the_world_that_runs() -> None:
+    def stepped(sim: Simulation) -> None:
+        end = sim.now + 300 * MILLISECOND
+        while (time := sim.world.clock.next_time()) is not None and time <= end:
+            sim.step()
+
+    def world(faults: f.Faults) -> Simulation:
+        return Simulation(busy, nodes=2, cores=2, seed=3, faults=faults)
+
+    run, _ = run_once(world, lambda sim: sim.run("300ms"), f.pct())
+    by_steps, _ = run_once(world, stepped, f.pct())
+    assert first_difference(run.trace, by_steps.trace) is None
 
 
 def test_the_cores_and_the_world_outside_share_the_ranks_and_none_waits_beyond_the_window() -> None:
