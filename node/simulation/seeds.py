@@ -157,6 +157,11 @@ class Draws:
         self.seed = seed
         self._lanes: dict[tuple[str, str, str], Lane] = {}
 
+    @property
+    def kept(self) -> int:
+        """How many lanes are kept."""
+        return len(self._lanes)
+
     def lane(self, kind: str, source: str = "", destination: str = "") -> Lane:
         """Return the lane of this kind between these names."""
         names = (kind, source, destination)
@@ -164,6 +169,10 @@ class Draws:
         if lane is None:
             lane = self._lanes[names] = Lane(key_of(self.seed, kind, source, destination))
         return lane
+
+    def once(self, kind: str, source: str) -> Lane:
+        """Return the lane of a name that is never used again, such as one connection's: nobody else keeps it."""
+        return Lane(key_of(self.seed, kind, source, ""))
 
     def draw(self, kind: str, source: str = "", destination: str = "") -> int:
         """Draw for the next ordinal of (kind, source, destination)."""

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from regrove.node.simulation.clock import MICROSECOND, MILLISECOND, Clock
-from regrove.node.simulation.seeds import Distribution, Draws, Ratio, holds, slice_of
+from regrove.node.simulation.seeds import Distribution, Draws, Lane, Ratio, holds, slice_of
 
 WINDOW: Final = 256 * 1024  # bytes one end may have sent that the other has not read: two socket buffers
 PIECE: Final = 16 * 1024  # bytes of one arrival at most
@@ -63,7 +63,7 @@ class End:
         self.owner: Owner | None = None
         self.peer: End = self
         self._clock = clock
-        self._lane = draws.lane("tcp", name)
+        self._lane = draws.once("tcp", name)
         self._path_open = path_open
         self._slow: dict[str, int] = {}  # extra ns by node
         self._slowed: dict[str, int] = {}  # how many pieces met that
@@ -254,16 +254,22 @@ class Tcp:
         lane = self._draws.lane("tcp.connect", f"{place}/{who}", f"{node}:{port}")
         draw = lane.next()
         name = f"{place}/{who}>{node}:{port}#{lane.ordinal}"
-        self._clock.at(self._clock.now + LATENCY.pick(draw), draw, self._reach, (name, source, target, done, choose))
+        call = (name, self._draws.once("tcp.reach", name), source, target, done, choose)
+        self._clock.at(self._clock.now + LATENCY.pick(draw), draw, self._reach, call)
 
     def _reach(
         self,
         call: tuple[
-            str, tuple[str, str], tuple[str, int], Callable[[End | None, str], None], Callable[[Backlog], bool] | None
+            str,
+            Lane,
+            tuple[str, str],
+            tuple[str, int],
+            Callable[[End | None, str], None],
+            Callable[[Backlog], bool] | None,
         ],
     ) -> None:
-        name, source, target, done, choose = call
-        draw = self._draws.draw("tcp.reach", name)
+        name, lane, source, target, done, choose = call
+        draw = lane.next()
         if source[0] in self._dark:
             return
         if target[0] in self._dark or not (

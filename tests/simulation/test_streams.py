@@ -193,3 +193,21 @@ def test_port_zero_takes_a_free_one() -> None:
     assert first is not None
     assert second is not None
     assert first != second
+
+
+def test_each_connection_draws_for_itself_and_its_draws_go_with_it() -> None:
+    clock, draws, ends = Clock(), Draws(0), []
+    tcp = Tcp(clock, draws, lambda _, to: True)
+    tcp.bind("n0", 80, Door(room=1_000), shared=False)
+
+    def connect() -> None:
+        tcp.connect(("n1", "n1/0"), ("n0", 80), lambda end, _: ends.append(end))
+        tcp.connect(("n1", "n1/0"), ("n0", 81), lambda end, _: ends.append(end))
+        clock.run_until(clock.now + SECOND)
+
+    connect()
+    before = draws.kept
+    for _ in range(20):
+        connect()
+    assert sum(end is not None for end in ends) == 21
+    assert draws.kept == before
