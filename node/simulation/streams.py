@@ -287,6 +287,7 @@ class Tcp:
             self._clock.at(back, draw, lambda _: done(ends[0], ""))
         else:
             self.refused += 1
+            ends[0].closed = ends[1].closed = True  # there is no connection, to reset or to keep
             self._clock.at(back, draw, lambda _: done(None, "ECONNREFUSED"))
 
     def _pair(self, name: str, source: str, target: str) -> tuple[End, End]:

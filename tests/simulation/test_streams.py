@@ -211,3 +211,17 @@ def test_each_connection_draws_for_itself_and_its_draws_go_with_it() -> None:
         connect()
     assert sum(end is not None for end in ends) == 21
     assert draws.kept == before
+
+
+def test_a_connect_that_was_refused_is_no_connection_to_reset() -> None:
+    clock = Clock()
+    tcp = Tcp(clock, Draws(0), lambda _, to: True)
+    full = Door(room=0)
+    tcp.bind("n0", 80, full, shared=False)
+    answers: list[str] = []
+    for port in (80, 81):
+        tcp.connect(("n1", "n1/0"), ("n0", port), lambda _, error: answers.append(error))
+    clock.run_until(SECOND)
+    assert answers == ["ECONNREFUSED", "ECONNREFUSED"]
+    assert tcp.reset_all("n0") == 0
+    assert tcp.reset_all("n1") == 0
