@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from regrove.node.process import manager_events as me
 from regrove.node.simulation.clock import MILLISECOND
-from regrove.node.simulation.network import OUTSIDE
+from regrove.node.simulation.latencies import OUTSIDE
 from regrove.node.simulation.seeds import between
 from regrove.node.simulation.silence import GAVE_UP, KEEPALIVE, LEAST, MEETS_AGAIN
 

@@ -22,8 +22,8 @@ class Way:
     """One direction of a connection: what is under way on it, in order."""
 
     __slots__ = (
-        "arrivals", "clogged", "connection", "draws", "era", "free_at", "latency", "latest", "parents", "source",
-        "stuck", "target", "unheard", "wanting", "wire",
+        "arrivals", "clogged", "connection", "draws", "era", "free_at", "latency", "latest", "missing", "parents",
+        "source", "stuck", "target", "unheard", "wanting", "wire",
     )  # fmt: skip
 
     def __init__(self, connection: Connection, source: Half, target: Half, draws: Lane, latency: Distribution) -> None:
@@ -41,6 +41,7 @@ class Way:
         self.era = 0  # counts the clogs that were cleared: what was to arrive in an earlier one does not
         self.wanting = False  # the sender was refused a frame and waits for room
         self.stuck = False  # the first frame met a cut; `Network.heal` sets it going again
+        self.missing = False  # a frame was lost from it
         self.unheard = False  # it leads to a machine that is gone without a word
 
     def unclogged(self) -> None:
@@ -54,6 +55,7 @@ class Way:
         for _ in range(lost):
             self.wire.pop()
             self.parents.pop()
+        self.missing |= lost > 0
         return lost
 
     @property

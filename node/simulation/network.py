@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterator
 from heapq import heappush
 from typing import Final
 
-from regrove.node.simulation.clock import MICROSECOND, MILLISECOND, Clock
+from regrove.node.simulation.clock import MILLISECOND, Clock
 from regrove.node.simulation.ends import SCHEME, Cause, Connection, Half, SimulatedTransport, Way
+from regrove.node.simulation.latencies import INSIDE, OUTSIDE
 from regrove.node.simulation.packets import data_of
 from regrove.node.simulation.plan import (
     CLOG,
@@ -30,19 +31,11 @@ from regrove.node.simulation.plan import (
     SPIKE,
     Plan,
 )
-from regrove.node.simulation.seeds import SLICE, SLICE_BITS, Distribution, Draws, Lane, mix, slice_of
+from regrove.node.simulation.seeds import SLICE, SLICE_BITS, Draws, Lane, mix, slice_of
 from regrove.node.simulation.silence import Silence
 from regrove.transport.base import TransportError
 from regrove.transport.wire import Written
 
-INSIDE: Final = Distribution(
-    (15, 30 * MICROSECOND, 120 * MICROSECOND), (1, 120 * MICROSECOND, 1_500 * MICROSECOND)
-)  # ipc between the cores of a node
-OUTSIDE: Final = Distribution(
-    (29, 100 * MICROSECOND, 500 * MICROSECOND),
-    (2, 500 * MICROSECOND, 3 * MILLISECOND),
-    (1, 3 * MILLISECOND, 25 * MILLISECOND),
-)  # tcp between machines
 DIAL_AGAIN: Final = 200 * MILLISECOND  # a connect that meets a cut is tried again, as tcp repeats its SYN
 ANYWHERE: Final = ""  # in place of a source: whatever comes to a core
 OVERTAKES: Final = FRAME_KINDS.index(REORDER)
@@ -315,6 +308,7 @@ class Network:
     def _lose(self, way: Way) -> None:
         before = self.lost
         self.lost += 1
+        way.missing = True
         if not self.hostile:
             self.reset(way.connection)
         self.plan.count(LOSS).affected += self.lost - before
@@ -434,6 +428,12 @@ class Network:
         for way in (connection.out, connection.back):
             self._drop(way)
             self._tell_end(way.target, "connection reset", way.draws.next())
+
+    def mend(self, nodes: tuple[str, ...]) -> None:
+        """Reset connections between these nodes from which a frame is missing: unless one follows, nobody notices."""
+        for way in list(self._ways):
+            if way.missing and way.source.owner.node in nodes and way.target.owner.node in nodes:
+                self.reset(way.connection)
 
     def finish(self, half: Half, why: str) -> None:
         """An end was closed: what it had sent arrives before its peer hears of it, what was under way to it is lost."""

@@ -224,6 +224,7 @@ class Stage:
                 self.undo(number)
             elif running.within is not None:  # `n0<>*`: what cuts n0 off from others that are kept
                 running.within(kept_names)
+        self.world.network.mend(kept_names)
         for node in kept:
             node.disk.heal()
             if not node.alive:

@@ -100,6 +100,18 @@ def test_a_slow_peer_delays_each_piece_and_adds_none_to_the_next() -> None:
     assert affected(sim)["slow-peer"] >= 100
 
 
+def test_a_calm_ends_a_connection_whose_last_frame_was_lost_as_nothing_comes_that_would_show_it() -> None:
+    lost = f.once("loss", "n0/0>n1/0#2", at=0)
+    with Simulation(counting, nodes=2, faults=lost, profile="hostile") as sim:
+        counter = sim.find("root/counter", node=1)
+        sim.send(counter.address, Add(1), source="n0/0")
+        sim.run("1s")
+        sim.calm("all")
+        sim.settle()
+        assert affected(sim)["loss"] == 1
+        assert counter.isolate.total == 10, "the message itself is gone"
+
+
 def test_a_frame_that_nothing_is_before_is_not_reordered() -> None:
     with Simulation(counting, nodes=2, faults=f.reorder((1, 1)), profile="hostile") as sim:
         counter = sim.find("root/counter", node=1).address
