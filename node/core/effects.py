@@ -390,7 +390,7 @@ class Close(IoWait):
 
 
 class Open(IoWait):
-    """Open a file under the core's data folder: `Opened(stream)`. Modes: `r`, `w` (truncate), `a` (append), `r+`."""
+    """Open a file under the node's data folder: `Opened(stream)`. Modes: `r`, `w` (truncate), `a` (append), `r+`."""
 
     __slots__ = ("mode", "path")
 

@@ -33,7 +33,7 @@ class MailOrder:
             case remote.CALL | remote.PUSH:
                 debt = self.core.calls.debts.get(item[3])
                 return 0 if debt is None else _number(debt.cell.address.slot, debt.cell.address.generation)
-            case remote.EXIT | remote.LINK | remote.UNLINK | remote.PART:
+            case remote.EXIT | remote.LINK | remote.UNLINK | remote.UNLINKED | remote.PART:
                 return _number(item[1], item[2])
             case remote.DOWN:
                 return _number(item[2], item[3])
@@ -53,7 +53,10 @@ class MailOrder:
                 return None if debt is None else debt.cell
             case (remote.DOWN, int(reference), *_):
                 return core.signals.watcher(Home._make(peer), reference)
-            case (remote.EXIT | remote.LINK | remote.UNLINK | remote.PART, _, _, int(slot), int(generation), *_):
+            case (
+                remote.EXIT | remote.LINK | remote.UNLINK | remote.UNLINKED | remote.PART, _, _,
+                int(slot), int(generation), *_,
+            ):  # fmt: skip
                 return core.registry.local(slot, generation)
             case (remote.MONITOR, _, int() | str() as slot, int(generation)):
                 return core.registry.local(slot, generation)

@@ -13,7 +13,8 @@ was sent before them. `slot` is an int with its generation, or a name, which the
 | MONITOR | reference, slot, generation | DOWN |
 | DEMONITOR, DOWN | reference (, slot, generation, reason) | |
 | WATCHED | reference, slot, generation: who holds the name that is watched | |
-| LINK, UNLINK, PART, EXIT | their slot, generation, our slot, generation (, reason); PART: the end of a tie | |
+| LINK, PART, EXIT | their slot, generation, our slot, generation (, reason); PART: the end of a tie | |
+| UNLINK, UNLINKED | their slot, generation, our slot, generation, number | UNLINKED |
 | RENEW | what went to you may be lost: calls fail, monitors and links are asked for again | MONITOR, LINK |
 
 Kinds from 29 on are of children on other cores: `hosting.py`.
@@ -71,6 +72,7 @@ EXIT: Final = 25
 PART: Final = 26
 RENEW: Final = 27
 WATCHED: Final = 28
+UNLINKED: Final = 37
 
 REASON_BYTES_MAX: Final = 65_536  # of a reason on the wire: signals take no credit, so none may be big
 CLIENT_PREFIX: Final = "client:"
@@ -115,6 +117,7 @@ class Links:
             DOWN: self._down_signal,
             LINK: self._link,
             UNLINK: self._unlink,
+            UNLINKED: self._unlinked,
             EXIT: self._exit,
             PART: self._part,
             RENEW: self._renew,
@@ -360,11 +363,15 @@ class Links:
 
     def _link(self, home: Home, item: Any) -> None:
         read_shape(item, int, int, int, int)
-        self.core.signals.linked_by(home, (item[1], item[2]), (item[3], item[4]), tie=True)
+        self.core.signals.linked_by(home, (item[1], item[2]), (item[3], item[4]))
 
     def _unlink(self, home: Home, item: Any) -> None:
-        read_shape(item, int, int, int, int)
-        self.core.signals.linked_by(home, (item[1], item[2]), (item[3], item[4]), tie=False)
+        read_shape(item, int, int, int, int, int)
+        self.core.signals.unlinked_by(home, (item[1], item[2]), (item[3], item[4]), item[5])
+
+    def _unlinked(self, home: Home, item: Any) -> None:
+        read_shape(item, int, int, int, int, int)
+        self.core.signals.unlink_taken(home, (item[1], item[2]), (item[3], item[4]), item[5])
 
     def _part(self, home: Home, item: Any) -> None:
         read_shape(item, int, int, int, int, bytes)

@@ -39,13 +39,14 @@ class Watch:
 class Signals:
     """Monitors and links of one core."""
 
-    __slots__ = ("_foreign", "_linked", "_outward", "core")
+    __slots__ = ("_foreign", "_linked", "_outward", "_parting", "core")
 
     def __init__(self, core: Core) -> None:
         self.core = core
         self._outward: dict[Home, dict[int, Watch]] = {}  # monitors of ours on other cores
         self._foreign: dict[Home, dict[int, Watch]] = {}  # monitors of other cores on ours
         self._linked: dict[Home, dict[tuple[Address, Address], None]] = {}  # (ours, theirs)
+        self._parting: dict[Home, dict[tuple[Address, Address], int]] = {}  # untied here, and not yet there as we know
 
     # --- monitors --------------------------------------------------------------------------------------------------
 
@@ -158,6 +159,7 @@ class Signals:
             if core.links.signal(where[0], (remote.LINK, cell.address.slot, cell.address.generation, *where[1:])):
                 _links(cell)[other] = None
                 self._linked.setdefault(where[0], {})[cell.address, other] = None
+                _take(self._parting, where[0], (cell.address, other))  # wanted again: what it links is welcome
                 return
         if not isinstance(to, Address):
             raise Misuse(f"link takes the address of an isolate, got {to!r}: ctx.whereis(name) gives one")
@@ -172,23 +174,38 @@ class Signals:
             other.links.pop(cell.address, None)
         elif to.home != self.core.home:
             _take(self._linked, to.home, (cell.address, to))
-            ours = cell.address
-            self.core.links.signal(to.home, (remote.UNLINK, ours.slot, ours.generation, to.slot, to.generation))
+            self._parting.setdefault(to.home, {})[cell.address, to] = number = self.core.next_token()
+            self._unlink_there(cell.address, to, number)
 
-    def linked_by(self, peer: Home, theirs: tuple[int, int], ours: tuple[int, int], tie: bool) -> None:
-        """Another core asks to link or unlink one of its isolates with one of ours."""
+    def _unlink_there(self, ours: Address, theirs: Address, number: int) -> None:
+        ends = (ours.slot, ours.generation, theirs.slot, theirs.generation)
+        self.core.links.signal(theirs.home, (remote.UNLINK, *ends, number))
+
+    def linked_by(self, peer: Home, theirs: tuple[int, int], ours: tuple[int, int]) -> None:
+        """Another core asks to link one of its isolates with one of ours."""
         other = Address(peer, *theirs)
+        if (Address(self.core.home, *ours), other) in self._parting.get(peer, ()):
+            return  # it has not heard of our UNLINK yet, which ends this tie there too (OTP UNLINK_ID)
         cell = self.core.registry.local(*ours)
         if cell is None:
-            if tie:
-                self.core.links.signal(peer, (remote.PART, *ours, *theirs, self.core.links.packed(NoProcess())))
+            self.core.links.signal(peer, (remote.PART, *ours, *theirs, self.core.links.packed(NoProcess())))
             return
-        if tie:
-            _links(cell)[other] = None
-            self._linked.setdefault(peer, {})[cell.address, other] = None
-        elif cell.links is not None:
-            cell.links.pop(other, None)
+        _links(cell)[other] = None
+        self._linked.setdefault(peer, {})[cell.address, other] = None
+
+    def unlinked_by(self, peer: Home, theirs: tuple[int, int], ours: tuple[int, int], number: int) -> None:
+        """Another core has untied one of its isolates from one of ours, and waits to hear that we know."""
+        cell = self.core.registry.local(*ours)
+        other = Address(peer, *theirs)
+        if cell is not None and cell.links is not None and cell.links.pop(other, 0) is None:
             _take(self._linked, peer, (cell.address, other))
+        self.core.links.signal(peer, (remote.UNLINKED, *ours, *theirs, number))
+
+    def unlink_taken(self, peer: Home, theirs: tuple[int, int], ours: tuple[int, int], number: int) -> None:
+        """Another core knows of an unlink: what it links from now on is linked."""
+        key = (Address(self.core.home, *ours), Address(peer, *theirs))
+        if self._parting.get(peer, {}).get(key) == number:
+            _take(self._parting, peer, key)
 
     def exit(self, cell: Cell, to: Unjudged, reason: Unjudged) -> None:
         """Send an exit signal to any isolate; `Kill()` cannot be trapped."""
@@ -282,6 +299,7 @@ class Signals:
         for watch in self._foreign.pop(peer, {}).values():
             if watch.watched is not None and watch.watched.watchers is not None:
                 watch.watched.watchers.pop((peer, watch.reference), None)
+        self._parting.pop(peer, None)
         for ours, theirs in self._linked.pop(peer, {}):
             cell = self.core.registry.local(ours.slot, ours.generation)
             if cell is not None:
@@ -292,6 +310,8 @@ class Signals:
         for reference, watch in self._outward.get(peer, {}).items():
             if watch.target is not None:
                 self.core.links.signal(peer, (remote.MONITOR, reference, watch.target[1], watch.target[2]))
+        for (ours, theirs), number in self._parting.get(peer, {}).items():
+            self._unlink_there(ours, theirs, number)
         for ours, theirs in self._linked.get(peer, {}):
             signal = (remote.LINK, ours.slot, ours.generation, theirs.slot, theirs.generation)
             self.core.links.signal(peer, signal)

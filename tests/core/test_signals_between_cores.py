@@ -224,6 +224,62 @@ def test_a_down_that_was_lost_with_the_link_of_the_watched_is_told_again() -> No
     assert len(downs) == 1
 
 
+def traps(log: list[Any], other: list[Any]) -> Pair:
+    """Two isolates that trap exits, on two cores whose links are up."""
+    pair = Pair([Child("a", trap(log))], [Child("b", trap(other))])
+    for at, to in ((pair.a, pair.b), (pair.b, pair.a)):
+        path, target = ("root/a", "root/b") if at is pair.a else ("root/b", "root/a")
+        pair.tell(at, path, ("link", to.address(target)))
+        pair.tell(at, path, ("unlink", to.address(target)))
+    return pair
+
+
+def are_tied(pair: Pair) -> tuple[bool, bool]:
+    a, b = pair.a.cell("root/a"), pair.b.cell("root/b")
+    return b.address in (a.links or ()), a.address in (b.links or ())
+
+
+def test_a_link_that_crosses_an_unlink_is_on_both_sides_or_on_none() -> None:
+    """OTP since 23: UNLINK_ID and its acknowledgement."""
+    pair = traps([], [])
+    a, b = pair.a.address("root/a"), pair.b.address("root/b")
+    assert are_tied(pair) == (False, False)
+    assert pair.b.core.inject(b, ("link", a))
+    assert pair.a.core.inject(a, ("link", b))
+    assert pair.a.core.inject(a, ("unlink", b))
+    pair.run(0.2)
+    assert are_tied(pair) == (False, False)
+    pair.tell(pair.b, "root/b", ("link", a))
+    assert are_tied(pair) == (True, True)
+
+
+def test_a_link_asked_for_again_behind_an_unlink_stands_on_both_sides() -> None:
+    pair = traps([], [])
+    a, b = pair.a.address("root/a"), pair.b.address("root/b")
+    for word in ("link", "unlink", "link"):
+        assert pair.a.core.inject(a, (word, b))
+        assert pair.b.core.inject(b, (word, a))
+    pair.run(0.2)
+    assert are_tied(pair) == (True, True)
+    assert not pair.a.core.signals._parting
+    assert not pair.b.core.signals._parting
+
+
+def test_an_unlink_that_was_lost_is_said_again_and_no_exit_comes_after_it() -> None:
+    log: list[Any] = []
+    pair = traps(log, [])
+    a, b = pair.a.address("root/a"), pair.b.address("root/b")
+    pair.tell(pair.a, "root/a", ("link", b))
+    assert are_tied(pair) == (True, True)
+    cut_one_way(pair, pair.a)
+    assert pair.a.core.inject(a, ("unlink", b))
+    pair.run(5)
+    assert are_tied(pair) == (False, False)
+    pair.b.core.signals.kill(pair.b.cell("root/b"), BOOM)
+    pair.run(1)
+    assert log == []
+
+
 @message(name="tests.signals.Annotated")
 class Annotated:
     number: int
