@@ -134,7 +134,7 @@ class ManagerState:
                 if slot.incarnation == event.incarnation and slot.alive:
                     self._reporter.take(slot, now, event, out)
             case PeerTold():
-                self._peers.told(event, out)
+                self._peers.told(event, now, out)
             case PeerLost():
                 self._peers.lost(event, out)
             case StopAsked():
@@ -156,7 +156,8 @@ class ManagerState:
     def deadline(self) -> int | None:
         """Ns of the next `Tick`, or None."""
         times = [slot.deadline for slot in self.cores if slot.deadline is not None]
-        times.extend(at for at in (self.stop_deadline, self.zygote.deadline, self.drain.deadline) if at is not None)
+        others = (self.stop_deadline, self.zygote.deadline, self.drain.deadline, self._peers.deadline)
+        times.extend(at for at in others if at is not None)
         return min(times, default=None)
 
     def view(self) -> NodeView:
@@ -459,8 +460,8 @@ class ManagerState:
             self._finish(Finish(self._stop_code, f"stopped: {self._stop_why}"), out)
 
     def _tick(self, now: int, out: list[Action]) -> None:
-        self.drain.tick(now, out)
-        self.zygote.tick(now, out)
+        for part in (self.drain, self.zygote, self._peers):
+            part.tick(now, out)
         for slot in self.cores:
             if slot.deadline is None or slot.deadline > now:
                 continue

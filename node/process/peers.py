@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING, Final, assert_never
 
 from regrove.node.cluster.views import CoreNames, CoreView, NodeView
 from regrove.node.core.ports import NamesChanged, PeerCore, PeerGone
@@ -12,24 +12,33 @@ from regrove.supervisor.reasons import CoreDown, NoConnection
 if TYPE_CHECKING:
     from regrove.node.process.manager_state import ManagerState
 
+GATHER: Final = 50_000_000  # ns after a meeting until others hear of it
+
 
 class Peers:
     """The part of a manager's decisions that is about the managers of other nodes."""
 
     def __init__(self, manager: ManagerState) -> None:
         self._manager = manager
+        self.deadline: int | None = None  # when the others are told of whom was met
 
-    def told(self, event: PeerTold, out: list[Action]) -> None:
+    def tick(self, now: int, out: list[Action]) -> None:
+        """Time has passed."""
+        if self.deadline is not None and self.deadline <= now:
+            self.deadline = None
+            out.append(Share(None, self._manager.view()))
+
+    def told(self, event: PeerTold, now: int, out: list[Action]) -> None:
         """Take what another manager says."""
         match event.item:
             case NodeView():
-                self._view(event.item, out)
+                self._view(event.item, now, out)
             case CoreNames():
                 self._names(event.item, out)
             case _:
                 assert_never(event.item)
 
-    def _view(self, view: NodeView, out: list[Action]) -> None:
+    def _view(self, view: NodeView, now: int, out: list[Action]) -> None:
         change = self._manager.members.apply(view)
         if change is None:
             return
@@ -50,14 +59,19 @@ class Peers:
             out.append(Dial(stranger.address))
         if met:
             out.append(Note("info", "node joined", {"peer": after.name, "peer_incarnation": after.incarnation}))
-            self._greet(after.name, out)
+            self._greet(after.name, now, out)
         elif before is not None and before.state != after.state and after.state == "leaving":
             out.append(Note("info", "node leaving", {"peer": after.name}))
 
-    def _greet(self, node: str, out: list[Action]) -> None:
-        """A met node is told all of this one, cores before names; the others hear of it, so that they can dial it."""
-        out.append(Share(None, self._manager.view()))
+    def _greet(self, node: str, now: int, out: list[Action]) -> None:
+        """A met node is told all of this one, cores before names; the others hear of it, so that they can dial it.
+
+        They do a little later, of all that were met meanwhile: else n nodes that start together say it n * n * n times.
+        """
+        out.append(Share(node, self._manager.view()))
         out.extend(Share(node, row) for row in self._manager.shared_names())
+        if self.deadline is None:
+            self.deadline = now + GATHER
 
     def _names(self, entry: CoreNames, out: list[Action]) -> None:
         member = self._manager.members.get(entry.node)

@@ -15,7 +15,9 @@ from regrove.node.process.manager_events import (
     Share,
     StopAsked,
     Tell,
+    Tick,
 )
+from regrove.node.process.peers import GATHER
 from regrove.supervisor.reasons import CoreDown, NoConnection
 from tests.process.stories import NODE, OTHER, booted, bound, notes, of, of_view, peer_view, quiet, seen
 
@@ -53,6 +55,22 @@ def test_a_joined_node_is_greeted_and_its_cores_are_announced() -> None:
     assert state.members.shape()["members"][1] == {
         "name": OTHER, "state": "up", "incarnation": 1, "address": "there:1",
     }  # fmt: skip
+
+
+def test_the_others_hear_once_of_all_that_were_met_within_a_moment() -> None:
+    state = booted(1)
+    met = state.decide(1, peer_view())
+    met += state.decide(GATHER // 2, PeerTold(NodeView("three@far", 1, "far:1")))
+    assert [share.node for share in of(met, Share)] == [OTHER, "three@far"]
+    assert of(state.decide(GATHER, Tick()), Share) == []
+    assert state.deadline() == GATHER + 1
+    (told,) = of(state.decide(GATHER + 1, Tick()), Share)
+    assert told.node is None
+    assert [member.node for member in of_view(told).members] == ["three@far", OTHER]
+    assert of(state.decide(3 * GATHER, Tick()), Share) == []
+    again = state.decide(4 * GATHER, PeerTold(NodeView("four@far", 1, "far:2")))
+    assert [share.node for share in of(again, Share)] == ["four@far"]
+    assert state.deadline() == 5 * GATHER
 
 
 def test_the_same_view_twice_says_nothing_to_the_cores() -> None:
