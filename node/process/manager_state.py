@@ -155,10 +155,9 @@ class ManagerState:
 
     def deadline(self) -> int | None:
         """Ns of the next `Tick`, or None."""
-        times = [slot.deadline for slot in self.cores if slot.deadline is not None]
-        others = (self.stop_deadline, self.zygote.deadline, self.drain.deadline, self._peers.deadline)
-        times.extend(at for at in others if at is not None)
-        return min(times, default=None)
+        times = [self.stop_deadline, self.zygote.deadline, self.drain.deadline, self._peers.deadline]
+        times += [slot.deadline for slot in self.cores]
+        return min((at for at in times if at is not None), default=None)
 
     def view(self) -> NodeView:
         """What a newly linked manager is told first, followed by `names.rows(own node)`."""
