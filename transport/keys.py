@@ -89,7 +89,7 @@ class AllowList:
         """Why the holder of `public` may not be `identity`, or "". Members may be anything; others only clients."""
         entry = self.by_key.get(public)
         if entry is None:
-            return f"key: {public or 'none'} is not on the allow-list; add it with regrove keys add"
+            return f"key: {public or 'none'} is not on the allow-list; give both ends one key file (--keys)"
         if entry.role != "member" and identity.role != "client":
             return f"role: key {entry.name} is of role {entry.role} and may not be a {identity.role}"
         if entry.node not in ("", ANY_NODE, identity.peer[0]) and identity.role != "client":
@@ -230,11 +230,15 @@ def _write_new(path: Path, text: str, mode: int) -> None:
         raise KeyProblem(f"{path} is there already: name another file, or retire that key first") from None
     except OSError as error:
         raise KeyProblem(f"cannot write {path}: {error.strerror}; name a file in a folder you may write to") from None
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        os.fchmod(descriptor, mode)
-        file.write(text)
-        file.flush()
-        os.fsync(descriptor)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            os.fchmod(descriptor, mode)
+            file.write(text)
+            file.flush()
+            os.fsync(descriptor)
+    except OSError as error:
+        path.unlink(missing_ok=True)  # half a key file would be taken for a key that must be retired
+        raise KeyProblem(f"cannot write {path}: {error.strerror}; make room there, or name another file") from None
 
 
 def z85(raw: bytes) -> str:

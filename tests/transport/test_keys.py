@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -244,3 +245,15 @@ def test_zap_lets_nothing_else_in(request_parts: list[bytes]) -> None:
     answer = zap_answer(request_parts, lambda key: True)
     assert answer[2] == b"400"
     assert answer[4] == b""
+
+
+def test_a_full_disk_is_told_and_leaves_no_half_key_file(
+    pair: KeyPair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(KeyProblem, match=r"cannot write .*node\.key: No space left on device; make room there"):
+        store_pair(pair, tmp_path / "node.key")
+    assert list(tmp_path.iterdir()) == []
