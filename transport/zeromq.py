@@ -250,7 +250,9 @@ class ZeromqTransport:
                 raise TransportError(f"{endpoint} needs keys, and this end runs --insecure: start both the same way")
             return
         if not server_key:
-            raise TransportError(f"{endpoint} can only be dialled with its public key: add it with regrove keys add")
+            raise TransportError(
+                f"{endpoint} can only be dialled with its public key: give both ends one key file (--keys)"
+            )
         socket.setsockopt_string(zmq.CURVE_SERVERKEY, server_key)
         socket.setsockopt_string(zmq.CURVE_PUBLICKEY, self._curve.pair.public)
         socket.setsockopt_string(zmq.CURVE_SECRETKEY, self._curve.pair.secret)

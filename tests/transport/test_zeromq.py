@@ -138,7 +138,7 @@ def test_dialling_with_and_without_keys_is_not_mixed_up(ends: Ends) -> None:
     with pytest.raises(TransportError, match="start both the same way"):
         insecure.open("tcp://127.0.0.1:9", make_pair().public)
     secure, _ = ends.make(keyed())
-    with pytest.raises(TransportError, match="regrove keys add"):
+    with pytest.raises(TransportError, match="give both ends one key file"):
         secure.open("tcp://127.0.0.1:9")
     with pytest.raises(TransportError, match="cannot dial"):
         secure.open("tcp://127.0.0.1:9", "no key")
