@@ -275,5 +275,10 @@ def _flock(kind: int) -> bytes:
 def _write(path: Path, text: str) -> None:
     """Replace a small file as a whole."""
     fresh = path.with_name(f".{path.name}.new")
-    fresh.write_text(text + "\n")
-    fresh.replace(path)
+    try:
+        fresh.write_text(text + "\n")
+        fresh.replace(path)
+    except OSError as problem:
+        raise FolderError(
+            f"{path} cannot be written: {problem.strerror}; mend that, or give another folder"
+        ) from problem

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 from pathlib import Path
@@ -154,3 +155,14 @@ def test_only_a_folder_with_a_long_path_needs_a_short_one() -> None:
     assert short_folder(Path("/run/user/1000/regrove/one@h")) is None
     assert short_folder(Path("/" + "x" * 81)) is None
     assert short_folder(Path("/" + "x" * 82)) == Path(f"/tmp/regrove-{os.getuid()}")
+
+
+def test_a_full_disk_is_told_with_the_file_that_could_not_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, text: str) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(FolderError, match=r"one@h/pid cannot be written: No space left on device"):
+        RuntimeFolder(tmp_path, NAME).claim()
