@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import IntEnum
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from regrove.records import dataclass, field
 from regrove.transport.base import Peer
 from regrove.transport.handshake import Identity
 from regrove.transport.runs import Run
 from regrove.transport.wire import Item
+
+ABSENT: Final = "nobody answers"  # how the reason of a DialRefused ends that may pass by itself
 
 
 class Verdict(IntEnum):

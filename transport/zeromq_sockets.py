@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import zmq
 from zmq import zmq_poll
 
+from regrove.transport.events import ABSENT
 from regrove.transport.keys import Curve, zap_answer
 from regrove.transport.wire import piece_bytes
 
@@ -31,11 +32,11 @@ _SNDMORE: Final = int(zmq.SNDMORE)
 _RCVMORE: Final = int(zmq.RCVMORE)
 
 _ENDED: Final = {
-    int(zmq.EVENT_CLOSED): "nobody answers",
+    int(zmq.EVENT_CLOSED): ABSENT,
     int(zmq.EVENT_DISCONNECTED): "the connection is gone",
     int(zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL): "closed during the handshake: that end may need keys, or other ones",
     int(zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL): "that end speaks another protocol, or needs keys, or other ones",
-    int(zmq.EVENT_HANDSHAKE_FAILED_AUTH): "the other end does not know our key: add it there with regrove keys add",
+    int(zmq.EVENT_HANDSHAKE_FAILED_AUTH): "the other end does not know our key: give both ends one key file (--keys)",
 }
 
 

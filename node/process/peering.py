@@ -1,20 +1,20 @@
 """The control plane between managers: links to the managers of other nodes, and to clients that ask where to dial.
 
 Each manager dials every other; on a link that comes up it tells its whole state. Join addresses are dialled for ever;
-that nobody answers there, or that it is oneself, is said once.
+that nobody answers there, that one is refused, or that it is oneself, is said once.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from regrove.node.cluster.views import NodeView, Shared
 from regrove.node.cluster.wire import TELL_ALL, PlaneError, decode_shared, encode_call_info, encode_shared
 from regrove.node.process.manager_events import Event, Note, PeerLost, PeerTold
 from regrove.transport.base import Peer, Transport
-from regrove.transport.events import DialRefused, Items, LinkEvent, LinkLost, LinkUp, PeerSilent, Room, Verdict
+from regrove.transport.events import ABSENT, DialRefused, Items, LinkEvent, LinkLost, LinkUp, PeerSilent, Room, Verdict
 from regrove.transport.links import LinkTable
 
 REDIAL_NS: Final = 1_000_000_000  # between two tries of a join address that does not answer
@@ -231,7 +231,10 @@ class Peering:
             self._table.forget(stand_in, reason)
             return
         fields: dict[str, object] = {"address": address, "reason": reason}
-        self._once(f"join {address}", Note("info", "join waits", fields))
+        level: Literal["info", "warning"] = (
+            "info" if reason.endswith(ABSENT) else "warning"
+        )  # what was refused does not pass by itself
+        self._once(f"join {address}: {level}", Note(level, "join waits", fields))
 
     def _once(self, key: str, note: Note) -> None:
         if key not in self._said and len(self._said) < 1000:

@@ -104,7 +104,7 @@ def test_a_node_of_another_cluster_is_refused_and_both_say_so(start_node: StartN
     with first.control() as control:
         address = control.ask("members")["members"][0]["address"]
     second = start_node("two@localhost", cores=1, join=[address], cluster="bank")
-    assert "other cluster" in second.wait_line("join waits", address=address)["reason"]
+    assert "other cluster" in second.wait_line("join waits", address=address, level="warning")["reason"]
     assert "other cluster: 'bank' dialled 'shop'" in first.wait_line("link refused")["reason"]
     assert first.status()["state"] == "up"
 
@@ -120,7 +120,7 @@ def test_a_node_with_other_keys_is_kept_out(start_node: StartNode, tmp_path: Pat
     with first.control() as control:
         address = control.ask("members")["members"][0]["address"]
     second = start_node("two@localhost", cores=1, join=[address], keys=str(tmp_path / "other.key"))
-    assert second.wait_line("join waits", address=address)["reason"]
+    assert second.wait_line("join waits", address=address, level="warning")["reason"]
     with first.control() as control:
         assert len(control.ask("members")["members"]) == 1
 

@@ -260,7 +260,7 @@ def test_a_killed_node_is_down_for_the_others_and_comes_back_as_a_newer_life(sta
 def test_a_node_joins_one_that_starts_later_and_itself_in_the_list_is_fine(start_node: StartNode) -> None:
     port = free_port()
     first = start_node("one@localhost", cores=1, join=[f"127.0.0.1:{port}"])
-    first.wait_line("join waits", address=f"127.0.0.1:{port}")
+    first.wait_line("join waits", address=f"127.0.0.1:{port}", level="info")
     second = start_node("two@localhost", cores=1, listen=f"127.0.0.1:{port}", join=[f"127.0.0.1:{port}"])
     first.wait_line("node joined", peer="two@localhost")
     second.wait_line("node joined", peer="one@localhost")
