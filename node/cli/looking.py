@@ -31,7 +31,12 @@ def status(node: str | None, timeout: float, as_json: bool, live: bool, ready: b
         click.echo("\n".join(status_lines(shape)))
     if shape["state"] == "stopped":
         return DOWN
-    return 0 if live or shape["state"] == "up" else FAILED  # one that drains is to get no new work: not ready
+    return 0 if live or is_ready(shape) else FAILED
+
+
+def is_ready(shape: dict[str, Any]) -> bool:
+    """One that drains is to get no new work; a core that stands still, or whose process is stopped, serves nobody."""
+    return shape["state"] == "up" and not any(core["stalled"] or core["stopped"] for core in shape["cores"])
 
 
 @click.command()

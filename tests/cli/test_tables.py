@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from regrove.node.cli.looking import is_ready
 from regrove.node.cli.tables import link_lines, plural, size, status_lines, table, tree_lines
 
 
@@ -114,3 +115,11 @@ def test_the_tree_shows_supervisors_isolates_waits_and_why_a_child_ended() -> No
         "3 of 256 in its mailbox, 2 restarts, last ended: Crashed: boom",
         "      b        not running, stopped",
     ]
+
+
+def test_a_node_is_ready_when_it_is_up_and_every_core_goes_on() -> None:
+    fine: dict[str, object] = {"stalled": None, "stopped": False}
+    assert is_ready({"state": "up", "cores": [fine, fine]})
+    assert not is_ready({"state": "draining", "cores": [fine]})
+    assert not is_ready({"state": "up", "cores": [fine, {"stalled": None, "stopped": True}]})
+    assert not is_ready({"state": "up", "cores": [fine, {"stalled": "shop.py:10", "stopped": False}]})
