@@ -40,7 +40,7 @@ from regrove.node.io.names import Resolver
 from regrove.node.io.offload import ThreadOffload
 from regrove.node.io.poller import Poller
 from regrove.node.io.process_offload import ProcessOffload
-from regrove.node.io.table import AnyStream, HandleTable
+from regrove.node.io.table import AcceptWaits, AnyStream, HandleTable, unsaid
 from regrove.node.io.worker_process import FreshWorker, StartWorker
 from regrove.records import dataclass, fields
 
@@ -92,6 +92,7 @@ class Edge:
 
     `other_folders` are ones the operator has named: absolute paths below them are served too. `keeper` holds listening
     sockets beyond the life of this process (none: they end with it), `start_worker` starts the processes of Offload.
+    `accept_waits` is told each time that connections wait at a port because something has run out.
     """
 
     __slots__ = (
@@ -118,13 +119,14 @@ class Edge:
         other_folders: Sequence[Path | str] = (),
         keeper: Keeper | None = None,
         start_worker: StartWorker = FreshWorker,
+        accept_waits: AcceptWaits = unsaid,
     ) -> None:
         keeper = keeper or NoKeeper()
         limits = limits or EdgeLimits()
         self._poller = poller
         self._board = board = Board()
         self._wake = Wake(poller)
-        self._table = HandleTable(board, poller, keeper, limits.streams)
+        self._table = HandleTable(board, poller, keeper, limits.streams, accept_waits)
         self._streams = self._table.streams
         self._thread_crew = Crew("offload", limits.offload_threads, self._wake)
         self._threads = ThreadOffload(board, self._thread_crew, limits.offload_queue)

@@ -43,6 +43,7 @@ class TcpListener:
         "_has_room",
         "_limit",
         "_retrying",
+        "_tell",
         "board",
         "handle",
         "paused",
@@ -61,6 +62,7 @@ class TcpListener:
         limit: int,
         has_room: Callable[[], bool],
         admit: Callable[[socket.socket], int],
+        tell: Callable[[str, OsError | None], None],
     ) -> None:
         self.handle = handle
         self.sock = sock
@@ -73,6 +75,7 @@ class TcpListener:
         self._has_room = has_room
         self._admit = admit
         self._retrying = False
+        self._tell = tell  # why connections wait at this port, as often as it is met; None: the bound on streams
         poller.register(sock.fileno(), LISTENER_EVENTS, self._on_ready)
 
     def accept(self, token: int) -> None:
@@ -89,6 +92,7 @@ class TcpListener:
         while self.waiting and self.ready:
             if not self._has_room():
                 self.paused += 1
+                self._tell(self._where(), None)
                 return
             try:
                 sock, address = self.sock.accept()
@@ -135,11 +139,16 @@ class TcpListener:
         if error.errno in EXHAUSTED:
             self.paused += 1
             self.ready = False
+            if error.errno != errno.EINVAL:
+                self._tell(self._where(), os_error(error, "accept"))
             if not self._retrying:
                 self._retrying = True
                 self.poller.alarm(RETRY_NS, self._retry)
             return
         self.board.end(self.waiting.popleft(), os_error(error, "accept"))
+
+    def _where(self) -> str:
+        return endpoint_text(self.sock.getsockname())
 
     def _retry(self) -> None:
         self._retrying = False

@@ -7,6 +7,7 @@ what is under way too. Listeners that were paused at the bound are served when a
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from typing import TypeAlias
 
 from regrove.node.core.reasons import OsError
@@ -18,14 +19,30 @@ from regrove.node.io.poller import Poller
 from regrove.node.io.streams import STREAM_EVENTS, TcpStream
 
 AnyStream: TypeAlias = TcpStream | FileStream
+AcceptWaits: TypeAlias = Callable[[str, OsError], None]  # the port, and why connections wait there
+
+
+def unsaid(where: str, reason: OsError) -> None:
+    """Nobody wants to know."""
 
 
 class HandleTable:
     """Open streams and listeners by handle; handles count up and are never reused."""
 
-    __slots__ = ("_board", "_keeper", "_last", "_pauses", "_poller", "_streams_max", "listeners", "places", "streams")
+    __slots__ = (
+        "_board",
+        "_keeper",
+        "_last",
+        "_pauses",
+        "_poller",
+        "_streams_max",
+        "_tell",
+        "listeners",
+        "places",
+        "streams",
+    )
 
-    def __init__(self, board: Board, poller: Poller, keeper: Keeper, streams_max: int) -> None:
+    def __init__(self, board: Board, poller: Poller, keeper: Keeper, streams_max: int, tell: AcceptWaits) -> None:
         self._keeper = keeper
         self.streams: dict[int, AnyStream] = {}
         self.listeners: dict[int, TcpListener] = {}
@@ -35,6 +52,7 @@ class HandleTable:
         self._streams_max = streams_max
         self._last = 0
         self._pauses = 0
+        self._tell = tell
 
     def has_room(self) -> bool:
         """Tell whether one more stream may be opened."""
@@ -77,9 +95,12 @@ class HandleTable:
         """Make a listener of a listening socket, and return its handle."""
         number = self.next_handle()
         self.listeners[number] = TcpListener(
-            number, sock, self._board, self._poller, backlog, self.has_room, self.accepted
+            number, sock, self._board, self._poller, backlog, self.has_room, self.accepted, self._accept_waits
         )
         return number
+
+    def _accept_waits(self, where: str, reason: OsError | None) -> None:
+        self._tell(where, reason or self.no_room("accept"))
 
     def next_handle(self) -> int:
         """A number that no stream or listener of this edge has had."""

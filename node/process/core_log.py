@@ -6,10 +6,13 @@ What the methods here do not cover is asked of a structlog logger with the same 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
+from regrove.node.core.reasons import OsError
 from regrove.node.process.logs import LEVELS, Line, fields_of
 
+AGAIN_S: Final = 60.0
+_MENDS: Final = {"EMFILE": "raise `ulimit -n` (LimitNOFILE) or the bound it names", "ENFILE": "raise fs.file-max"}
 _LEVEL_NAMES = {"warn": "warning", "exception": "error", "fatal": "critical", "msg": "info"}
 
 
@@ -105,3 +108,21 @@ class CoreLog:
 
     def __repr__(self) -> str:
         return f"<log of a core, bound: {dict(self._bound)}>"
+
+
+class AcceptWarnings:
+    """Says that clients wait at a port unserved, at most once a minute and port: it is met at each try."""
+
+    __slots__ = ("_clock", "_log", "_next")
+
+    def __init__(self, log: CoreLog, clock: Callable[[], float]) -> None:
+        self._log = log
+        self._clock = clock
+        self._next: dict[str, float] = {}
+
+    def say(self, where: str, reason: OsError) -> None:
+        """Log it unless it has just been logged."""
+        now = self._clock()
+        if now >= self._next.get(where, now):
+            self._next[where] = now + AGAIN_S
+            self._log.warning("connections wait", port=where, reason=reason.text, mend=_MENDS.get(reason.name, ""))

@@ -29,7 +29,7 @@ from regrove.node.io.poller import Poller
 from regrove.node.process import guard, stacks
 from regrove.node.process.boot import EXIT_FAILED, EXIT_ORPHANED, EXIT_REFUSED, BootParameters
 from regrove.node.process.children import NODE_SIGNALS, PR_SET_PDEATHSIG, prctl
-from regrove.node.process.core_log import CoreLog
+from regrove.node.process.core_log import AcceptWarnings, CoreLog
 from regrove.node.process.core_loop import CoreLoop, LogLevel
 from regrove.node.process.descriptors import Hands, OnMessage
 from regrove.node.process.fork import reseed
@@ -180,11 +180,12 @@ def _drive(
     )
     workers = ForkedWorkers()
     keeper = CoreKeeper(read_offers(passing, parameters.offers))
-    edge = Edge(poller, config.data_dir, edge_limits(bounds), config.named_folders, keeper, workers.start)
     level = LogLevel(config.log_level)
     lines = _Lines()
     own = {"node": config.name, "core": parameters.core, "life": parameters.incarnation}
     logger = CoreLog(lines.send, lambda: level.name, time.time_ns, own)
+    waits = AcceptWarnings(logger, time.monotonic).say
+    edge = Edge(poller, config.data_dir, edge_limits(bounds), config.named_folders, keeper, workers.start, waits)
     settings = replace(core_settings(parameters, bounds, seed, words), heard=level.hears)
     core = Core(settings, tree, links, logger)
     chart = None if unwatched else chart_of(core)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from regrove.node.core.reasons import OsError
 from regrove.node.io import Edge, EdgeLimits, Poller
 from regrove.node.io.contract import Bench
 
@@ -18,6 +19,7 @@ class EdgeBench(Bench):
         super().__init__(edge, lambda: poller.wait(50_000_000))
         self.edge = edge
         self.poller = poller
+        self.waits: list[tuple[str, OsError]] = []  # told of ports where connections wait
 
 
 class Benches:
@@ -29,7 +31,10 @@ class Benches:
 
     def __call__(self, limits: EdgeLimits | None = None, other_folders: tuple[Path, ...] = ()) -> EdgeBench:
         poller = Poller()
-        bench = EdgeBench(Edge(poller, self.folder, limits, other_folders), poller)
+        told: list[tuple[str, OsError]] = []
+        edge = Edge(poller, self.folder, limits, other_folders, accept_waits=lambda *wait: told.append(wait))
+        bench = EdgeBench(edge, poller)
+        bench.waits = told
         self.made.append(bench)
         return bench
 

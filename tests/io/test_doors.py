@@ -107,6 +107,7 @@ def test_without_descriptors_an_accept_pauses_without_spinning_and_goes_on_by_it
         with descriptors_exhausted():
             accept = bench.begin(Accept(LISTENER), listener)
             assert not bench.has_ended(accept)
+            assert [(where, reason.name) for where, reason in vars(bench)["waits"]] == [(f"{HOST}:{port}", "EMFILE")]
             before, begin = statistics_of(bench).accept_pauses, time.monotonic()
             for _ in range(5):
                 bench._advance()

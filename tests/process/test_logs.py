@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from regrove.node.process.core_log import CoreLog
+from regrove.node.core.reasons import OsError
+from regrove.node.process.core_log import AcceptWarnings, CoreLog
 from regrove.node.process.logs import LogWriter, Tracebacks, console_text, json_text, renderer
 
 AT = 1_700_000_000_123_456_789
@@ -191,3 +192,17 @@ def test_a_field_that_is_too_long_is_cut_and_says_so() -> None:
     assert lines[0]["text"].endswith("... (100000 characters)")
     assert len(lines[0]["rows"]) < 9_000
     assert lines[0]["short"] == [1, 2]
+
+
+def test_that_connections_wait_is_said_once_a_minute_and_port() -> None:
+    said: list[dict[str, Any]] = []
+    now = [0.0]
+    warnings = AcceptWarnings(CoreLog(said.append, lambda: "info", lambda: AT, {}), lambda: now[0])
+    short = OsError("EMFILE", "accept: Too many open files")
+    for at in (0.0, 0.1, 59.9, 60.0, 60.1):
+        now[0] = at
+        warnings.say("127.0.0.1:80", short)
+    warnings.say("127.0.0.1:81", short)
+    assert [line["port"] for line in said] == ["127.0.0.1:80", "127.0.0.1:80", "127.0.0.1:81"]
+    assert "ulimit -n" in said[0]["mend"]
+    assert "Too many open files" in said[0]["reason"]
