@@ -84,6 +84,8 @@ class Shard(Isolate):
         self.flushing: Ticket | None = None
         self.records: tuple[bytes, ...] = ()  # under way to the disk
         self.refused: bytes | None = None  # what writes are answered, while the disk is full
+        self.full = False  # the log has been told that the disk is full
+        self.took = False  # it has taken a group since
         self.stopping = False
         self.cursor = 0  # of the snapshot a resharded start writes
         self.copy: Copy | None = None
@@ -244,6 +246,7 @@ class Shard(Isolate):
             self.flushing = None
             self.records = ()
             self.refused = None
+            self.took = True
             self._release(ctx)
             self._compact(ctx, value.length)
         else:
@@ -261,6 +264,10 @@ class Shard(Isolate):
 
     def _take_back(self, ctx: Context, problem: str) -> None:
         """The disk is full: nothing of the group has happened."""
+        self.took = False
+        if not self.full:
+            self.full = True
+            ctx.log.error("kv: writes are refused", reason=problem, mend="make room: they go on by themselves")
         store = self.engine.store
         refusal = misconf(problem)
         if not self.sync:
@@ -274,6 +281,9 @@ class Shard(Isolate):
         self.held.clear()
 
     def _tick(self, ctx: Context) -> None:
+        if self.full and self.took:  # said here, not at each group: a disk that is nearly full takes the small ones
+            self.full = False
+            ctx.log.info("kv: writes are taken again")
         if self.flushing is not None:
             return
         store = self.engine.store

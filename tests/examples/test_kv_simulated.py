@@ -80,6 +80,9 @@ def test_a_full_disk_refuses_writes_and_reads_go_on_until_there_is_room(settings
         sim.nodes[0].disk.heal()
         sim.run("500ms")
         assert talk(b"INCR", b"a") == 2
+        sim.run("200ms")
+        said = [line["event"] for line in sim.logs if "writes are" in line["event"]]
+        assert said.count("kv: writes are refused") == said.count("kv: writes are taken again") == 1
         sim.crash("n0/0")
         sim.crash("n0/1")
         sim.run("5s")
