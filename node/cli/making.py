@@ -118,6 +118,7 @@ README: Final = """\
 An application of regrove: `$name.py` has one isolate, a counter, under a supervisor on every core.
 
 ```sh
+pip install pytest                              # once
 python -m pytest                                # its tests, in simulation
 regrove check $name:app                         # build the tree and validate it; nothing runs
 regrove start $name:app --cores 2               # run it here; Ctrl-C stops it
@@ -144,7 +145,7 @@ def new(name: str) -> int:
     _check_name(name)
     _make(Path(name), name)
     click.echo(f"made {name}: an application, its tests, pyproject.toml, README.md; next:")
-    click.echo(f"  cd {name}\n  python -m pytest\n  regrove start {name}:app")
+    click.echo(f"  cd {name}\n  pip install pytest\n  python -m pytest\n  regrove start {name}:app")
     return 0
 
 
