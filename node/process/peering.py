@@ -47,6 +47,7 @@ class Peering:
         self._joins: dict[str, Peer | None] = dict.fromkeys(joins)  # address -> who answered there
         self._stand_ins: dict[Peer, str] = {}
         self._reached: dict[str, Peer] = {}  # address -> who says to be reached there
+        self._answered: dict[str, Peer] = {}  # address that was heard of -> who answered, and has not said who it is
         self._said: dict[str, None] = {}
         self._redial_at: int | None = time.monotonic_ns() if joins else None
         self._told_clients: dict[str, Any] = {}
@@ -103,8 +104,8 @@ class Peering:
                 self._post(peer, encoded)
 
     def dial(self, address: str) -> None:
-        """Open a link to a manager that was heard of; once per address, until it answers or fails."""
-        if address not in self._joins:
+        """Open a link to a manager that was heard of; once per address, until it answers, or has dialled itself."""
+        if address not in self._joins and address not in self._answered and address not in self._reached:
             self._begin(address)
 
     # -- events -----------------------------------------------------------------------------------------------------
@@ -167,23 +168,26 @@ class Peering:
             self._once(f"{peer} is no manager", Note("warning", "joined address is no manager", fields))
             return
         self._managers[peer[0]] = peer
+        if event.dialled is not None and address is not None and address not in self._joins:
+            self._answered[address] = peer
         self._greet(peer)
         # It may have been down for us while its own link to us never was: it would not tell again by itself.
         self._post(peer, (TELL_ALL, b""))
 
     def _is_there(self, address: str, peer: Peer) -> None:
-        """Who is dialled at a join address is linked: one more session by that address would replace the one it has."""
+        """Who is dialled by an address is linked: one more session by that address would replace the one it has."""
         other = self._reached.setdefault(address, peer)
         if other[0] != peer[0]:
             fields: dict[str, object] = {"address": address, "nodes": sorted((other[0], peer[0]))}
             mend = "give each node its own `advertise` (or `listen`): at most one of these two is found there"
             self._once(f"two at {address}", Note("warning", "two nodes, one address", fields | {"mend": mend}))
+        self._answered = {at: who for at, who in self._answered.items() if who != peer}
         if self._joins.get(address, peer) is None:
             self._joins[address] = peer
-            for stand_in, dialled in list(self._stand_ins.items()):
-                if dialled == address:
-                    del self._stand_ins[stand_in]
-                    self._table.forget(stand_in, "it has dialled itself")
+        for stand_in, dialled in list(self._stand_ins.items()):
+            if dialled == address:
+                del self._stand_ins[stand_in]
+                self._table.forget(stand_in, "it has dialled itself")
 
     def _link_lost(self, peer: Peer, reason: str) -> None:
         if peer in self._clients:
@@ -205,6 +209,7 @@ class Peering:
 
     def _drop(self, peer: Peer) -> None:
         self._behind.pop(peer, None)
+        self._answered = {address: who for address, who in self._answered.items() if who != peer}
         self._reached = {address: who for address, who in self._reached.items() if who[0] != peer[0]}
         for address, who in self._joins.items():
             if who == peer:

@@ -31,7 +31,12 @@ def test_new_makes_a_project_and_says_what_comes_next(tmp_path: Path, capsys: Ca
     assert main(["new", "shop"]) == 0
     out = capsys.readouterr().out.splitlines()
     assert out[0].startswith("made shop: ")
-    assert [line.strip() for line in out[1:]] == ["cd shop", "pip install pytest", "python -m pytest", "regrove start shop:app"]
+    assert [line.strip() for line in out[1:]] == [
+        "cd shop",
+        "pip install pytest",
+        "python -m pytest",
+        "regrove start shop:app",
+    ]
     assert files_of(tmp_path / "shop") == ["README.md", "pyproject.toml", "shop.py", "tests/test_shop.py"]
     project = tomllib.loads((tmp_path / "shop" / "pyproject.toml").read_text())
     assert (project["project"]["name"], project["tool"]["setuptools"]["py-modules"]) == ("shop", ["shop"])

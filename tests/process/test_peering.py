@@ -108,3 +108,20 @@ def test_a_node_that_takes_the_address_of_one_that_is_gone_is_no_trouble() -> No
     run(network, [one, heir], 8 * SECOND)
     assert one.met == {2, 3}
     assert [note.event for note in one.notes if note.level == "warning"] == []
+
+
+def test_a_node_that_is_told_of_again_and_again_while_it_joins_is_never_lost() -> None:
+    for told_at in range(40):  # in ms after it begins to join
+        network = SimulatedNetwork()
+        one, other = Manager(network, "a", 1, ()), Manager(network, "b", 2, ("a:1",))
+        run(network, [one, other], SECOND)
+        third = Manager(network, "c", 3, ("a:1", "b:1"))
+        third.redials_from(network.now)
+        begin = network.now
+        while network.now < begin + SECOND:
+            unmet = 3 not in other.met
+            run(network, [one, other, third], network.now + 2 * MS)
+            if unmet and network.now >= begin + told_at * MS:
+                other.peering.dial("c:1")  # as membership asks, a little late, for whom it has not met
+        assert (other.met, third.met) == ({1, 3}, {1, 2}), told_at
+        assert (one.lost, other.lost, third.lost) == ([], [], []), told_at
