@@ -217,10 +217,13 @@ class Links:
             case Room(peer=peer):
                 core.waiters.room(Home._make(peer))
             case PeerSilent(peer=peer):
-                if self.is_client(Home._make(peer)):
-                    self._down.pop(Home._make(peer), None)
-                core.calls.peer_gone(Home._make(peer), NoConnection())
-                core.signals.peer_gone(Home._make(peer), NoConnection())
+                home = Home._make(peer)
+                core.calls.peer_gone(home, NoConnection())
+                if self.is_client(home):
+                    self._down.pop(home, None)
+                    core.signals.peer_gone(home, NoConnection())
+                else:
+                    core.signals.peer_silent(home, NoConnection())
             case DialRefused(who=who, reason=text):
                 core.logger.warning("refused", who=who, reason=text)
             case _:

@@ -293,13 +293,20 @@ class Signals:
         self.core.links.signal(other.home, signal)
 
     def peer_gone(self, peer: Home, reason: Reason) -> None:
-        """A core is lost: every monitor on it says Down once, every link to it is an exit."""
+        """That life of a core is over: what it was not told any more it need not hear."""
+        self.peer_silent(peer, reason)
+        self._parting.pop(peer, None)
+
+    def peer_silent(self, peer: Home, reason: Reason) -> None:
+        """A core is lost: every monitor on it says Down once, every link to it is an exit.
+
+        It may come back with its side of what was untied here: `peer_back` says that again.
+        """
         for watch in list(self._outward.pop(peer, {}).values()):
             self._tell(watch, _asked(watch), reason)
         for watch in self._foreign.pop(peer, {}).values():
             if watch.watched is not None and watch.watched.watchers is not None:
                 watch.watched.watchers.pop((peer, watch.reference), None)
-        self._parting.pop(peer, None)
         for ours, theirs in self._linked.pop(peer, {}):
             cell = self.core.registry.local(ours.slot, ours.generation)
             if cell is not None:

@@ -280,6 +280,36 @@ def test_an_unlink_that_was_lost_is_said_again_and_no_exit_comes_after_it() -> N
     assert log == []
 
 
+def test_an_unlink_that_was_lost_is_said_again_also_after_the_other_core_was_silent() -> None:
+    log: list[Any] = []
+    pair = traps(log, [])
+    a, b = pair.a.address("root/a"), pair.b.address("root/b")
+    pair.tell(pair.a, "root/a", ("link", b))
+    pair.network.cut(pair.a.name, pair.b.name)  # what b says still arrives, so that b notices nothing
+    assert pair.a.core.inject(a, ("unlink", b))
+    cut_one_way(pair, pair.a)
+    pair.run(5)
+    assert are_tied(pair) == (False, True)
+    pair.network.heal(pair.a.name, pair.b.name)
+    pair.a.table.warm(tuple(b.home))  # type: ignore[arg-type]  # as the next message to it does
+    pair.run(1)
+    assert are_tied(pair) == (False, False)
+    pair.b.core.signals.kill(pair.b.cell("root/b"), BOOM)
+    pair.run(1)
+    assert log == []
+
+
+def test_an_unlink_that_a_core_never_heard_of_goes_with_it() -> None:
+    pair = traps([], [])
+    b = pair.b.address("root/b")
+    pair.tell(pair.a, "root/a", ("link", b))
+    pair.network.cut(pair.a.name, pair.b.name)
+    pair.tell(pair.a, "root/a", ("unlink", b))
+    assert pair.a.core.signals._parting[b.home]
+    pair.crash(1)
+    assert not pair.a.core.signals._parting
+
+
 @message(name="tests.signals.Annotated")
 class Annotated:
     number: int
