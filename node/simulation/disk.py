@@ -49,6 +49,19 @@ def _apply(content: bytearray, offset: int, data: bytes | None) -> None:
         content[offset : offset + len(data)] = data
 
 
+def _alike(one: bytearray, other: bytearray) -> int:
+    """How many bytes at the beginning are the same: by halves, since files may be large."""
+    low, high = 0, min(len(one), len(other))
+    with memoryview(one) as ones, memoryview(other) as others:
+        while low < high:
+            middle = (low + high + 1) // 2
+            if ones[low:middle] == others[low:middle]:
+                low = middle
+            else:
+                high = middle - 1
+    return low
+
+
 class Disk:
     """The files of one node and the health of their disk. Paths are relative and use `/`."""
 
@@ -172,13 +185,13 @@ class Disk:
     def _taken(self, path: str, file: File) -> str:
         if self._entries.get(path) is not file:
             return f"the disk lost {path}, whose name was not synced"
-        left, had = bytes(file.durable), bytes(file.content)
+        left, had = file.durable, file.content
         if left == had:
             return ""
-        same = next((at for at, (one, other) in enumerate(zip(left, had, strict=False)) if one != other), None)
-        if same is None:
+        same = _alike(left, had)
+        if same == len(left):
             return f"the disk kept {len(left)} of {len(had)} bytes of {path}"
-        return f"the disk has {len(left)} of {len(had)} bytes of {path}, other ones from byte {same} on"
+        return f"the disk has {len(left)} bytes of {path}, which had {len(had)}, other ones from byte {same} on"
 
     def _cut(self, file: File, draw: int) -> int:
         pending = file.pending

@@ -301,7 +301,8 @@ class _Words:
         if not isinstance(row, Event):
             return ""
         payload = self._said.get(row.sequence, b"")
-        return self.text_of(row) if any(text.encode() in payload for text in texts) else ""
+        quoted = (text.encode(errors="surrogatepass") for text in texts)
+        return self.text_of(row) if any(text in payload for text in quoted) else ""
 
     def text_of(self, event: Event) -> str:
         """The class of what an event was given, and what that holds where it is known."""

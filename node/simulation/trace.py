@@ -132,13 +132,21 @@ def _small(value: object) -> object:
 
 
 def shortly(value: object, most: int = SHORT) -> str:
-    """A value in at most `most` characters; never an address of this process."""
+    """A value in at most `most` characters of one line; its class alone where that holds an address, or cannot be."""
     if isinstance(value, type):
         return value.__name__
-    text = value.name if isinstance(value, Enum) else repr(value)
+    try:
+        text = value.name if isinstance(value, Enum) else repr(value)
+    except Exception:  # of a class of the application
+        return type(value).__name__
     if " at 0x" in text:
         return type(value).__name__
-    return text if len(text) <= most else f"{text[: most - 3]}..."
+    text = text if len(text) <= most else f"{text[: most - 3]}..."
+    return text if text.isprintable() else "".join(map(_printed, text))
+
+
+def _printed(letter: str) -> str:
+    return letter if letter.isprintable() else ascii(letter)[1:-1]
 
 
 class Trace:

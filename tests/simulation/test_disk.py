@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from regrove.node.simulation.disk import Disk, DiskError
+from regrove.node.simulation.disk import Disk, DiskError, _alike
 from regrove.node.simulation.seeds import Draws, Ratio
 
 
@@ -166,3 +166,24 @@ def test_synced_bytes_are_always_a_prefix_of_what_is_left(seed: int, writes: lis
     left = bytes(disk.open("log", "r").content)
     assert b"".join(writes).startswith(left)
     assert left.startswith(sure)
+
+
+def test_a_cut_that_a_power_loss_takes_back_is_told_as_more_bytes_and_not_as_some_of_them() -> None:
+    told: dict[str, None] = {}
+    for seed in range(50):
+        disk = disk_of(seed)
+        file = disk.open("log", "a")
+        disk.write(file, 0, b"123456789")
+        disk.sync(file)
+        disk.truncate(file, 4)
+        disk.lose_power()
+        told |= dict.fromkeys(disk.taken)
+    assert list(told) == ["the disk has 9 bytes of log, which had 4, other ones from byte 4 on"]
+
+
+@given(st.binary(max_size=9), st.binary(max_size=9), st.binary(max_size=9))
+def test_where_two_files_part_is_found_by_halves(alike: bytes, one: bytes, other: bytes) -> None:
+    first, second = bytearray(alike + one), bytearray(alike + other)
+    same = _alike(first, second)
+    assert first[:same] == second[:same]
+    assert first[same : same + 1] != second[same : same + 1] or same == len(first) == len(second)

@@ -18,6 +18,22 @@ from regrove.testing import faults as f
 SECOND = 1_000_000_000
 
 
+@message(name="tests.story.Mute")
+class Mute:
+    key: str
+
+    def __repr__(self) -> str:
+        raise RuntimeError(self.key)
+
+
+@message(name="tests.story.Poem")
+class Poem:
+    key: str
+
+    def __repr__(self) -> str:
+        return "two\nlines"
+
+
 def ticking(seconds: int, trace: Trace, isolates: int = 1) -> None:
     """Let isolates tick once a second, and one of them handle work at no interval."""
     for second in range(1, seconds + 1):
@@ -331,6 +347,21 @@ def test_a_message_that_names_what_the_failure_quotes_is_shown_however_long_ago_
     assert not any("'job100'" in row for row in Rows(trace).choose(()))
     assert any(row.endswith("handle 'job100'") for row in Rows(trace).choose((), ["job100"]))
     assert not any("'job10'" in row for row in Rows(trace).choose((), ["job1"])), "a text that begins alike"
+
+
+def test_a_message_that_cannot_be_printed_or_not_in_one_line_breaks_no_story() -> None:
+    trace = Trace()
+    trace.emit(SECOND, 0, "n0", "root", 1, "handle", 0, encode(Mute("j1")))
+    trace.emit(2 * SECOND, 0, "n0", "root", 1, "handle", 0, encode(Poem("j1")))
+    trace.doing(3 * SECOND, "send", Mute("j1"))
+    rows = [row.partition(" ")[2] for row in Rows(trace).choose((), ["j1"])]
+    assert rows == ["[1 <- 0] n0 root#1 handle Mute", r"[2 <- 0] n0 root#1 handle two\nlines", "test send Mute"]
+
+
+def test_a_text_that_no_message_can_hold_is_looked_for_in_vain() -> None:
+    trace = Trace()
+    trace.emit(SECOND, 0, "n0", "root", 1, "handle", 0, encode("j1"))
+    assert len(Rows(trace).choose((), ["\ud800"])) == 1
 
 
 def test_what_a_failure_quotes_is_taken_from_its_own_words_and_its_operation() -> None:
