@@ -174,7 +174,8 @@ def _known(
     kept = [there for _, there in cases_in(how.folder) if there.is_of(case) and there.seed == case.seed]
     for there in sorted(kept, key=lambda kept: len(kept.plan)):
         if there.fails_alike(in_a_line(error)):
-            sim, again = run_once(make, test, there.plan)
+            with how.quiet():
+                sim, again = run_once(make, test, there.plan)
             if again is not None and signature(again) == signature(error):
                 return replace(case, path=there.path), sim, again
     return None
@@ -205,11 +206,13 @@ def _shrunk(
 
 
 def _keep(case: Case, how: Failing, instead: Path | None = None) -> Path | str:
-    """Write a case, in place of one that was kept before; the file, or why there is none."""
+    """Write a case, in place of one that was kept before; the file, or why there is none: that one is there then."""
     try:
-        if instead is not None:
+        over = case.path or (None if case.is_in(how.folder) else instead)
+        kept = case.write(how.folder, over=over)
+        if instead is not None and instead != kept:
             instead.unlink(missing_ok=True)
-        return case.write(how.folder, over=case.path)
+        return kept
     except OSError as problem:
         return f"the case is not kept: {problem.filename or how.folder}: {problem.strerror}"
 

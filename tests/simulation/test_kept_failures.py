@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -49,6 +51,50 @@ def test_a_failure_is_a_case_before_it_is_shrunk_and_the_same_one_after_it(tmp_p
     assert path.name == case.name
     judged(is_cut, CUTS, OWN, tmp_path)
     assert [path for path, _ in cases_in(tmp_path)] == [path]
+
+
+def test_a_case_that_cannot_be_written_anew_stays_as_it_was_before_the_shrink(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Case.write
+    writes: list[int] = []
+
+    def write(case: Case, folder: Path, over: Path | None = None) -> Path:
+        writes.append(len(case.plan))
+        if len(writes) > 1:
+            raise OSError(28, "No space left on device", str(over))
+        return real(case, folder, over)
+
+    def is_cut(sim: Simulation) -> None:
+        assert not cut(sim)
+
+    monkeypatch.setattr(Case, "write", write)
+    error = judged(is_cut, CUTS, OWN, tmp_path)
+    assert "the case is not kept" in error.__notes__[0]
+    ((_, case),) = cases_in(tmp_path)
+    assert (len(case.plan), len(writes)) == (8, 2)
+
+
+def test_what_a_test_prints_is_shown_of_its_seed_and_not_of_its_kept_cases(tmp_path: Path) -> None:
+    quiet: list[bool] = [False]
+    runs: list[bool] = []
+
+    @contextmanager
+    def hushed() -> Iterator[None]:
+        quiet[0] = True
+        yield
+        quiet[0] = False
+
+    def is_cut(sim: Simulation) -> None:
+        runs.append(quiet[0])
+        assert cut(sim) < 2
+
+    judged(is_cut, CUTS, OWN, tmp_path)
+    runs.clear()
+    with pytest.raises(AssertionError):
+        judge(world, is_cut, CUTS, OWN, Failing(60, tmp_path, quiet=hushed), lambda path, seed: "")
+    assert runs.count(False) == 2, "the seed, and what the story tells"
+    assert runs[1]
 
 
 def test_a_case_that_fails_otherwise_keeps_its_file_and_the_other_failure_has_one_of_its_own(tmp_path: Path) -> None:
