@@ -7,7 +7,7 @@ import pytest
 from examples import kv
 from regrove.testing import Simulation
 from regrove.testing import faults as f
-from tests.simulation.apps import Add, counting, everything
+from tests.simulation.apps import Add, Total, counting, everything
 
 OFTEN = (3, 1)
 SHORT = ("50ms", "200ms")
@@ -110,6 +110,17 @@ def test_a_calm_ends_a_connection_whose_last_frame_was_lost_as_nothing_comes_tha
         sim.settle()
         assert affected(sim)["loss"] == 1
         assert counter.isolate.total == 10, "the message itself is gone"
+
+
+def test_a_calm_ends_the_connection_of_a_client_whose_last_frame_was_lost() -> None:
+    lost = f.once("loss", "client>n0/0#2", at=0)
+    with Simulation(counting, faults=lost, profile="hostile") as sim:
+        asked = sim.client.begin("counter", Total())
+        sim.run("1s")
+        assert affected(sim)["loss"] == 1
+        sim.calm("all")
+        sim.settle()
+        assert asked.done
 
 
 def test_a_frame_that_nothing_is_before_is_not_reordered() -> None:
