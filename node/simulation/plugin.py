@@ -332,7 +332,9 @@ def _of_no_line(error: Exception) -> bool:
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Give the process that started this worker of xdist what is said of cases."""
     if hasattr(session.config, "workeroutput"):
-        session.config.workeroutput[PROPERTY] = list(session.config.stash.get(NOTES, ()))
+        notes = session.config.stash.get(NOTES, ())
+        # a name of a file may be no text, which no worker could send: all that workers say would be gone with it
+        session.config.workeroutput[PROPERTY] = [note.encode(errors="backslashreplace").decode() for note in notes]
 
 
 def _told(row: dict[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -47,11 +48,15 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run(folder: Path, *options: str) -> list[str]:
-    done = subprocess.run(
+def said(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
         [sys.executable, "-m", "pytest", "-v", "-p", "no:cacheprovider", *options], cwd=folder, capture_output=True,
         text=True, env={"PYTHONPATH": str(ROOT), "PATH": "", "COLUMNS": "200"}, check=False, timeout=300,
     )  # fmt: skip
+
+
+def run(folder: Path, *options: str) -> list[str]:
+    done = said(folder, *options)
     lines = [line for line in done.stdout.splitlines() if line.startswith("[gw") and "%]" in line]
     assert lines, done.stdout + done.stderr
     told = [line.partition("%] ")[2].partition(" ") for line in lines]
@@ -86,3 +91,13 @@ def test_what_was_read_of_a_folder_stays_as_it_was(tmp_path: Path) -> None:
     stored = Stored(tmp_path, None, tmp_path, read)
     assert [case.seed for case in stored.cases] == [1]
     assert "left out: half.json is no case file" in stored.notes([], [], whole=True)[0]
+
+
+def test_workers_tell_of_a_file_whose_name_is_no_text(project: Path) -> None:
+    folder = project / ".regrove/cases"
+    folder.mkdir(parents=True)
+    (folder / "whole.json").write_text("{")
+    (folder / os.fsdecode(b"torn\xff.json")).write_text("{")
+    told = said(project, "-n", "1", "-k", "passes").stdout
+    assert "left out: .regrove/cases/whole.json is no case file" in told
+    assert r"left out: .regrove/cases/torn\udcff.json is no case file" in told
