@@ -229,10 +229,24 @@ def check_who_is_dialled_by_the_address_of_another_keeps_the_link_it_has(world: 
     stage.until(lambda: a.heard(LinkLost) and b.heard(DialRefused), "the refusal")
     (lost,) = a.heard(LinkLost)
     assert (lost.peer, lost.never_left) == (c.peer, ("token",))
-    assert "c.1/0.1 was dialled, and this is b.1/0.1; give each node its own `advertise`" in lost.reason
+    assert "c.1/0.1 was dialled, and this is b.1/0.1; where both run, give each its own `advertise`" in lost.reason
     a.table.post(b.peer, (1, b"two"))
     stage.until(lambda: len(b.items()) == 2, "the next item")
     assert [event.peer for event in a.heard(LinkUp)] == [b.peer]
+
+
+def check_an_earlier_life_that_is_dialled_is_refused_and_is_no_trouble_of_who_answers(world: World) -> None:
+    """Who starts again is dialled under its last life for a while: nothing is wrong there, and nothing is to be set."""
+    stage = Stage(world)
+    a, b = stage.node("a"), stage.node("b")
+    before = (b.peer[0], b.peer[1], b.peer[2], b.peer[3] - 1)
+    assert a.table.learn(before, b.endpoint, world.key("b"))
+    a.table.post(before, (1, b"lost"), "token")
+    stage.until(lambda: a.heard(LinkLost), "the refusal")
+    (lost,) = a.heard(LinkLost)
+    assert (lost.peer, lost.never_left) == (before, ("token",))
+    assert lost.reason == f"refused by {b.endpoint}: b.1/0.0 was dialled, and this is b.1/0.1"
+    assert not b.heard(DialRefused)
 
 
 def check_an_answer_finds_its_way_to_a_peer_that_was_never_announced(world: World) -> None:
@@ -261,5 +275,6 @@ DOOR_CHECKS: Final[tuple[Callable[[World], None], ...]] = (
     check_who_says_goodbye_is_lost_with_that_reason,
     check_dialling_oneself_is_noticed,
     check_who_is_dialled_by_the_address_of_another_keeps_the_link_it_has,
+    check_an_earlier_life_that_is_dialled_is_refused_and_is_no_trouble_of_who_answers,
     check_an_answer_finds_its_way_to_a_peer_that_was_never_announced,
 )

@@ -153,7 +153,7 @@ def judge(mine: Identity, hello: Hello, dead: bool, proof: str) -> str:
     if hello.opening[0] > OPENING_MAX.messages or hello.opening[1] > OPENING_MAX.size:
         return f"opening window {hello.opening} is over {OPENING_MAX.messages} messages or {OPENING_MAX.size} bytes"
     if hello.to is not None and hello.to != mine.peer:
-        mend = "" if hello.to[0] == mine.peer[0] else "; give each node its own `advertise` (or `listen`)"
+        mend = "" if hello.to[0] == mine.peer[0] else "; where both run, give each its own `advertise` (or `listen`)"
         return f"{show(hello.to)} was dialled, and this is {show(mine.peer)}{mend}"
     return misfit(theirs, hello.duplex)
 

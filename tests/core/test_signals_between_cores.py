@@ -265,6 +265,19 @@ def test_a_link_asked_for_again_behind_an_unlink_stands_on_both_sides() -> None:
     assert not pair.b.core.signals._parting
 
 
+def test_what_crosses_a_second_unlink_is_not_let_in_by_the_answer_to_the_first() -> None:
+    pair = traps([], [])
+    a, b = pair.a.address("root/a"), pair.b.address("root/b")
+    pair.tell(pair.a, "root/a", ("link", b))
+    assert pair.a.core.inject(a, ("unlink", b))
+    pair.run(0.001)  # what is said takes a millisecond
+    assert pair.a.core.inject(a, ("link", b))
+    assert pair.a.core.inject(a, ("unlink", b))
+    assert pair.b.core.inject(b, ("link", a))
+    pair.run(0.2)
+    assert are_tied(pair) == (False, False)
+
+
 def test_an_unlink_that_was_lost_is_said_again_and_no_exit_comes_after_it() -> None:
     log: list[Any] = []
     pair = traps(log, [])
