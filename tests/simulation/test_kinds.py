@@ -123,6 +123,19 @@ def test_a_calm_ends_the_connection_of_a_client_whose_last_frame_was_lost() -> N
         assert asked.done
 
 
+def test_a_calm_ends_a_connection_on_which_a_burst_lost_the_last_frames() -> None:
+    with Simulation(counting, nodes=2, profile="hostile") as sim:
+        counter = sim.find("root/counter", node=1)
+        sim.send(counter.address, Add(1), source="n0/0")
+        sim.settle()
+        sim.send(counter.address, Add(1), source="n0/0")
+        sim.run("60us")  # under way: between machines nothing takes less than 100
+        sim.inject(f.once("loss", "n0/0>n1/0", at=sim.now))
+        sim.calm("all")
+        sim.settle()
+        assert counter.isolate.total == 11, "what was under way is gone"
+
+
 def test_a_frame_that_nothing_is_before_is_not_reordered() -> None:
     with Simulation(counting, nodes=2, faults=f.reorder((1, 1)), profile="hostile") as sim:
         counter = sim.find("root/counter", node=1).address

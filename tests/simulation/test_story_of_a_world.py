@@ -316,3 +316,21 @@ def test_an_assert_of_eventually_does_not_hold_yet_and_its_last_words_are_told()
         sim.eventually("fifteen", lambda world: sums_to(world, 15), within="1s")
         with pytest.raises(AssertionError, match=r"eventually 'hundred' was violated.*: not within 1s: only 15"):
             sim.eventually("hundred", lambda world: sums_to(world, 100), within="1s")
+
+
+def test_what_a_predicate_of_eventually_violates_ends_it_at_once() -> None:
+    def drives_on(sim: Simulation) -> bool:
+        sim.run("200ms")
+        return False
+
+    ran: list[Simulation] = []
+
+    def waits() -> None:
+        with Simulation(app) as sim:
+            ran.append(sim)
+            sim.always("young", lambda world: world.now < 1_000_000_000)
+            sim.eventually("never", drives_on, within="60s")
+
+    with pytest.raises(AssertionError, match="always 'young' was violated"):
+        waits()
+    assert ran[0].now < 2_000_000_000
