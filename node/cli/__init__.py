@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import sys
 from collections.abc import Sequence
@@ -30,5 +31,15 @@ def _complete_standard_streams() -> None:
         sys.stdout = os.fdopen(1, "w", closefd=False)
     if sys.stderr is None:
         sys.stderr = os.fdopen(2, "w", closefd=False)
-    if getattr(sys.stdout, "errors", "") == "strict" and hasattr(sys.stdout, "reconfigure"):
-        sys.stdout.reconfigure(errors="backslashreplace")  # as stderr: what is told may be no text of this terminal
+    given = getattr(sys.stdout, "errors", "")
+    if given in ("strict", "surrogateescape") and hasattr(sys.stdout, "reconfigure"):
+        # As stderr: what is told may be no text of this terminal. In the locale C names of files go out as they are.
+        codecs.register_error("regrove.told", _told)
+        sys.stdout.reconfigure(errors="backslashreplace" if given == "strict" else "regrove.told")
+
+
+def _told(problem: UnicodeError) -> tuple[str | bytes, int]:
+    try:
+        return codecs.lookup_error("surrogateescape")(problem)
+    except UnicodeEncodeError:
+        return codecs.lookup_error("backslashreplace")(problem)
