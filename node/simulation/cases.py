@@ -24,7 +24,7 @@ from regrove.node.simulation.plan import Fault, Noise, read_plan
 
 FORMAT: Final = 1
 FOLDER: Final = ".regrove/cases"
-LINE: Final = re.compile(r"\([^()]+:\d+: (.*)\)$")  # `(checks.py:7: assert total == 1)`
+LINE: Final = re.compile(r".*\([^()]+:\d+: (.*)\)$")  # `... (checks.py:7: assert total == 1)`, the last one
 WORD: Final = 60  # bytes of each word in a file's name, which may have 255
 
 
@@ -233,7 +233,7 @@ def _outlined(violated: str) -> tuple[str, str]:
     kind, _, text = violated.partition(":")
     if kind == "PropertyViolated":
         return kind, text.partition(" was violated at ")[0]
-    place = LINE.search(text)
+    place = LINE.match(text)
     return kind, place[1] if place else ""
 
 

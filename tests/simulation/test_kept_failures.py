@@ -150,6 +150,7 @@ def test_a_kept_case_that_passes_now_is_left_alone_when_its_seed_fails_again(tmp
     ("now", "alike"),
     [
         ("AssertionError: 4 are lost (tests/test_b.py:9: assert lost(a) == 0)", True),
+        ("AssertionError: (b.py:9: x) is lost (test_a.py:7: assert lost(a) == 0)", True),
         ("AssertionError: 3 are lost (test_a.py:7: assert other == 0)", False),
         ("ValueError: 3 are lost (test_a.py:7: assert lost(a) == 0)", False),
     ],
