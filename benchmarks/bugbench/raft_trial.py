@@ -27,16 +27,22 @@ USUAL_FAULTS: Final[Kinds] = (
 
 
 class Client:
-    """A program beside the cluster that asks one thing after the other and writes down what it is told."""
+    """A program beside the cluster that asks one thing after the other and writes down what it is told.
 
-    def __init__(self, sim: Simulation, history: History, number: int) -> None:
+    From one request to the next pass at least `pace` ns.
+    """
+
+    def __init__(self, sim: Simulation, history: History, number: int, pace: int = 0) -> None:
         self.sim = sim
         self.history = history
         self.name = f"client {number}"
         self.script = Script(sim.seed, number, len(sim.nodes))
+        self.pace = pace
+        self.next = 0
 
     def ask(self) -> None:
         """Ask the next."""
+        self.next = self.sim.now + self.pace
         name, key, value = self.script.next()
         request: Put | Get
         if name == PUT:
@@ -58,7 +64,11 @@ class Client:
         except (CallFailed, CallTimeout):
             answer = None
         self._told(answer, operation)
-        self.ask()
+        early = self.next - self.sim.now
+        if early > 0:
+            self.sim.after(f"{early}ns", self.ask)
+        else:
+            self.ask()
 
     def _told(self, answer: Any, operation: Operation) -> None:
         match answer:

@@ -9,7 +9,7 @@ from benchmarks.bugbench.raft_trial import Client, members
 from benchmarks.bugbench.raft_watch import Watch
 from benchmarks.simulation import FAULTS
 from benchmarks.simulation import app as beats
-from benchmarks.simulators.programs import NODES, RAFT_S, mishaps
+from benchmarks.simulators.programs import NODES, PACE, RAFT_S, mishaps
 from regrove.testing import Simulation
 
 
@@ -27,7 +27,7 @@ def run_raft(seed: int) -> int:
     down, some, others = mishaps(seed)
     with Simulation(application(NODES), nodes=NODES, seed=seed) as sim:
         sim.always("a Raft is safe", lambda world: watch.look(members(world)), every="50ms")
-        client = Client(sim, sim.history(), 0)
+        client = Client(sim, sim.history(), 0, PACE)
         client.ask()
         sim.run("2s")
         sim.crash(sim.nodes[down])

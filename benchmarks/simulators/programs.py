@@ -20,6 +20,7 @@ CLIENT: Final = NODES  # the machine of the client
 PERIOD: Final = 50_000_000
 LOOK: Final = 20_000_000  # how often a client looks for its answer
 PATIENCE: Final = 300_000_000
+PACE: Final = 100_000_000  # from one request to the next: time for an answer in each simulator, whatever its latency
 WATCH_S: Final = 0.05
 RAFT_S: Final = 5.0
 
@@ -139,13 +140,13 @@ class Member:
 
 
 class Client:
-    """Asks one thing after the other; what has no answer after 300 ms is given up."""
+    """Asks one thing each 100 ms at most; what has no answer after 300 ms is given up."""
 
     def __init__(self, machine: Machine, seed: int) -> None:
         self.machine = machine
         self.script = Script(seed, 0, NODES)
         self.token = 0
-        self.given_up = 0
+        self.given_up = self.next = 0
         self.answer: tuple[str, int | None] | None = None
         self.ask()
 
@@ -155,6 +156,7 @@ class Client:
         self.answer = None
         now = self.machine.now()
         self.given_up = now + PATIENCE
+        self.next = now + PACE
         self.machine.send(self.script.member, dumps(("ask", (name, key, value, self.token))))
         self.machine.at(now + LOOK, self.look)
 
@@ -172,7 +174,10 @@ class Client:
         else:
             self.machine.at(now + LOOK, self.look)
             return
-        self.ask()
+        if now < self.next:
+            self.machine.at(self.next, self.ask)
+        else:
+            self.ask()
 
 
 def mishaps(seed: int) -> tuple[int, list[int], list[int]]:
