@@ -430,10 +430,7 @@ class Network:
             self._tell_end(way.target, "connection reset", way.draws.next())
 
     def mend(self, nodes: tuple[str, ...]) -> None:
-        """Reset connections between these nodes, and with clients, from which a frame is missing.
-
-        Unless one follows, nobody notices.
-        """
+        """Reset connections of these nodes and clients where a frame is missing: unless one follows, nobody notices."""
         ends = (*nodes, "")  # a client is on no node
         for way in list(self._ways):
             if way.missing and way.source.owner.node in ends and way.target.owner.node in ends:
