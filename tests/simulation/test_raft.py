@@ -97,7 +97,7 @@ def two_candidates(flaw: str) -> Members:
 
 
 def test_the_programs_that_peers_run_do_work_and_repeat() -> None:
-    assert run_raft(1) == run_raft(1) > 100
+    assert run_raft(1) == run_raft(1) > 30  # of at most 50
     assert run_beats(2, 1) == run_beats(2, 1) > 1_000
 
 
