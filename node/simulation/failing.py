@@ -172,7 +172,10 @@ def _known(
     Each shrink ends a little elsewhere: without this every run would keep one more case of the same failure.
     """
     kept = [there for _, there in cases_in(how.folder) if there.is_of(case) and there.seed == case.seed]
+    end = time.monotonic() + how.shrink_s
     for there in sorted(kept, key=lambda kept: len(kept.plan)):
+        if time.monotonic() >= end:
+            break
         if there.fails_alike(in_a_line(error)):
             with how.quiet():
                 sim, again = run_once(make, test, there.plan)
@@ -197,8 +200,9 @@ def _shrunk(
     try:
         with how.quiet():
             return shrink(make, test, plan, signature(error), how.shrink_s, cost, sim.now), early
-    except Interrupted as interrupt:
-        smaller = whole if interrupt.plan == plan else replace(whole, plan=interrupt.plan, digest="")
+    except KeyboardInterrupt as interrupt:  # one that came between two runs says no plan
+        smallest = interrupt.plan if isinstance(interrupt, Interrupted) else plan
+        smaller = whole if smallest == plan else replace(whole, plan=smallest, digest="")
         kept = _keep(smaller, how, early)
         said = f"kept as {kept}" if isinstance(kept, Path) else kept
         text = f"while seed {case.seed} was shrunk, which failed: {in_a_line(error)}; {said}"

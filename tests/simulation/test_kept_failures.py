@@ -180,3 +180,19 @@ def test_a_shrink_that_is_interrupted_keeps_the_smallest_plan_it_had_found(tmp_p
     assert str(path) in str(error)
     assert len(case.plan) == 4, sizes
     assert case.compared("AssertionError", "ff") == "", "it was not run as the last one, and is none that changed"
+
+
+def test_an_interrupt_between_two_runs_of_a_shrink_says_where_the_failure_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def is_cut(sim: Simulation) -> None:
+        assert not cut(sim)
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("regrove.node.simulation.failing.shrink", interrupted)
+    told = str(judged(is_cut, CUTS, OWN, tmp_path))
+    ((path, case),) = cases_in(tmp_path)
+    assert len(case.plan) == 8
+    assert told.endswith(f"kept as {path}")
